@@ -1,0 +1,1 @@
+"""Names for masks: Semantic Segment Anything for FiftyOne."""

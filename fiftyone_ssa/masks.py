@@ -1,0 +1,207 @@
+"""Masks as COCO run-length codes: boxes, areas, dense crops, crops at a scale. Pure functions on numpy.
+
+A code is column-major: lengths of alternating runs of 0 and 1 down the columns, starting with 0, written as
+variable-length differences (the format of pycocotools, whose bytes these functions read and write).
+Working on runs instead of pixels makes a box, an area or a vote cost what the outline costs, not what the image does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.types import Floats, Ints, MaskSet
+
+
+def mask_set(
+    size_hw: tuple[int, int],
+    rles: Sequence[bytes | str],
+    *,
+    source_boxes_xywh: npt.ArrayLike | None = None,
+    predicted_iou: npt.ArrayLike | None = None,
+    stability_score: npt.ArrayLike | None = None,
+    points_xy: npt.ArrayLike | None = None,
+    crop_boxes_xywh: npt.ArrayLike | None = None,
+    source_ids: Sequence[Any] | None = None,
+    records: Sequence[Mapping[str, Any]] | None = None,
+) -> MaskSet:
+    """Masks from N compressed COCO codes; boxes and areas come from the codes.
+
+    Columns left out are NaN; `source_boxes_xywh` left out are the tight boxes in SAM's convention, w = xmax - xmin.
+    Raises InputError if a code is damaged or does not describe an image of `size_hw` (height, width).
+    """
+    count = len(rles)
+    codes = tuple(code.encode("ascii", "replace") if isinstance(code, str) else bytes(code) for code in rles)
+    boxes = np.zeros((count, 4), np.int64)
+    areas = np.zeros(count, np.int64)
+    for index, code in enumerate(codes):
+        boxes[index], areas[index] = box_and_area(runs(code, size_hw), size_hw[0])
+
+    def column(values: npt.ArrayLike | None, width: int) -> Floats:
+        shape = (count,) if width == 1 else (count, width)
+        if values is None:
+            return np.full(shape, np.nan)
+        array = np.asarray(values, np.float64)
+        return array.reshape(shape) if count == 0 else array
+
+    sam_boxes = np.column_stack([boxes[:, :2], np.maximum(boxes[:, 2:] - 1, 0)])
+    return MaskSet(
+        size_hw=(int(size_hw[0]), int(size_hw[1])),
+        rles=codes,
+        boxes_xywh=boxes,
+        areas_px=areas,
+        source_boxes_xywh=column(sam_boxes if source_boxes_xywh is None else source_boxes_xywh, 4),
+        predicted_iou=column(predicted_iou, 1),
+        stability_score=column(stability_score, 1),
+        points_xy=column(points_xy, 2),
+        crop_boxes_xywh=column(crop_boxes_xywh, 4),
+        source_ids=tuple(source_ids) if source_ids is not None else (None,) * count,
+        records=tuple(records) if records is not None else ({},) * count,
+    )
+
+
+def runs(counts: bytes, size_hw: tuple[int, int]) -> Ints:
+    """Run lengths of a compressed code: (R,) int64, runs of 0 and 1 in turn, starting with 0.
+
+    Raises InputError if the code is damaged or does not describe an image of `size_hw` (height, width).
+    """
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if len(digits) and (digits.min() < 0 or digits.max() > 63 or digits[-1] & 0x20):
+        raise InputError("a mask's RLE counts are damaged: not a compressed COCO code")
+    last = np.flatnonzero((digits & 0x20) == 0)
+    first = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
+    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
+    if len(place) and place.max() > 6:
+        raise InputError("a mask's RLE counts are damaged: a run is longer than any image")
+    values = np.zeros(len(last), np.int64)
+    if len(last):
+        values = np.add.reduceat((digits & 0x1F) << (5 * place), first)
+        negative = (digits[last] & 0x10) != 0
+        values -= np.where(negative, np.int64(1) << (5 * (place[last] + 1)), 0)
+    lengths = values.copy()
+    lengths[1::2] = np.cumsum(values[1::2])
+    lengths[2::2] = np.cumsum(values[2::2])
+    if (len(lengths) and lengths.min() < 0) or int(lengths.sum()) != size_hw[0] * size_hw[1]:
+        raise InputError(
+            f"a mask's RLE counts hold {int(lengths.sum())} pixels but the image is {size_hw[1]}x{size_hw[0]} "
+            f"(width x height), {size_hw[0] * size_hw[1]} pixels; the mask file is not of this image"
+        )
+    return lengths
+
+
+def counts_from_runs(lengths: Ints) -> bytes:
+    """The compressed code of run lengths (R,), as pycocotools writes it."""
+    values = np.array(lengths, np.int64)
+    values[3:] -= lengths[1:-2]
+    out = np.zeros((len(values), 8), np.uint8)
+    used = np.zeros((len(values), 8), bool)
+    alive = np.ones(len(values), bool)
+    for place in range(8):
+        used[:, place] = alive
+        digit = values & 0x1F
+        values = values >> 5
+        more = alive & np.where(digit & 0x10, values != -1, values != 0)
+        out[:, place] = digit + np.where(more, 0x20, 0) + 48
+        alive = more
+        if not alive.any():
+            break
+    return out[used].tobytes()
+
+
+def intervals(lengths: Ints) -> tuple[Ints, Ints]:
+    """Starts and ends (exclusive) of the runs of 1, as offsets into the column-major image, empty runs left out."""
+    edges = np.cumsum(lengths)
+    starts, ends = edges[0 : len(edges) - 1 : 2], edges[1::2]
+    keep = ends > starts
+    return starts[keep], ends[keep]
+
+
+def counts_from_intervals(starts: Ints, ends: Ints, pixels: int) -> bytes:
+    """The compressed code of ascending runs of 1 that do not touch, in an image of `pixels` pixels."""
+    edges = np.empty(2 * len(starts) + 2, np.int64)
+    edges[0], edges[-1] = 0, pixels
+    edges[1:-1:2], edges[2:-1:2] = starts, ends
+    lengths = np.diff(edges)
+    # pycocotools ends a code with the last run of 1 where that reaches the last pixel
+    return counts_from_runs(lengths[:-1] if len(lengths) > 1 and lengths[-1] == 0 else lengths)
+
+
+def encode(mask: npt.NDArray[np.bool_]) -> bytes:
+    """The compressed code of a (H, W) bool mask."""
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise InputError(f"a mask must be (H, W) bool, got {mask.shape} {mask.dtype}")
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    bounds = np.concatenate([[0], edges, [flat.size]])
+    lengths = np.diff(bounds)
+    return counts_from_runs(np.concatenate([[0], lengths]) if flat.size and flat[0] else lengths)
+
+
+def decode(counts: bytes, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The dense (H, W) bool mask of a code."""
+    return decode_crop(counts, size_hw, (0, 0, size_hw[1], size_hw[0]))
+
+
+def decode_crop(counts: bytes, size_hw: tuple[int, int], crop_xyxy: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:
+    """The part of a mask inside a crop, (y1 - y0, x1 - x0) bool; x1 and y1 are exclusive and inside the image.
+
+    Only the crop's columns are made dense.
+    """
+    height = size_hw[0]
+    x0, y0, x1, y1 = crop_xyxy
+    starts, ends = intervals(runs(counts, size_hw))
+    offset, length = x0 * height, (x1 - x0) * height
+    first, last = np.searchsorted(ends, offset, "right"), np.searchsorted(starts, offset + length, "left")
+    change = np.zeros(length + 1, np.int8)
+    change[np.maximum(starts[first:last] - offset, 0)] += 1
+    change[np.minimum(ends[first:last] - offset, length)] -= 1
+    columns = np.cumsum(change[:-1], dtype=np.int8).view(np.bool_).reshape(x1 - x0, height)
+    return np.ascontiguousarray(columns[:, y0:y1].T)
+
+
+def box_and_area(lengths: Ints, height: int) -> tuple[tuple[int, int, int, int], int]:
+    """Tight XYWH box (w = xmax - xmin + 1) and area in pixels, from run lengths; zeros for an empty mask."""
+    starts, ends = intervals(lengths)
+    if len(starts) == 0:
+        return (0, 0, 0, 0), 0
+    x0, x1 = int(starts[0] // height), int((ends[-1] - 1) // height)
+    if np.any(starts // height != (ends - 1) // height):
+        y0, y1 = 0, height - 1  # a run that crosses columns touches the bottom of one and the top of the next
+    else:
+        y0, y1 = int((starts % height).min()), int(((ends - 1) % height).max())
+    return (x0, y0, x1 - x0 + 1, y1 - y0 + 1), int((ends - starts).sum())
+
+
+def scaled_crop_xyxy(box_xywh: Floats, scale: float, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The published crop around a source box: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive, inside the image.
+
+    The corners (x, y, x + w, y + h) are taken as inclusive pixels, each side grows by half of (scale - 1) of its
+    length, is cut to an integer and clipped. At least one pixel remains.
+    """
+    x, y, w, h = (float(v) for v in box_xywh)
+    grow_x, grow_y = (w + 1) * (scale - 1) * 0.5, (h + 1) * (scale - 1) * 0.5
+    bottom, right = size_hw[0] - 1, size_hw[1] - 1
+    x0, y0 = min(max(int(x - grow_x), 0), right), min(max(int(y - grow_y), 0), bottom)
+    x1, y1 = min(max(int(x + w + grow_x), 0), right), min(max(int(y + h + grow_y), 0), bottom)
+    return x0, y0, x1 + 1, y1 + 1
+
+
+def class_runs(ids: npt.NDArray[np.integer]) -> tuple[Ints, Ints, npt.NDArray[np.integer]]:
+    """Starts, ends (exclusive) and class of the runs of equal class in a (H, W) map, column-major."""
+    flat = ids.T.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = np.concatenate([np.zeros(1, np.int64), edges])
+    return starts, np.append(edges, flat.size), flat[starts]
+
+
+def class_rles(ids: npt.NDArray[np.integer], ignore_id: int) -> Iterator[tuple[int, bytes]]:
+    """Each class of a (H, W) map with its mask's compressed code, ascending; ignored pixels are left out."""
+    starts, ends, classes = class_runs(ids)
+    for class_id in np.unique(classes):
+        if class_id != ignore_id:
+            chosen = classes == class_id
+            yield int(class_id), counts_from_intervals(starts[chosen], ends[chosen], ids.size)

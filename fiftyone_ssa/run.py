@@ -1,0 +1,166 @@
+"""The only scheduler: decode -> batch -> pipeline -> result, through bounded queues.
+
+Images are decoded by threads while the pipeline computes, and whoever consumes the results (a file writer, the
+database) should do so in a thread of its own (`overlap`), so that writing overlaps computing too. At most
+`prefetch` decoded images are held, however many there are to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol, TypeVar
+
+from fiftyone_ssa.types import Annotation, Inputs, Result
+
+logger = logging.getLogger(__name__)
+Value = TypeVar("Value")
+
+
+class Pipeline(Protocol):
+    """What runs on a batch of images: SSA or SSA-engine, built from a preset."""
+
+    def __call__(self, batch: list[Inputs]) -> list[Annotation]:
+        """One annotation per image, in order."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image to do: its id, and how to read it and what is known of it (called in a decoder thread)."""
+
+    id: str
+    read: Callable[[], Inputs]
+
+
+@dataclass
+class Summary:
+    """What a run did, for its last line and its exit code."""
+
+    done: int = 0
+    skipped: int = 0
+    """Images that were finished before and left alone."""
+    masks: int = 0
+    unlabelled: int = 0
+    """Masks that are empty or meet ignored pixels only, so that nothing could name them."""
+    seconds: float = 0.0
+    errors: dict[str, str] = field(default_factory=dict)
+    """Image id to reason, for every image that failed."""
+
+    def add(self, result: Result) -> None:
+        """Count one result."""
+        if result.annotation is None:
+            self.errors[result.id] = result.error or "unknown error"
+        else:
+            self.done += 1
+            self.masks += len(result.annotation.masks)
+            self.unlabelled += result.annotation.unlabelled
+
+    def __str__(self) -> str:
+        rate = f" ({self.done / self.seconds:.2f} images/s)" if self.done and self.seconds > 0 else ""
+        parts = [f"{self.done} images, {self.masks} masks in {self.seconds:.1f} s{rate}"]
+        if self.unlabelled:
+            parts.append(f"{self.unlabelled} masks without a name")
+        if self.skipped:
+            parts.append(f"{self.skipped} already done")
+        if self.errors:
+            parts.append(f"{len(self.errors)} FAILED")
+        return ", ".join(parts)
+
+
+def run(
+    tasks: Iterable[Task], pipeline: Pipeline, *, batch_size: int = 4, decoders: int = 2, keep_inputs: bool = False
+) -> Iterator[Result]:
+    """Results in the order of `tasks`; an image that cannot be read or done becomes a Result with its error.
+
+    `tasks` is consumed as results are taken, so it may be endless. With `keep_inputs` a result carries its image.
+    """
+    with ThreadPoolExecutor(decoders, thread_name_prefix="decode") as pool:
+        ahead = _read_ahead(iter(tasks), pool, batch_size + decoders)
+        while batch := list(islice(ahead, batch_size)):
+            yield from _run_batch(batch, pipeline, keep_inputs)
+
+
+def overlap(values: Iterable[Value], consume: Callable[[Value], None], *, capacity: int = 8) -> Iterator[Value]:
+    """Yield `values` unchanged while a second thread feeds each to `consume`, at most `capacity` waiting.
+
+    An exception in `consume` is raised here. On return every value has been consumed.
+    """
+    waiting: queue.Queue[Value | None] = queue.Queue(capacity)
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        while (value := waiting.get()) is not None:
+            if not failure:
+                try:
+                    consume(value)
+                except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+                    failure.append(error)
+
+    thread = threading.Thread(target=work, name="consume", daemon=True)
+    thread.start()
+    try:
+        for value in values:
+            if failure:
+                break
+            waiting.put(value)
+            yield value
+    finally:
+        waiting.put(None)
+        thread.join()
+        if failure:
+            raise failure[0]
+
+
+def _read_ahead(
+    tasks: Iterator[Task], pool: ThreadPoolExecutor, depth: int
+) -> Iterator[tuple[Task, Inputs | Exception]]:
+    pending: deque[tuple[Task, Future[Inputs]]] = deque()
+
+    def submit(count: int) -> None:
+        pending.extend((task, pool.submit(task.read)) for task in islice(tasks, count))
+
+    submit(depth)
+    while pending:
+        task, future = pending.popleft()
+        error = future.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        submit(1)
+        yield task, error if error is not None else future.result()
+
+
+def _run_batch(batch: list[tuple[Task, Inputs | Exception]], pipeline: Pipeline, keep_inputs: bool) -> Iterator[Result]:
+    readable = [inputs for _, inputs in batch if not isinstance(inputs, Exception)]
+    outcomes = iter(_isolate(readable, pipeline))
+    for task, inputs in batch:
+        outcome = inputs if isinstance(inputs, Exception) else next(outcomes)
+        kept = inputs if keep_inputs and not isinstance(inputs, Exception) else None
+        if isinstance(outcome, Exception):
+            logger.debug("%s failed", task.id, exc_info=outcome)
+            yield Result(task.id, error=describe(outcome), inputs=kept)
+        else:
+            yield Result(task.id, outcome, inputs=kept)
+
+
+def _isolate(batch: list[Inputs], pipeline: Pipeline) -> list[Annotation | Exception]:
+    """The pipeline's answers; if a batch fails, its images are tried one at a time so that only the bad one is lost."""
+    if not batch:
+        return []
+    try:
+        return list(pipeline(batch))
+    except Exception as error:  # noqa: BLE001 - any failure of one image is recorded with its reason
+        if len(batch) == 1:
+            return [error]
+    return [outcome for inputs in batch for outcome in _isolate([inputs], pipeline)]
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line: its type where the message alone would not say, and the message."""
+    text = " ".join(str(error).split())
+    return text if type(error).__name__ == "InputError" and text else f"{type(error).__name__}: {text}"
