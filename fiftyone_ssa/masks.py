@@ -7,7 +7,7 @@ Working on runs instead of pixels makes a box, an area or a vote cost what the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def mask_set(
     Raises InputError if a code is damaged or does not describe an image of `size_hw` (height, width).
     """
     count = len(rles)
-    codes = tuple(code.encode("ascii", "replace") if isinstance(code, str) else bytes(code) for code in rles)
+    codes = tuple(code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in rles)
     boxes = np.zeros((count, 4), np.int64)
     areas = np.zeros(count, np.int64)
     for index, code in enumerate(codes):
@@ -205,3 +205,26 @@ def class_rles(ids: npt.NDArray[np.integer], ignore_id: int) -> Iterator[tuple[i
         if class_id != ignore_id:
             chosen = classes == class_id
             yield int(class_id), counts_from_intervals(starts[chosen], ends[chosen], ids.size)
+
+
+def class_map(
+    rles: Iterable[tuple[int, bytes]], size_hw: tuple[int, int], ignore_id: int = 255
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """The (H, W) map that `class_rles` was given: uint8 where `ignore_id` is 255, else uint16.
+
+    Pixels in no code get `ignore_id`. Raises InputError if a code is damaged or of another size, or if two classes claim the same pixel.
+    """
+    pieces = [(*intervals(runs(counts, size_hw)), class_id) for class_id, counts in rles]
+    none = np.zeros(0, np.int64)
+    starts = np.concatenate([none, *(piece[0] for piece in pieces)])
+    ends = np.concatenate([none, *(piece[1] for piece in pieces)])
+    order = np.argsort(starts)
+    starts, ends = starts[order], ends[order]
+    if np.any(starts[1:] < ends[:-1]):
+        raise InputError("two classes claim the same pixel; the class map's codes must not overlap")
+    bounds = np.empty(2 * len(starts) + 2, np.int64)
+    bounds[0], bounds[-1] = 0, size_hw[0] * size_hw[1]
+    bounds[1:-1:2], bounds[2:-1:2] = starts, ends
+    values = np.full(2 * len(starts) + 1, ignore_id, np.uint8 if ignore_id == 255 else np.uint16)
+    values[1::2] = np.repeat([piece[2] for piece in pieces], [len(piece[0]) for piece in pieces])[order]
+    return np.ascontiguousarray(np.repeat(values, np.diff(bounds)).reshape(size_hw[1], size_hw[0]).T)

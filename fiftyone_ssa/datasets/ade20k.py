@@ -163,7 +163,7 @@ NAMES = (
 
 
 def class_ids(values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-    """Class ids (H, W) of a ground truth image: value i + 1 is class i; 0 (other) and 255 are ignored, 255 in the answer.
+    """Class ids (H, W) of a ground truth image: value i + 1 is class i; 0 (other) and 255 become 255 = ignored.
 
     Raises InputError for any other value.
     """

@@ -57,4 +57,5 @@ def class_ids_from_label_ids(values: npt.NDArray[np.integer]) -> npt.NDArray[np.
         raise InputError(f"ground truth value {highest} is no Cityscapes label id; expected 0 to {LABEL_IDS[-1]}")
     table = np.full(256, 255, np.uint8)
     table[list(LABEL_IDS)] = np.arange(len(NAMES))
-    return table[values]
+    ids: npt.NDArray[np.uint8] = table[values]
+    return ids

@@ -1,0 +1,158 @@
+"""mIoU of a folder of `<stem>_semantic.json` against a folder of ground truth images, with no database."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+from tqdm import tqdm
+
+from fiftyone_ssa import masks as rle
+from fiftyone_ssa.datasets import ade20k, cityscapes
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files import read_json
+from fiftyone_ssa.miou import ClassIds, Scores, confusion_matrix
+
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set names its classes and its files; what precedes the endings is the image's key."""
+
+    names: tuple[str, ...]
+    prediction: str
+    truths: Mapping[str, Callable[[npt.NDArray[np.integer[Any]]], npt.NDArray[np.uint8]]]
+    """File ending to the function that makes class ids of its values; the first that exists is taken."""
+
+
+_CITYSCAPES = Layout(
+    cityscapes.NAMES,
+    "_leftImg8bit_semantic.json",
+    {
+        "_gtFine_labelTrainIds.png": cityscapes.class_ids,
+        "_gtFine_labelIds.png": cityscapes.class_ids_from_label_ids,
+        "_gtCoarse_labelTrainIds.png": cityscapes.class_ids,
+        "_gtCoarse_labelIds.png": cityscapes.class_ids_from_label_ids,
+    },
+)
+LAYOUTS = {
+    "ade20k": Layout(ade20k.NAMES, "_semantic.json", {".png": ade20k.class_ids}),
+    "cityscapes": _CITYSCAPES,
+    "foggy-driving": _CITYSCAPES,
+}
+
+
+def evaluate_files(results_dir: str | Path, gt_dir: str | Path, dataset: str, *, progress: bool = True) -> Scores:
+    """mmsegmentation's scores of the class maps in `results_dir`, sub-folders included, against those in `gt_dir`.
+
+    `dataset` is a key of `LAYOUTS`. Every ground truth image counts: one without a prediction, or whose prediction
+    cannot be used (damaged, unknown class ids, another size), is all misses and is named in the result.
+    Raises InputError where there is nothing to compare, saying what was looked for and what is there.
+    """
+    if dataset not in LAYOUTS:
+        raise InputError(f"dataset must be one of {', '.join(LAYOUTS)}, got {dataset!r}")
+    layout = LAYOUTS[dataset]
+    predictions = _find(Path(results_dir), [layout.prediction], "predictions")
+    truths = _find(Path(gt_dir), list(layout.truths), "ground truth")
+    if not predictions.keys() & truths.keys():
+        raise InputError(
+            f"no prediction in {results_dir} has its ground truth in {gt_dir}: there is {min(predictions)}"
+            f"{layout.prediction} and {min(truths)}{truths[min(truths)][1]}; both must lie under the same sub-folders"
+        )
+    confusion = np.zeros((len(layout.names), len(layout.names) + 1), np.int64)
+    errors: dict[str, str] = {}
+    images = 0
+    for key in tqdm(sorted(truths), desc="evaluate", unit="image", disable=not progress):
+        path, ending = truths[key]
+        try:
+            truth = layout.truths[ending](_read_values(path))
+        except InputError as error:
+            errors[key] = f"{path}: {error}"
+            continue
+        images += 1
+        try:
+            found = predictions.get(key)
+            prediction = read_class_map(found[0], len(layout.names), truth.shape) if found else None
+            confusion += confusion_matrix(truth, prediction, len(layout.names))
+        except InputError as error:
+            errors[key] = str(error)
+            confusion += confusion_matrix(truth, None, len(layout.names))
+    return Scores(
+        names=layout.names,
+        confusion=confusion,
+        images=images,
+        missing_predictions=tuple(sorted(truths.keys() - predictions.keys())),
+        missing_ground_truth=tuple(sorted(predictions.keys() - truths.keys())),
+        errors=errors,
+    )
+
+
+def read_class_map(path: str | Path, class_count: int, size_hw: tuple[int, int]) -> ClassIds:
+    """The class ids (H, W) in the `semantic_mask` of a `<stem>_semantic.json`; pixels in none of its codes are ignored.
+
+    Raises InputError, naming the file, if it is damaged, has no class map, knows a class id of `class_count` or more,
+    or is not of `size_hw` (height, width).
+    """
+    codes = read_json(path).get("semantic_mask")
+    try:
+        if not isinstance(codes, dict):
+            raise InputError("it has no semantic_mask; the presets of SSA write one, the engine's do not")
+        counts = [(_class_id(key, class_count), _counts(code, size_hw)) for key, code in codes.items()]
+        return rle.class_map(counts, size_hw, 255 if class_count <= 255 else 65535)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _class_id(key: str, class_count: int) -> int:
+    if not key.isdecimal() or int(key) >= class_count:
+        raise InputError(f"class id {key} is unknown: this data set has 0 to {class_count - 1}")
+    return int(key)
+
+
+def _counts(code: Any, size_hw: tuple[int, int]) -> bytes:
+    if not isinstance(code, dict) or not isinstance(code.get("counts"), str):
+        raise InputError('each class of semantic_mask must be an RLE {"size": [height, width], "counts": "..."}')
+    if code.get("size") != list(size_hw):
+        raise InputError(
+            f"its class map is of size {code.get('size')} but the ground truth is {list(size_hw)} (height, width); "
+            "they must show the same pixels"
+        )
+    return str(code["counts"]).encode("ascii", "replace")
+
+
+def _find(folder: Path, endings: list[str], what: str) -> dict[str, tuple[Path, str]]:
+    """Key (path without ending, relative to `folder`) to file and ending, the earlier endings first."""
+    if not folder.is_dir():
+        raise InputError(f"the folder of {what} does not exist: {folder}")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found: dict[str, tuple[Path, str]] = {}
+    for ending in endings:
+        for path in files:
+            if path.name.lower().endswith(ending.lower()):
+                key = path.relative_to(folder).as_posix()[: -len(ending)]
+                found.setdefault(key, (path, ending))
+    if not found:
+        there = Counter(path.suffix.lower() or "without extension" for path in files)
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in there.most_common(5)) or "no file"
+        raise InputError(f"no {what} in {folder}: looked for *{' or *'.join(endings)} there and below, found {listed}")
+    return found
+
+
+def _read_values(path: Path) -> npt.NDArray[np.integer[Any]]:
+    try:
+        with PIL.Image.open(path, formats=("PNG",)) as picture:
+            values = np.asarray(picture)
+    except _DAMAGED as error:
+        raise InputError(f"cannot be decoded as PNG: {error}") from error
+    if values.ndim != 2 or values.dtype.kind not in "iu":
+        raise InputError(f"ground truth must have one channel of class values, got {values.shape} {values.dtype}")
+    return values
