@@ -21,7 +21,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.types import Annotation, Image, MaskSet
 
 # Named, because Pillow's full list holds formats that start other programs (EPS runs Ghostscript).
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "JPEG2000", "AVIF")
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error, zlib.error)
 
 
@@ -113,7 +113,7 @@ def _mask_set(annotations: Sequence[Any], size_hw: tuple[int, int]) -> MaskSet:
     return dataclasses.replace(found, source_boxes_xywh=np.where(np.isnan(boxes), found.source_boxes_xywh, boxes))
 
 
-def _counts(annotation: Any, index: int, size_hw: tuple[int, int]) -> bytes:
+def _counts(annotation: Any, index: int, size_hw: tuple[int, int]) -> bytes | str:
     segmentation = annotation.get("segmentation") if isinstance(annotation, dict) else None
     if isinstance(segmentation, list):
         return _polygon_counts(segmentation, index, size_hw)
@@ -126,7 +126,7 @@ def _counts(annotation: Any, index: int, size_hw: tuple[int, int]) -> bytes:
             "the mask file is not of this image"
         )
     if isinstance(counts, str):
-        return counts.encode("ascii", "replace")
+        return counts
     if not isinstance(counts, list) or not all(type(run) is int and 0 <= run <= math.prod(size_hw) for run in counts):
         raise InputError(f"annotation {index}: counts must be a string or a list of run lengths from 0 to the pixels")
     return rle.counts_from_runs(np.array(counts, np.int64))
