@@ -212,7 +212,8 @@ def class_map(
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """The (H, W) map that `class_rles` was given: uint8 where `ignore_id` is 255, else uint16.
 
-    Pixels in no code get `ignore_id`. Raises InputError if a code is damaged or of another size, or if two classes claim the same pixel.
+    Pixels in no code get `ignore_id`. Raises InputError if a code is damaged or of another size, or if two classes
+    claim the same pixel.
     """
     pieces = [(*intervals(runs(counts, size_hw)), class_id) for class_id, counts in rles]
     none = np.zeros(0, np.int64)
