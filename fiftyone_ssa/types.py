@@ -16,6 +16,8 @@ from fiftyone_ssa.errors import InputError
 
 Image = npt.NDArray[np.uint8]
 """RGB pixels, (H, W, 3) uint8."""
+ClassIds = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""Class ids, (H, W) uint8 or uint16."""
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -119,6 +121,11 @@ _COLUMNS = {
 }
 
 
+def class_ids(values: npt.NDArray[Any], class_count: int) -> ClassIds:
+    """Integer ids below `class_count` in the dtype that holds them and the ignore id: uint8, or uint16 above 255."""
+    return values.astype(np.uint8) if class_count <= 255 else values.astype(np.uint16)
+
+
 @dataclass(frozen=True, eq=False)
 class SemanticMap:
     """One class per pixel: `ids` (H, W) uint8 or uint16, class i = `names[i]`, the dtype's highest value = ignored.
@@ -126,7 +133,7 @@ class SemanticMap:
     uint8 holds up to 255 classes with 255 = ignore; more classes take uint16 with 65535 = ignore.
     """
 
-    ids: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    ids: ClassIds
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -150,11 +157,6 @@ class SemanticMap:
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.ids.shape[0], self.ids.shape[1]
-
-    @staticmethod
-    def dtype_for(class_count: int) -> type[np.uint8] | type[np.uint16]:
-        """The dtype that holds ids of `class_count` classes and the ignore id."""
-        return np.uint8 if class_count <= 255 else np.uint16
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,120 @@
+"""Class scores at a segmenter's own resolution, and the class map they give at the image's, made tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fiftyone_ssa.types import SemanticMap, class_ids
+
+TILE_BYTES = 64 << 20
+"""Upsampled scores held at once; bounds memory whatever the image size and number of classes."""
+TILE_CELLS = 16
+"""Side of a tile on the CPU, in cells: small enough that few classes can win in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """What a segmenter says of every class at every cell of its own grid."""
+
+    values: torch.Tensor
+    """(C, h, w) float32: logits, or non-negative scores."""
+    names: tuple[str, ...]
+    size_hw: tuple[int, int]
+    """Of the image, in pixels."""
+    logits: bool
+    align_corners: bool = False
+    """How the grid lies on the image: `torch.nn.functional.interpolate`'s meaning."""
+
+    def semantic_map(self) -> SemanticMap:
+        """The best class of every pixel: bilinear upsampling, then argmax, ties to the lowest id.
+
+        On the CPU a tile is upsampled only for the classes that can win in it: interpolation never exceeds its
+        cells, so a class whose best cell is below another's worst is out.
+        """
+        dtype = torch.uint8 if len(self.names) <= 255 else torch.int32
+        ids = torch.empty(self.size_hw, dtype=dtype, device=self.values.device)
+        on_cpu = self.values.device.type == "cpu"
+        rows, columns = (
+            axis_sources(cells, pixels, self.align_corners)
+            for cells, pixels in zip(self.values.shape[1:], self.size_hw, strict=True)
+        )
+        for top, bottom, left, right in self._tiles(on_cpu):
+            y, x = rows.part(top, bottom), columns.part(left, right)
+            cells = self.values[:, y.first : y.last + 1, x.first : x.last + 1]
+            if on_cpu:
+                able = cells.amax((1, 2)) >= cells.amin((1, 2)).max()
+                able_ids = able.nonzero()[:, 0]
+                best = x.mix(cells[able], 2)
+                ids[top:bottom, left:right] = able_ids[y.mix(best, 1).argmax(0)].to(dtype)
+            else:
+                ids[top:bottom, left:right] = y.mix(x.mix(cells, 2), 1).argmax(0).to(dtype)
+        return SemanticMap(class_ids(ids.cpu().numpy(), len(self.names)), self.names)
+
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """(C, h, w) float32 that sum to 1 over the classes at every cell."""
+        if self.logits:
+            shares = self.values.softmax(0)
+        else:
+            shares = self.values / self.values.sum(0, keepdim=True).clamp_min(1e-12)
+        return shares.cpu().numpy()
+
+    def _tiles(self, small: bool) -> Iterator[tuple[int, int, int, int]]:
+        height, width = self.size_hw
+        wide = min(width, max(1, TILE_CELLS * width // self.values.shape[2])) if small else width
+        wide = min(wide, max(1, TILE_BYTES // (4 * len(self.names))))
+        high = max(1, TILE_BYTES // (4 * len(self.names) * wide))
+        high = min(high, max(1, TILE_CELLS * height // self.values.shape[1])) if small else high
+        for top in range(0, height, high):
+            for left in range(0, width, wide):
+                yield top, min(top + high, height), left, min(left + wide, width)
+
+
+@dataclass(frozen=True, eq=False)
+class AxisSources:
+    """For each pixel along an axis: the two cells it lies between, and the upper one's weight."""
+
+    low: torch.Tensor
+    high: torch.Tensor
+    weight: torch.Tensor
+
+    @property
+    def first(self) -> int:
+        """The lowest cell needed."""
+        return int(self.low[0])
+
+    @property
+    def last(self) -> int:
+        """The highest cell needed."""
+        return int(self.high[-1])
+
+    def part(self, start: int, stop: int) -> AxisSources:
+        """The sources of pixels start..stop - 1."""
+        return AxisSources(self.low[start:stop], self.high[start:stop], self.weight[start:stop])
+
+    def mix(self, cells: torch.Tensor, axis: int) -> torch.Tensor:
+        """Interpolate cells (C, h, w), of which the first along `axis` is `self.first`, along that axis."""
+        weight = self.weight.to(cells.device)
+        if axis == 1:
+            weight = weight[:, None]
+        low = cells.index_select(axis, (self.low - self.first).to(cells.device))
+        high = cells.index_select(axis, (self.high - self.first).to(cells.device))
+        return torch.addcmul(high.mul_(weight), low, 1 - weight)  # fused on the CPU, like `interpolate`'s own kernel
+
+
+def axis_sources(cells: int, pixels: int, align_corners: bool) -> AxisSources:
+    """Where each of `pixels` lies among `cells`, in the float32 arithmetic of `torch.nn.functional.interpolate`."""
+    position = np.arange(pixels, dtype=np.float64)
+    if align_corners:
+        scale = np.float32(cells - 1) / np.float32(pixels - 1) if pixels > 1 else np.float32(0)
+        source = (position * scale).astype(np.float32)
+    else:
+        scale = np.float32(cells) / np.float32(pixels)
+        source = np.maximum(((position + 0.5) * np.float64(scale) - 0.5).astype(np.float32), np.float32(0))
+    low = np.minimum(source.astype(np.int64), cells - 1)
+    weight = (source - low).astype(np.float32)
+    return AxisSources(*(torch.from_numpy(part) for part in (low, np.minimum(low + 1, cells - 1), weight)))
