@@ -19,7 +19,8 @@ from fiftyone_ssa import masks as rle
 from fiftyone_ssa.datasets import ade20k, cityscapes
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files import read_json
-from fiftyone_ssa.miou import ClassIds, Scores, confusion_matrix
+from fiftyone_ssa.miou import Scores, confusion_matrix
+from fiftyone_ssa.types import ClassIds
 
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
 

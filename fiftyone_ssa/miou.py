@@ -12,10 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.types import Floats, Ints, SemanticMap
-
-ClassIds = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""One class per pixel, (H, W)."""
+from fiftyone_ssa.types import ClassIds, Floats, Ints
 
 
 def confusion_matrix(
@@ -30,7 +27,7 @@ def confusion_matrix(
     Raises InputError if sizes differ.
     """
     columns = class_count + 1
-    none = SemanticMap.dtype_for(class_count)(class_count)
+    none = ids_dtype(class_count)(class_count)
     dtype = np.uint16 if columns * columns <= 0xFFFF else np.uint32
     cells: npt.NDArray[Any] = np.minimum(truth_ids, none).astype(dtype)
     cells *= dtype(columns)
@@ -45,6 +42,11 @@ def confusion_matrix(
         )
     counts = np.bincount(cells.ravel(), minlength=columns * columns)
     return counts.reshape(columns, columns)[:class_count].astype(np.int64)
+
+
+def ids_dtype(class_count: int) -> type[np.uint8] | type[np.uint16]:
+    """The dtype that holds the ids of `class_count` classes and the ignored one."""
+    return np.uint8 if class_count <= 255 else np.uint16
 
 
 @dataclass(frozen=True, eq=False)
