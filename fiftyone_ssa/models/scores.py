@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fiftyone_ssa.grids import AxisSources, axis_sources
 from fiftyone_ssa.types import SemanticMap, class_ids
 
 TILE_BYTES = 64 << 20
@@ -29,6 +30,8 @@ class ClassScores:
     logits: bool
     align_corners: bool = False
     """How the grid lies on the image: `torch.nn.functional.interpolate`'s meaning."""
+    antialias: bool = False
+    """Whether an image smaller than the grid is averaged over its cells instead of sampled (OneFormer)."""
 
     def semantic_map(self) -> SemanticMap:
         """The best class of every pixel: bilinear upsampling, then argmax, ties to the lowest id.
@@ -36,6 +39,9 @@ class ClassScores:
         On the CPU a tile is upsampled only for the classes that can win in it: interpolation never exceeds its
         cells, so a class whose best cell is below another's worst is out.
         """
+        if self.antialias and (self.values.shape[1] > self.size_hw[0] or self.values.shape[2] > self.size_hw[1]):
+            small = torch.nn.functional.interpolate(self.values[None], self.size_hw, mode="bilinear", antialias=True)
+            return SemanticMap(class_ids(small[0].argmax(0).cpu().numpy(), len(self.names)), self.names)
         dtype = torch.uint8 if len(self.names) <= 255 else torch.int32
         ids = torch.empty(self.size_hw, dtype=dtype, device=self.values.device)
         on_cpu = self.values.device.type == "cpu"
@@ -45,14 +51,13 @@ class ClassScores:
         )
         for top, bottom, left, right in self._tiles(on_cpu):
             y, x = rows.part(top, bottom), columns.part(left, right)
-            cells = self.values[:, y.first : y.last + 1, x.first : x.last + 1]
+            cells = self.values[:, y.cells, x.cells]
             if on_cpu:
                 able = cells.amax((1, 2)) >= cells.amin((1, 2)).max()
                 able_ids = able.nonzero()[:, 0]
-                best = x.mix(cells[able], 2)
-                ids[top:bottom, left:right] = able_ids[y.mix(best, 1).argmax(0)].to(dtype)
+                ids[top:bottom, left:right] = able_ids[mix(mix(cells[able], x, 2), y, 1).argmax(0)].to(dtype)
             else:
-                ids[top:bottom, left:right] = y.mix(x.mix(cells, 2), 1).argmax(0).to(dtype)
+                ids[top:bottom, left:right] = mix(mix(cells, x, 2), y, 1).argmax(0).to(dtype)
         return SemanticMap(class_ids(ids.cpu().numpy(), len(self.names)), self.names)
 
     def probabilities(self) -> npt.NDArray[np.float32]:
@@ -74,47 +79,12 @@ class ClassScores:
                 yield top, min(top + high, height), left, min(left + wide, width)
 
 
-@dataclass(frozen=True, eq=False)
-class AxisSources:
-    """For each pixel along an axis: the two cells it lies between, and the upper one's weight."""
-
-    low: torch.Tensor
-    high: torch.Tensor
-    weight: torch.Tensor
-
-    @property
-    def first(self) -> int:
-        """The lowest cell needed."""
-        return int(self.low[0])
-
-    @property
-    def last(self) -> int:
-        """The highest cell needed."""
-        return int(self.high[-1])
-
-    def part(self, start: int, stop: int) -> AxisSources:
-        """The sources of pixels start..stop - 1."""
-        return AxisSources(self.low[start:stop], self.high[start:stop], self.weight[start:stop])
-
-    def mix(self, cells: torch.Tensor, axis: int) -> torch.Tensor:
-        """Interpolate cells (C, h, w), of which the first along `axis` is `self.first`, along that axis."""
-        weight = self.weight.to(cells.device)
-        if axis == 1:
-            weight = weight[:, None]
-        low = cells.index_select(axis, (self.low - self.first).to(cells.device))
-        high = cells.index_select(axis, (self.high - self.first).to(cells.device))
-        return torch.addcmul(high.mul_(weight), low, 1 - weight)  # fused on the CPU, like `interpolate`'s own kernel
-
-
-def axis_sources(cells: int, pixels: int, align_corners: bool) -> AxisSources:
-    """Where each of `pixels` lies among `cells`, in the float32 arithmetic of `torch.nn.functional.interpolate`."""
-    position = np.arange(pixels, dtype=np.float64)
-    if align_corners:
-        scale = np.float32(cells - 1) / np.float32(pixels - 1) if pixels > 1 else np.float32(0)
-        source = (position * scale).astype(np.float32)
-    else:
-        scale = np.float32(cells) / np.float32(pixels)
-        source = np.maximum(((position + 0.5) * np.float64(scale) - 0.5).astype(np.float32), np.float32(0))
-    low = np.minimum(source.astype(np.int64), cells - 1)
-    weight = (source - low).astype(np.float32)
-    return AxisSources(*(torch.from_numpy(part) for part in (low, np.minimum(low + 1, cells - 1), weight)))
+def mix(cells: torch.Tensor, sources: AxisSources, axis: int) -> torch.Tensor:
+    """Interpolate (C, h, w) along an axis; the first cell along it must be the first that `sources` needs."""
+    weight = torch.from_numpy(sources.weight).to(cells.device)
+    if axis == 1:
+        weight = weight[:, None]
+    first = sources.cells.start
+    low = cells.index_select(axis, torch.from_numpy(sources.low - first).to(cells.device))
+    high = cells.index_select(axis, torch.from_numpy(sources.high - first).to(cells.device))
+    return torch.addcmul(high.mul_(weight), low, 1 - weight)  # fused on the CPU, like `interpolate`'s own kernel

@@ -192,6 +192,9 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
             return [resolve(entry) for entry in value]
         if not isinstance(value, str) or not value:
             return value
+        module, _, factory = value.partition(":")
+        if factory.isidentifier() and (source := folder / f"{module.replace('.', '/')}.py").is_file():
+            return f"{source.resolve()}:{factory}"  # the user's own segmenter, so that any process can build it
         prefix = "local-dir:" if value.startswith("local-dir:") else ""
         path = Path(value.removeprefix(prefix)).expanduser()
         explicit = prefix or value.startswith(("./", "../", "~"))
