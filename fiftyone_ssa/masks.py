@@ -163,6 +163,33 @@ def decode_crop(counts: bytes, size_hw: tuple[int, int], crop_xyxy: tuple[int, i
     return np.ascontiguousarray(columns[:, y0:y1].T)
 
 
+def decode_box(counts: bytes, size_hw: tuple[int, int], box_xywh: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """A mask cut to a box that holds all of it, (h, w) bool; what it costs depends on the box alone."""
+    x, y, w, h = box_xywh
+    starts, ends = intervals(runs(counts, size_hw))
+    columns, rows = np.divmod(starts, size_hw[0])
+    first = (columns - x) * h + rows - y
+    change = np.zeros(w * h + 1, np.int8)
+    change[first] = 1
+    change[first + ends - starts] -= 1
+    return np.ascontiguousarray(np.cumsum(change[:-1], dtype=np.int8).view(np.bool_).reshape(w, h).T)
+
+
+def encode_crop(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
+    """The compressed code of a mask that is `crop` (h, w) bool at `corner_xy`, inside the image, and 0 elsewhere."""
+    (height, width), (h, w), (x, y) = size_hw, crop.shape, corner_xy
+    padded = np.zeros((w, h + 2), np.bool_)  # a 0 on both ends of every column, so that no run crosses columns
+    padded[:, 1:-1] = crop.T
+    flat = padded.ravel()
+    columns, rows = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), h + 2)
+    edges = (columns + x) * height + rows + y
+    starts, ends = edges[::2], edges[1::2]
+    if len(starts) and h == height:
+        apart = starts[1:] != ends[:-1]
+        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
+    return counts_from_intervals(starts, ends, height * width)
+
+
 def box_and_area(lengths: Ints, height: int) -> tuple[tuple[int, int, int, int], int]:
     """Tight XYWH box (w = xmax - xmin + 1) and area in pixels, from run lengths; zeros for an empty mask."""
     starts, ends = intervals(lengths)
