@@ -18,7 +18,7 @@ import PIL.ImageOps
 
 from fiftyone_ssa import masks as rle
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.types import Annotation, Image, MaskSet
+from fiftyone_ssa.types import Annotation, Image, MaskSet, SemanticMap
 
 # Named, because Pillow's full list holds formats that start other programs (EPS runs Ghostscript).
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "JPEG2000", "AVIF")
@@ -183,13 +183,17 @@ def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = 
     record: dict[str, Any] = {} if image is None else {"image": dict(image)}
     record["annotations"] = rows
     if annotation.semantic is not None:
-        size, ids = list(annotation.semantic.size_hw), annotation.semantic.ids
-        record["semantic_mask"] = {
-            str(class_id): {"size": size, "counts": counts.decode()}
-            for class_id, counts in rle.class_rles(ids, annotation.semantic.ignore_id)
-        }
+        record["semantic_mask"] = map_record(annotation.semantic)
     plain: dict[str, Any] = _plain(record)
     return plain
+
+
+def map_record(semantic: SemanticMap) -> dict[str, Any]:
+    """A class map as `{"<class id>": RLE}`; ignored pixels are in none of the codes."""
+    return {
+        str(class_id): {"size": list(semantic.size_hw), "counts": counts.decode()}
+        for class_id, counts in rle.class_rles(semantic.ids, semantic.ignore_id)
+    }
 
 
 def _source_annotation(masks: MaskSet, i: int) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""A folder of results: one preset each, every file written whole or not at all, finished ones known on the next run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files import read_json
+from fiftyone_ssa.image_folder import RESULT_ENDING
+from fiftyone_ssa.presets import Preset
+
+MARKER = ".fiftyone-ssa.json"
+_PART = ".ssa-part"
+
+
+class ResultFolder:
+    """Results of one preset below `root`, laid out as their images are.
+
+    A marker file records the preset. Its time tells finished results from those that `overwrite` is to replace, so
+    that a run which was killed while overwriting goes on where it stopped.
+    """
+
+    def __init__(self, root: Path, preset: Preset, *, overwrite: bool = False) -> None:
+        """Make the folder, remove what a killed run left half-written, and record the preset.
+
+        Raises InputError if it holds results of another preset and `overwrite` is not set, or cannot be written.
+        """
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"the folder for results {root} cannot be made: {error.strerror}") from error
+        for path in self._files(_PART):
+            path.unlink(missing_ok=True)
+        marker = root / MARKER
+        if not overwrite:
+            self._refuse_other_preset(marker, preset)
+        if overwrite or not marker.exists():
+            self._write(marker, json.dumps(_identity(preset), indent=1).encode())
+        self._since_ns = marker.stat().st_mtime_ns
+
+    def path(self, image_id: str, ending: str = RESULT_ENDING) -> Path:
+        """Where the result of an image goes: its id without extension, and `ending`."""
+        return self.root / Path(image_id).with_name(Path(image_id).stem + ending)
+
+    def is_finished(self, image_id: str, ending: str = RESULT_ENDING) -> bool:
+        """Whether the result is there and of this preset."""
+        try:
+            return self.path(image_id, ending).stat().st_mtime_ns >= self._since_ns
+        except OSError:
+            return False
+
+    def outdated(self) -> int:
+        """How many results are older than the preset recorded, of images that no run has redone since."""
+        return sum(path.stat().st_mtime_ns < self._since_ns for path in self._files(RESULT_ENDING))
+
+    def write(self, image_id: str, ending: str, content: bytes) -> None:
+        """Write an image's file whole or not at all. Raises InputError if it cannot be written."""
+        self._write(self.path(image_id, ending), content)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        part = path.parent / f".{os.getpid()}{_PART}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise InputError(
+                f"{path} cannot be written: {error.strerror}; what is finished is kept, so mend that and start again"
+            ) from error
+
+    def _refuse_other_preset(self, marker: Path, preset: Preset) -> None:
+        remedy = "name another folder, or add --overwrite to replace them"
+        if not marker.exists():
+            if next(self._files(RESULT_ENDING), None):
+                raise InputError(f"{self.root} holds results that no run recorded here; {remedy}")
+            return
+        found, wanted = read_json(marker), _identity(preset)
+        if found.get("fingerprint") != wanted["fingerprint"]:
+            changed = _differences(found.get("settings"), wanted["settings"])
+            raise InputError(
+                f"{self.root} holds results of preset {found.get('preset')}, which differs from {preset.name} in "
+                f"{', '.join(changed) or 'its settings'}; {remedy}"
+            )
+
+    def _files(self, ending: str) -> Iterator[Path]:
+        return (
+            Path(folder, name) for folder, _, names in os.walk(self.root) for name in names if name.endswith(ending)
+        )
+
+
+def _identity(preset: Preset) -> dict[str, Any]:
+    return {"preset": preset.name, "fingerprint": preset.fingerprint, "settings": dataclasses.asdict(preset)}
+
+
+def _differences(found: Any, wanted: dict[str, Any]) -> list[str]:
+    """Up to four settings that differ, as section.key."""
+    changed: list[str] = []
+    for key, value in json.loads(json.dumps(wanted)).items():
+        other = found.get(key) if isinstance(found, dict) else None
+        if isinstance(value, dict) and isinstance(other, dict):
+            changed += [f"{key}.{name}" for name in value if other.get(name) != value[name]]
+        elif key != "name" and other != value:
+            changed.append(key)
+    return changed[:4]
