@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fiftyone_ssa import masks as rle
 from fiftyone_ssa.grids import AxisSources, axis_sources
 from fiftyone_ssa.types import Floats, Ints, MaskSet, SemanticMap, Votes, class_ids
-from fiftyone_ssa.voting import paint, votes_from_shares
+from fiftyone_ssa.voting import paint
 
 Probabilities = npt.NDArray[np.float32]
 """(C, h, w) float32 that sum to 1 over the classes at every cell."""
@@ -91,11 +91,6 @@ def blend(
                 best = _best(probabilities, rows, columns, y + y0, x + x0, firm[index] * logs[index])
                 ids[y + y0, x + x0] = class_ids(best, len(probabilities))
     return SemanticMap(ids, branch.names)
-
-
-def soft_votes(means: Floats) -> Votes:
-    """Votes from mean probabilities (N, C); an empty mask has no winner."""
-    return votes_from_shares(means)
 
 
 def _best(

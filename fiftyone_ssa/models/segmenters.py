@@ -69,7 +69,10 @@ def call_factory(spec: str) -> Any:
     factory: Callable[[], Any] | None = getattr(module, name, None)
     if not callable(factory):
         raise InputError(f"{module_name} has no function {name!r}; {spec!r} must name one that builds the segmenter")
-    return factory()
+    try:
+        return factory()
+    except Exception as error:  # noqa: BLE001 - the user's own code may raise anything
+        raise InputError(f"{spec} failed: {type(error).__name__}: {error}; it must build a segmenter") from error
 
 
 def adopt(segmenter: Any, what: str) -> Segmenter:

@@ -1,0 +1,52 @@
+"""The class map made tile by tile, against one interpolation of everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fiftyone_ssa.models import scores as module
+from fiftyone_ssa.models.scores import ClassScores
+
+SHAPES = [((150, 32, 32), (300, 451)), ((19, 32, 40), (427, 640)), ((5, 40, 40), (20, 31)), ((3, 1, 1), (7, 9))]
+SHAPES += [((4, 8, 8), (1, 5)), ((300, 9, 9), (50, 60))]
+
+
+@pytest.mark.parametrize(("grid", "size_hw"), SHAPES)
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("tile_bytes", [1 << 16, 64 << 20])
+def test_map_is_interpolate_and_argmax(
+    grid: tuple[int, int, int],
+    size_hw: tuple[int, int],
+    align: bool,
+    tile_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "TILE_BYTES", tile_bytes)
+    values = torch.randn(grid, generator=torch.Generator().manual_seed(0))
+    names = tuple(map(str, range(grid[0])))
+    answer = ClassScores(values, names, size_hw, logits=True, align_corners=align).semantic_map()
+    full = torch.nn.functional.interpolate(values[None], size_hw, mode="bilinear", align_corners=align)[0]
+    np.testing.assert_array_equal(answer.ids, full.argmax(0).numpy())
+    assert answer.ids.dtype == (np.uint8 if grid[0] <= 255 else np.uint16)
+
+
+def test_antialias_averages_where_the_image_is_smaller_than_the_grid() -> None:
+    values = torch.randn((6, 40, 40), generator=torch.Generator().manual_seed(0))
+    answer = ClassScores(values, tuple("abcdef"), (11, 90), logits=False, antialias=True).semantic_map()
+    full = torch.nn.functional.interpolate(values[None], (11, 90), mode="bilinear", antialias=True)[0]
+    np.testing.assert_array_equal(answer.ids, full.argmax(0).numpy())
+
+
+def test_ties_go_to_the_lowest_id() -> None:
+    answer = ClassScores(torch.ones(3, 2, 2), tuple("abc"), (4, 4), logits=True).semantic_map()
+    assert not answer.ids.any()
+
+
+def test_probabilities_sum_to_one() -> None:
+    values = torch.rand((4, 3, 5), generator=torch.Generator().manual_seed(0))
+    for logits in (False, True):
+        shares = ClassScores(values, tuple("abcd"), (9, 9), logits=logits).probabilities()
+        np.testing.assert_allclose(shares.sum(0), 1, atol=1e-6)
+        assert shares.argmax(0).tolist() == values.argmax(0).tolist()

@@ -1,0 +1,127 @@
+"""Tiny randomly initialised segmenters of the real architectures, saved as folders that load like the large ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as hf
+
+LABELS = {0: "sky", 1: "road ", 2: "tree", 3: "car", 4: "house"}
+NAMES = {"id2label": LABELS, "label2id": {name: i for i, name in LABELS.items()}}
+SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 4}
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+def segformer() -> tuple[Any, Any]:
+    config = hf.SegformerConfig(
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+        **NAMES,
+    )
+    return hf.SegformerForSemanticSegmentation(config), hf.SegformerImageProcessor(size={"height": 64, "width": 64})
+
+
+def upernet() -> tuple[Any, Any]:
+    backbone = hf.ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], out_features=STAGES)
+    config = hf.UperNetConfig(backbone_config=backbone, hidden_size=16, auxiliary_in_channels=16, **NAMES)
+    return hf.UperNetForSemanticSegmentation(config), hf.SegformerImageProcessor(size={"height": 64, "width": 64})
+
+
+def dpt() -> tuple[Any, Any]:
+    config = hf.DPTConfig(
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=64,
+        patch_size=16,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=16,
+        use_auxiliary_head=False,
+        **NAMES,
+    )
+    return hf.DPTForSemanticSegmentation(config), hf.DPTImageProcessor(size={"height": 64, "width": 64})
+
+
+def beit() -> tuple[Any, Any]:
+    config = hf.BeitConfig(
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=64,
+        patch_size=16,
+        out_indices=[1, 2, 3, 4],
+        use_auxiliary_head=False,
+        pool_scales=[1, 2],
+        **NAMES,
+    )
+    return hf.BeitForSemanticSegmentation(config), hf.BeitImageProcessor(
+        size={"height": 64, "width": 64}, do_center_crop=False
+    )
+
+
+def mask2former() -> tuple[Any, Any]:
+    config = hf.Mask2FormerConfig(
+        backbone_config=hf.SwinConfig(out_features=STAGES, **SWIN),
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=16,
+        dim_feedforward=16,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        num_queries=7,
+        **NAMES,
+    )
+    processor = hf.Mask2FormerImageProcessor(size={"shortest_edge": 64, "longest_edge": 128}, num_labels=len(LABELS))
+    return hf.Mask2FormerForUniversalSegmentation(config), processor
+
+
+def maskformer() -> tuple[Any, Any]:
+    config = hf.MaskFormerConfig(
+        backbone_config=hf.SwinConfig(out_features=STAGES, **SWIN),
+        decoder_config=hf.DetrConfig(
+            d_model=32, encoder_layers=1, decoder_layers=1, num_queries=7, decoder_attention_heads=2
+        ),
+        fpn_feature_size=32,
+        mask_feature_size=32,
+        **NAMES,
+    )
+    processor = hf.MaskFormerImageProcessor(size={"shortest_edge": 64, "longest_edge": 128}, num_labels=len(LABELS))
+    return hf.MaskFormerForInstanceSegmentation(config), processor
+
+
+def eomt() -> tuple[Any, Any]:
+    config = hf.EomtConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=16,
+        num_blocks=1,
+        num_queries=7,
+        num_upscale_blocks=1,
+        **NAMES,
+    )
+    processor = hf.EomtImageProcessor(
+        size={"shortest_edge": 64, "longest_edge": None}, do_split_image=True, do_pad=False
+    )
+    return hf.EomtForUniversalSegmentation(config), processor
+
+
+FAMILIES = {build.__name__: build for build in (segformer, upernet, dpt, beit, mask2former, maskformer, eomt)}
+
+
+def save(family: str, folder: Path) -> Path:
+    torch.manual_seed(0)
+    model, processor = FAMILIES[family]()
+    model.eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
