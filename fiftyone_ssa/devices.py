@@ -46,12 +46,14 @@ class Chunks:
     """Runs a function over many items in chunks of one fixed size, the last one padded with its own first item.
 
     One shape for every call makes a result independent of what else is in the batch, and of how many items there are.
+    With `pad=False` the last chunk stays short: for work whose chunks never depend on what else there is to do.
     Out of memory halves the size for the rest of the run, and says so.
     """
 
-    def __init__(self, size: int, what: str) -> None:
+    def __init__(self, size: int, what: str, *, pad: bool = True) -> None:
         self.size = size
         self.what = what
+        self.pad = pad
 
     def map(self, function: Callable[[Sequence[Item]], Sequence[Out]], items: Sequence[Item]) -> list[Out]:
         """`function` over `items`, in order; it gets `size` items at a time and answers as many."""
@@ -59,7 +61,8 @@ class Chunks:
         while len(results) < len(items):
             chunk = list(items[len(results) : len(results) + self.size])
             real = len(chunk)
-            chunk += [chunk[0]] * (self.size - real)
+            if self.pad:
+                chunk += [chunk[0]] * (self.size - real)
             try:
                 results.extend(function(chunk)[:real])
             except torch.OutOfMemoryError:

@@ -1,0 +1,237 @@
+"""Everything-mode: all masks of one image from grids of points, with any model that answers points.
+
+Method and settings are those of segment_anything's SamAutomaticMaskGenerator. Masks are filtered where they are small,
+enlarged a few at a time and kept as runs, so that memory depends on the batch, not on the image or the number of masks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torchvision.ops import nms
+
+from fiftyone_ssa import masks
+from fiftyone_ssa.devices import Chunks
+from fiftyone_ssa.models.lowres import Frame, Outline, outlines, stability_bound
+from fiftyone_ssa.presets import Masks
+from fiftyone_ssa.regions import merged, remove_small_regions
+from fiftyone_ssa.types import Floats, Image, Ints, MaskSet
+
+POINTS_PER_BATCH_CPU = 8
+"""A CPU decodes 8 points at a time twice as fast as 64, whose activations leave its caches; measured with vit_b."""
+ENLARGED_PIXELS = 2**23
+"""Pixels of masks that are enlarged at a time; an image larger than this is enlarged one mask at a time."""
+CROP_EDGE_PX = 20
+"""A mask this close to the edge of a crop, but not of the image, is cut off and dropped (segment_anything)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """One image, or a crop of one, as a model has encoded it."""
+
+    features: Any
+    """What the model's `decode` wants; only the model knows it."""
+    frame: Frame
+
+
+class PointModel(Protocol):
+    """A model that encodes an image once and then answers points with masks."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def encode(self, image: Image) -> Encoding:
+        """The encoding of one (H, W, 3) uint8 RGB image."""
+
+    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+        """M masks for each of (P, 2) points in the image's pixels: (P, M, h, w) logits and (P, M) predicted IoU.
+
+        Both float32 on the device; a logit above zero is inside.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One mask on its way to a MaskSet."""
+
+    starts: Ints
+    """Ascending offsets into the column-major image where runs of 1 begin, each run inside one column."""
+    ends: Ints
+    """Where they end, exclusive."""
+    box_xyxy: Ints
+    """(4,) first and last column and row."""
+    predicted_iou: np.float32
+    stability_score: np.float32
+    point_xy: Floats
+    crop_xyxy: tuple[int, int, int, int]
+
+
+class EverythingGenerator:
+    """Every mask a point model finds in an image; deterministic, and the same whatever memory there is."""
+
+    def __init__(self, model: PointModel, settings: Masks) -> None:
+        self.model = model
+        self.settings = settings
+        on_cpu = model.device.type == "cpu"
+        size = min(settings.points_per_batch, POINTS_PER_BATCH_CPU) if on_cpu else settings.points_per_batch
+        self._decoding = Chunks(size, "decoding points", pad=False)
+
+    @torch.inference_mode()
+    def __call__(self, image: Image) -> MaskSet:
+        """Masks of one (H, W, 3) uint8 RGB image; an empty set where none passes."""
+        settings = self.settings
+        size_hw = (image.shape[0], image.shape[1])
+        crops = crop_boxes(size_hw, settings.crop_n_layers, settings.crop_overlap_ratio)
+        found = [mask for crop, layer in crops for mask in self._process_crop(image, crop, layer)]
+        if len(crops) > 1:  # a mask from a smaller crop is finer
+            areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (mask.crop_xyxy for mask in found)]
+            found = without_duplicates(found, 1 / np.array(areas, np.float32), settings.crop_nms_thresh)
+        if settings.min_mask_region_area > 0:
+            threshold = max(settings.box_nms_thresh, settings.crop_nms_thresh)
+            found = without_small_regions(found, size_hw, settings.min_mask_region_area, threshold)
+        return to_mask_set(found, size_hw)
+
+    def _process_crop(self, image: Image, crop_xyxy: tuple[int, int, int, int], layer: int) -> list[Found]:
+        """The masks of one crop, best predicted IoU first."""
+        x0, y0, x1, y1 = crop_xyxy
+        encoding = self.model.encode(image[y0:y1, x0:x1])
+        frame = encoding.frame
+        pixels = max(frame.size_hw[0] * frame.size_hw[1], frame.side**2)
+        enlarging = Chunks(max(1, ENLARGED_PIXELS // pixels), "enlarging masks", pad=False)
+
+        def find(points: Sequence[Floats]) -> list[list[Found]]:
+            found: list[list[Found]] = [[] for _ in points]
+            for index, iou, outline in self._process_points(encoding, np.stack(points), enlarging):
+                mask = place(outline, crop_xyxy, (image.shape[0], image.shape[1]), iou, points[index])
+                if not near_crop_edge(mask.box_xyxy, crop_xyxy, (image.shape[0], image.shape[1])):
+                    found[index].append(mask)
+            return found
+
+        side = max(1, int(self.settings.points_per_side / self.settings.crop_n_points_downscale_factor**layer))
+        points_xy = point_grid(side) * [x1 - x0, y1 - y0]
+        found = [mask for masks_of_point in self._decoding.map(find, list(points_xy)) for mask in masks_of_point]
+        return without_duplicates(found, [mask.predicted_iou for mask in found], self.settings.box_nms_thresh)
+
+    def _process_points(
+        self, encoding: Encoding, points_xy: Floats, enlarging: Chunks
+    ) -> list[tuple[int, np.float32, Outline]]:
+        """Point index, predicted IoU and outline of every mask that passes both thresholds and is not empty."""
+        settings, frame = self.settings, encoding.frame
+        answers, answered_iou = self.model.decode(encoding, points_xy)
+        logits, ious = answers.flatten(0, 1), answered_iou.flatten().cpu().numpy()
+        kept = np.arange(len(ious))
+        # zero or less turns a threshold off, as in segment_anything
+        if settings.pred_iou_thresh > 0:
+            kept = kept[ious > settings.pred_iou_thresh]
+        offset, stable_from = settings.stability_score_offset, settings.stability_score_thresh
+        if stable_from > 0 and len(kept):
+            bound = stability_bound(logits[torch.as_tensor(kept, device=logits.device)], frame, offset)
+            kept = kept[~(bound < stable_from).cpu().numpy()]
+
+        def enlarge(rows: Sequence[int]) -> list[Outline]:
+            return outlines(logits[torch.as_tensor(rows, device=logits.device)], frame, offset)
+
+        return [
+            (int(row) // answers.shape[1], ious[row], outline)
+            for row, outline in zip(kept, enlarging.map(enlarge, kept.tolist()), strict=True)
+            if len(outline.columns) and (stable_from <= 0 or outline.stability_score >= stable_from)
+        ]
+
+
+def point_grid(side: int) -> Floats:
+    """(side * side, 2) points evenly spaced in the unit square, row by row."""
+    places = np.linspace(1 / (2 * side), 1 - 1 / (2 * side), side)
+    return np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+
+
+def crop_boxes(
+    size_hw: tuple[int, int], layers: int, overlap_ratio: float
+) -> list[tuple[tuple[int, int, int, int], int]]:
+    """The image, then (2**i)**2 overlapping crops of it for each layer i: (x0, y0, x1, y1), x1 and y1 exclusive, and i.
+
+    Crops that a very thin image leaves without a pixel are left out.
+    """
+    height, width = size_hw
+    crops = [((0, 0, width, height), 0)]
+    for layer in range(1, layers + 1):
+        per_side = 2**layer
+        overlap = int(overlap_ratio * min(size_hw) * (2 / per_side))
+        crop_width, crop_height = (math.ceil((overlap * (per_side - 1) + side) / per_side) for side in (width, height))
+        for column, row in product(range(per_side), repeat=2):
+            x0, y0 = (crop_width - overlap) * column, (crop_height - overlap) * row
+            box = (x0, y0, min(x0 + crop_width, width), min(y0 + crop_height, height))
+            if box[2] > x0 and box[3] > y0:
+                crops.append((box, layer))
+    return crops
+
+
+def place(
+    outline: Outline, crop_xyxy: tuple[int, int, int, int], size_hw: tuple[int, int], iou: np.float32, point_xy: Floats
+) -> Found:
+    """An outline found in a crop, in the image's frame."""
+    x0, y0 = crop_xyxy[:2]
+    offsets = (outline.columns + x0) * size_hw[0] + outline.rows + y0
+    return Found(
+        starts=offsets[::2],
+        ends=offsets[1::2],
+        box_xyxy=outline.box_xyxy + np.array([x0, y0, x0, y0]),
+        predicted_iou=iou,
+        stability_score=outline.stability_score,
+        point_xy=point_xy + np.array([x0, y0]),
+        crop_xyxy=crop_xyxy,
+    )
+
+
+def near_crop_edge(box_xyxy: Ints, crop_xyxy: tuple[int, int, int, int], size_hw: tuple[int, int]) -> bool:
+    """Whether a mask's box comes near an edge of its crop that is no edge of the image."""
+    image_xyxy = (0, 0, size_hw[1], size_hw[0])
+    near_crop = np.abs(box_xyxy - np.array(crop_xyxy)) <= CROP_EDGE_PX
+    near_image = np.abs(box_xyxy - np.array(image_xyxy)) <= CROP_EDGE_PX
+    return bool(np.any(near_crop & ~near_image))
+
+
+def without_duplicates(found: list[Found], scores: Any, threshold: float) -> list[Found]:
+    """Best score first, without the masks whose box overlaps a better one's by an IoU above `threshold`."""
+    if not found:
+        return []
+    boxes = torch.from_numpy(np.stack([mask.box_xyxy for mask in found])).float()
+    kept = nms(boxes, torch.as_tensor(np.asarray(scores, np.float32)), threshold)
+    return [found[index] for index in kept.tolist()]
+
+
+def without_small_regions(found: list[Found], size_hw: tuple[int, int], min_area: int, threshold: float) -> list[Found]:
+    """Masks without holes and islands under `min_area` pixels, then without duplicates, unchanged ones preferred."""
+    cleaned, scores = [], []
+    for mask in found:
+        starts, ends, changed = remove_small_regions(mask.starts, mask.ends, size_hw, min_area)
+        columns, rows = np.divmod(np.stack([starts, ends - 1]), size_hw[0])
+        box = np.array([columns[0, 0], rows[0].min(), columns[1, -1], rows[1].max()])
+        cleaned.append(replace(mask, starts=starts, ends=ends, box_xyxy=box) if changed else mask)
+        scores.append(float(not changed))
+    return without_duplicates(cleaned, scores, threshold)
+
+
+def to_mask_set(found: list[Found], size_hw: tuple[int, int]) -> MaskSet:
+    """The masks as run-length codes, with what the model said of each."""
+    if not found:
+        return MaskSet.empty(size_hw)
+    encode: Callable[[Ints, Ints], bytes] = partial(masks.counts_from_intervals, pixels=size_hw[0] * size_hw[1])
+    boxes = np.stack([mask.box_xyxy for mask in found])
+    crops = np.array([mask.crop_xyxy for mask in found])
+    return masks.mask_set(
+        size_hw,
+        [encode(*merged(mask.starts, mask.ends)) for mask in found],
+        source_boxes_xywh=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]),
+        predicted_iou=[mask.predicted_iou for mask in found],
+        stability_score=[mask.stability_score for mask in found],
+        points_xy=[mask.point_xy for mask in found],
+        crop_boxes_xywh=np.hstack([crops[:, :2], crops[:, 2:] - crops[:, :2]]),
+    )

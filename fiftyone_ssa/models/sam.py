@@ -1,0 +1,168 @@
+"""The SAM family behind one adapter: segment_anything checkpoints, and SAM, SAM-HQ, SAM 2, EdgeTAM and SAM 3 trackers
+from Hugging Face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models import MaskGenerator
+from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
+from fiftyone_ssa.models.hub import loading
+from fiftyone_ssa.models.lowres import Frame
+from fiftyone_ssa.models.sam_checkpoint import read_checkpoint
+from fiftyone_ssa.presets import Masks
+from fiftyone_ssa.types import Floats, Image
+
+
+@dataclass(frozen=True)
+class Family:
+    """What transformers calls a kind of SAM, and how it sees an image."""
+
+    model: str
+    processor: str
+    keeps_shape: bool
+    """The image keeps its proportions and is padded; otherwise it is stretched to the square input."""
+
+
+_SAM = Family("SamModel", "SamImageProcessor", keeps_shape=True)
+_SAM_HQ = Family("SamHQModel", "SamImageProcessor", keeps_shape=True)
+_SAM2 = Family("Sam2Model", "Sam2ImageProcessor", keeps_shape=False)
+_EDGETAM = Family("EdgeTamModel", "Sam2ImageProcessor", keeps_shape=False)
+_SAM3 = Family("Sam3TrackerModel", "Sam3ImageProcessor", keeps_shape=False)
+FAMILIES = {
+    "sam": _SAM,
+    "sam_hq": _SAM_HQ,
+    "sam2": _SAM2,
+    "sam2_video": _SAM2,  # the published SAM 2 and 2.1 repositories name the video model
+    "edgetam": _EDGETAM,
+    "edgetam_video": _EDGETAM,
+    "sam3_tracker": _SAM3,
+    "sam3_tracker_video": _SAM3,
+    "sam3_video": _SAM3,
+}
+"""By `model_type` in the model's config.json."""
+
+
+def load_mask_generator(settings: Masks, device: torch.device, dtype: torch.dtype) -> MaskGenerator:
+    """Everything-mode with the SAM that `settings.model` names: a `.pth` file, a Hugging Face id or a folder.
+
+    The image encoder and the mask decoder run in `dtype`; points, scores and thresholds stay float32.
+    Raises InputError if the model cannot be loaded, with what to do.
+    """
+    return EverythingGenerator(load_sam(settings.model, device, dtype), settings)
+
+
+def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
+    """The SAM that `name` names: a segment_anything checkpoint (`.pth`, `.pt`), a Hugging Face id or a folder."""
+    import transformers
+
+    path = Path(name).expanduser()
+    if path.is_file() or path.suffix in (".pth", ".pt"):
+        return Sam(read_checkpoint(path), transformers.SamImageProcessor(), _SAM, device, dtype)
+    with loading(name, "SAM"):
+        kind = transformers.AutoConfig.from_pretrained(name).model_type
+        if kind not in FAMILIES:
+            raise InputError(f"cannot load SAM: {name} is a {kind} model; it must be one of {', '.join(FAMILIES)}")
+        family = FAMILIES[kind]
+        model, report = getattr(transformers, family.model).from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True
+        )
+        if report["missing_keys"]:
+            raise InputError(
+                f"cannot load SAM: {name} lacks {len(report['missing_keys'])} weights of a {family.model}, "
+                f"{sorted(report['missing_keys'])[0]} among them; get the whole model again"
+            )
+        return Sam(model, _processor(name, getattr(transformers, family.processor)), family, device, dtype)
+
+
+def _processor(name: str, kind: Any) -> Any:
+    """The model's own image processor, or its family's published one where the model comes without."""
+    try:
+        return kind.from_pretrained(name)
+    except OSError:
+        return kind()
+
+
+class Sam:
+    """A model of the family on a device: an image is encoded once, then points are decoded against it."""
+
+    def __init__(self, model: Any, processor: Any, family: Family, device: torch.device, dtype: torch.dtype) -> None:
+        self.device = device
+        self.dtype = dtype
+        self.family = family
+        self.model = model.eval().to(device)
+        # positions in half precision miss by whole pixels, so the prompt encoder stays float32
+        self.model.vision_encoder.to(dtype)
+        self.model.mask_decoder.to(dtype)
+        self.side = int(self.model.prompt_encoder.input_image_size)
+        self.mean, self.std = (
+            torch.tensor(values, device=device)[:, None, None] / processor.rescale_factor
+            for values in (processor.image_mean, processor.image_std)
+        )
+        with torch.inference_mode():
+            self.positions = self.model.get_image_wide_positional_embeddings().to(dtype)
+
+    def encode(self, image: Image) -> Encoding:
+        """The encoding of one (H, W, 3) uint8 RGB image, as the family's own processor prepares it."""
+        frame = self._frame(image)
+        embeddings = self.model.get_image_embeddings(self._pixels(image, frame))
+        if self.family is _SAM:
+            features = {"image_embeddings": embeddings}
+        elif self.family is _SAM_HQ:
+            features = {
+                "image_embeddings": embeddings[0],
+                "intermediate_embeddings": embeddings[1],
+                "hq_token_only": False,
+            }
+        else:
+            features = {
+                # SAM 2 adds a float32 parameter to this one
+                "image_embeddings": embeddings[-1].to(self.dtype),
+                "high_resolution_features": embeddings[:-1],
+            }
+        return Encoding(features, frame)
+
+    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+        """Three masks for each of (P, 2) points: (P, 3, h, w) logits and (P, 3) predicted IoU, float32."""
+        features: Mapping[str, Any] = encoding.features
+        points = torch.as_tensor(encoding.frame.to_input(points_xy), device=self.device)[None, :, None]
+        sparse, dense = self.model.prompt_encoder(
+            input_points=points,
+            input_labels=torch.ones(points.shape[:3], dtype=torch.int64, device=self.device),
+            input_boxes=None,
+            input_masks=None,
+        )
+        logits, ious = self.model.mask_decoder(
+            image_positional_embeddings=self.positions,
+            sparse_prompt_embeddings=sparse.to(self.dtype),
+            dense_prompt_embeddings=dense.to(self.dtype),
+            multimask_output=True,
+            **features,
+        )[:2]
+        return logits[0].float(), ious[0].float()
+
+    def _frame(self, image: Image) -> Frame:
+        height, width = image.shape[:2]
+        if not self.family.keeps_shape:
+            return Frame((height, width), (self.side, self.side), self.side, by_input=False)
+        scale = self.side / max(height, width)
+        input_hw = (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))
+        return Frame((height, width), input_hw, self.side, by_input=True)
+
+    def _pixels(self, image: Image, frame: Frame) -> torch.Tensor:
+        """(1, 3, side, side): resized with antialiasing as uint8, normalised, padded with zeros."""
+        from torchvision.transforms.v2.functional import resize
+
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)
+        pixels = (resize(pixels, list(frame.input_hw), antialias=True).float() - self.mean) / self.std
+        padding = (0, self.side - frame.input_hw[1], 0, self.side - frame.input_hw[0])
+        return functional.pad(pixels, padding)[None].to(self.dtype)
