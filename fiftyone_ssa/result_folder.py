@@ -19,6 +19,27 @@ MARKER = ".fiftyone-ssa.json"
 _PART = ".ssa-part"
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place under another name and move it there, so that no half of it is ever seen.
+
+    Raises InputError if it cannot be written: a full disk, a folder without permission ...
+    """
+    part = path.parent / f".{os.getpid()}{_PART}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}; what is finished is kept, so mend that and start again"
+        ) from error
+
+
 class ResultFolder:
     """Results of one preset below `root`, laid out as their images are.
 
@@ -42,7 +63,7 @@ class ResultFolder:
         if not overwrite:
             self._refuse_other_preset(marker, preset)
         if overwrite or not marker.exists():
-            self._write(marker, json.dumps(_identity(preset), indent=1).encode())
+            write_whole(marker, json.dumps(_identity(preset), indent=1).encode())
         self._since_ns = marker.stat().st_mtime_ns
 
     def path(self, image_id: str, ending: str = RESULT_ENDING) -> Path:
@@ -62,23 +83,7 @@ class ResultFolder:
 
     def write(self, image_id: str, ending: str, content: bytes) -> None:
         """Write an image's file whole or not at all. Raises InputError if it cannot be written."""
-        self._write(self.path(image_id, ending), content)
-
-    def _write(self, path: Path, content: bytes) -> None:
-        part = path.parent / f".{os.getpid()}{_PART}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise InputError(
-                f"{path} cannot be written: {error.strerror}; what is finished is kept, so mend that and start again"
-            ) from error
+        write_whole(self.path(image_id, ending), content)
 
     def _refuse_other_preset(self, marker: Path, preset: Preset) -> None:
         remedy = "name another folder, or add --overwrite to replace them"

@@ -1,0 +1,184 @@
+"""The command line: annotate a folder, evaluate results, list presets, check the installation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.presets import load_preset, parse_override, preset_names
+
+FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if all went well, 1 if an image failed, 2 if the input was wrong, 130 if interrupted."""
+    arguments = _parser().parse_args(argv)
+    _set_up(arguments.verbose)
+    try:
+        code: int = arguments.command(arguments)
+    except (InputError, MissingDependencyError) as error:
+        _say(f"fiftyone-ssa: {error}", sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        _say("fiftyone-ssa: interrupted; what is finished is kept, the same command goes on from there", sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if arguments.verbose:
+            raise
+        _say(f"fiftyone-ssa: unexpected {type(error).__name__}: {error} (--verbose shows where)", sys.stderr)
+        return FAILED
+    return code
+
+
+def _set_up(verbose: bool) -> None:
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    for name in ("PIL", "matplotlib", "urllib3", "httpx", "httpcore", "filelock"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # a factory named "module:factory" may lie in the working directory, which an installed command does not search
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    if not verbose:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def _say(text: object, stream: TextIO | None = None) -> None:
+    """Print, with what the terminal's encoding lacks escaped: file names may hold anything."""
+    out = stream or sys.stdout
+    encoding = out.encoding or "utf-8"
+    print(str(text).encode(encoding, "backslashreplace").decode(encoding), file=out)
+
+
+def _annotate(arguments: argparse.Namespace) -> int:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from fiftyone_ssa.annotate_folder import annotate_files
+
+    with logging_redirect_tqdm():
+        summary = annotate_files(
+            arguments.data_dir,
+            arguments.out_dir,
+            load_preset(arguments.preset, dict(parse_override(text) for text in arguments.set)),
+            device=arguments.device,
+            dtype=arguments.dtype,
+            batch_size=arguments.batch_size,
+            limit=arguments.limit,
+            overwrite=arguments.overwrite,
+            save_images=arguments.save_images,
+            branch_dir=arguments.save_branch,
+            trust_remote_code=arguments.trust_remote_code,
+        )
+    _say(summary)
+    _list_errors(summary.errors)
+    return FAILED if summary.errors else 0
+
+
+def _list_errors(errors: Mapping[str, str], most: int = 20) -> None:
+    for image, reason in list(errors.items())[:most]:
+        _say(f"FAILED {image}: {reason}", sys.stderr)
+    if len(errors) > most:
+        _say(f"... and {len(errors) - most} more", sys.stderr)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from fiftyone_ssa.evaluate_files import evaluate_files
+    from fiftyone_ssa.result_folder import write_whole
+
+    scores = evaluate_files(arguments.results_dir, arguments.gt_dir, arguments.dataset)
+    _say(scores)
+    if arguments.json:
+        write_whole(arguments.json, (json.dumps(scores.to_json(), indent=1) + "\n").encode())
+    return FAILED if scores.errors else 0
+
+
+def _presets(_: argparse.Namespace) -> int:
+    for name in preset_names():
+        preset = load_preset(name)
+        models = [preset.semantic.model, *preset.open_vocabulary.segmenters]
+        _say(f"{name:<18} {preset.pipeline:<7} masks: {preset.masks.source}  {', '.join(filter(None, models))}")
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from fiftyone_ssa.doctor import examine
+
+    healthy = True
+    for check in examine():
+        _say(check)
+        healthy &= check.ok or not check.required
+    return 0 if healthy else FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    from fiftyone_ssa import __version__
+
+    parser = argparse.ArgumentParser(prog="fiftyone-ssa", description="Names for masks: Semantic Segment Anything.")
+    parser.add_argument("--version", action="version", version=f"fiftyone-ssa {__version__}")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--verbose", action="store_true", help="log more, and show where an unexpected error came from")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_annotate(commands.add_parser("annotate", parents=[shared], help="name every mask of a folder of images"))
+    _add_evaluate(commands.add_parser("evaluate", parents=[shared], help="mIoU of results against ground truth"))
+    presets = commands.add_parser("presets", parents=[shared], help="list the presets that come with the package")
+    presets.set_defaults(command=_presets)
+    doctor = commands.add_parser("doctor", parents=[shared], help="check the installation, and say what mends it")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_annotate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data_dir", metavar="DATA_DIR", type=Path, help="a folder of images, sub-folders included, or one image")
+    add("out_dir", metavar="OUT_DIR", type=Path, help="where <stem>_semantic.json goes, sub-folders kept")
+    add("--preset", required=True, metavar="NAME|FILE.toml", help="`fiftyone-ssa presets` lists the names")
+    add(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="section.key=value",
+        help="change a setting, e.g. semantic.vote=soft; may be repeated",
+    )
+    add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
+    add("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="default: %(default)s")
+    add("--batch-size", type=_positive, default=4, metavar="N", help="images at a time (default: %(default)s)")
+    add("--limit", type=_positive, metavar="N", help="only the first N images")
+    add("--overwrite", action="store_true", help="do finished images again")
+    add("--save-images", action="store_true", help="add <stem>_overlay.jpg, a picture with masks and names")
+    add(
+        "--save-branch",
+        type=Path,
+        metavar="DIR",
+        help="write the segmenter's own class map to another folder, to be evaluated beside the refined one",
+    )
+    add("--trust-remote-code", action="store_true", help="run code that comes with a Hugging Face model")
+    parser.set_defaults(command=_annotate)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("results_dir", metavar="RESULTS_DIR", type=Path, help="a folder that annotate wrote")
+    add("gt_dir", metavar="GT_DIR", type=Path, help="ground truth images under the same sub-folders")
+    add("--dataset", required=True, choices=["ade20k", "cityscapes", "foggy-driving"], help="classes and file names")
+    add("--json", type=Path, metavar="FILE", help="write the scores there, as fractions")
+    parser.set_defaults(command=_evaluate)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "whole number above 0"  # argparse names it where it complains
+
+if __name__ == "__main__":
+    sys.exit(main())
