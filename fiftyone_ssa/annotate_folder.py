@@ -63,6 +63,8 @@ def annotate_files(
     )
     unfinished = partial(output.unfinished, limit)
     found, todo = sum(1 for _ in islice(images, limit)), sum(1 for _ in unfinished())
+    for folder, reason in images.left_out.items():
+        logger.warning("%s is left out: %s", folder, reason)
     summary = Summary(skipped=found - todo)
     if todo:
         from fiftyone_ssa.pipeline import build_pipeline  # loads torch, which a finished folder does not need

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from fiftyone_ssa.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp"),
@@ -45,9 +42,11 @@ class ImageFolder:
 
     root: Path
     needs_masks: bool = False
-    """Whether each image needs a mask file beside it; a sub-folder where none has one is left out, with a warning."""
+    """Whether each image needs a mask file beside it; a sub-folder where none has one is left out."""
     results: Path | None = None
     """Where results go; below `root` it is not searched for images, and in `root` itself its pictures are left out."""
+    left_out: dict[Path, str] = field(default_factory=dict, compare=False)
+    """Folders that were not searched, with the reason; complete once all images were taken."""
 
     def __iter__(self) -> Iterator[ImageFile]:
         """The images, in natural order, sub-folders after the files beside them. Links to folders are not followed."""
@@ -77,7 +76,7 @@ class ImageFolder:
     def _walk(self, folder: Path) -> Iterator[ImageFile]:
         try:
             with os.scandir(folder) as entries:
-                visible = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+                visible = [(entry.name, self._is_folder(entry)) for entry in entries if entry.name[0] != "."]
         except OSError as error:
             yield ImageFile(f"{self._id(folder)}/", folder, f"{folder} cannot be listed: {error.strerror}")
             return
@@ -85,7 +84,7 @@ class ImageFolder:
         names = {name for name, is_folder in visible if not is_folder}
         images = [name for name, is_folder in visible if not is_folder and self._is_image(folder, name)]
         if images and self.needs_masks and not any(f"{Path(name).stem}.json" in names for name in images):
-            logger.warning("%s: none of its %d images has a mask file (.json) beside it, left out", folder, len(images))
+            self.left_out[folder] = f"none of its {len(images)} images has a mask file (<image name>.json) beside it"
             images = []
         stems = Counter(Path(name).stem for name in images)
         for name in images:
@@ -99,16 +98,14 @@ class ImageFolder:
         ours = name.endswith(OVERLAY_ENDING) and self.results is not None and folder.is_relative_to(self.results)
         return name.lower().endswith(EXTENSIONS) and not ours
 
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        if entry.is_symlink() and entry.is_dir():
+            self.left_out[Path(entry.path)] = "it is a link to a folder, name its target itself"
+            return False
+        return entry.is_dir()
+
     def _id(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    if entry.is_dir(follow_symlinks=False):
-        return True
-    if entry.is_symlink() and entry.is_dir():
-        logger.warning("%s is a link to a folder and is not followed; name its target as DATA_DIR", entry.path)
-    return False
 
 
 def _problem(path: Path, same_stem: int) -> str:

@@ -193,7 +193,8 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
         if not isinstance(value, str) or not value:
             return value
         module, _, factory = value.partition(":")
-        if factory.isidentifier() and (source := folder / f"{module.replace('.', '/')}.py").is_file():
+        source = folder / (module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
+        if factory.isidentifier() and source.is_file():
             return f"{source.resolve()}:{factory}"  # the user's own segmenter, so that any process can build it
         prefix = "local-dir:" if value.startswith("local-dir:") else ""
         path = Path(value.removeprefix(prefix)).expanduser()
