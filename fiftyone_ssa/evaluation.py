@@ -41,13 +41,7 @@ def evaluate(
     unreadable or differently sized prediction counts as misses, and is named in the results and in a warning.
     Raises InputError if a field is no Segmentation field, has no classes, or there is no ground truth.
     """
-    for field in (pred_field, gt_field):
-        if field not in segmentation_fields(samples):
-            known = ", ".join(segmentation_fields(samples)) or "none"
-            raise InputError(f"{field!r} is no Segmentation field of {samples._root_dataset.name!r}; it has {known}")
-    _Classes(samples, pred_field, gt_field, mask_targets)
-    if not samples.exists(gt_field).limit(1).count():
-        raise InputError(f"no image has ground truth in {gt_field!r}; load it first or choose another field")
+    check_fields(samples, pred_field, gt_field, mask_targets)
     results: SSAResults = samples.evaluate_segmentations(
         pred_field,
         gt_field=gt_field,
@@ -62,6 +56,22 @@ def evaluate(
             *(len(results.missing_predictions), results.images, pred_field, len(results.errors)),
         )
     return results
+
+
+def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Mapping[int, str] | None = None) -> None:
+    """Raise InputError where `evaluate` would: a field is no Segmentation, has no classes, or there is no truth."""
+    known = segmentation_fields(samples)
+    for field in (pred_field, gt_field):
+        if field not in known:
+            raise InputError(
+                f"{field!r} is no Segmentation field of {samples._root_dataset.name!r}; "
+                f"it has {', '.join(known) or 'none'}"
+            )
+    if pred_field == gt_field:
+        raise InputError(f"the prediction and the ground truth are the same field, {gt_field!r}; choose two")
+    _Classes(samples, pred_field, gt_field, mask_targets)
+    if not samples.exists(gt_field).limit(1).count():
+        raise InputError(f"no image has ground truth in {gt_field!r}; load it first or choose another field")
 
 
 def segmentation_fields(samples: Any) -> list[str]:

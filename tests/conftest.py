@@ -20,6 +20,7 @@ os.environ.update(
     FIFTYONE_MODEL_ZOO_DIR=str(_home / "models"),
     FIFTYONE_PLUGINS_DIR=str(_home / "plugins"),
     FIFTYONE_CONFIG_PATH=str(_home / "config.json"),
+    FIFTYONE_APP_CONFIG_PATH=str(_home / "app_config.json"),
     FIFTYONE_DO_NOT_TRACK="1",
     FIFTYONE_SHOW_PROGRESS_BARS="0",
     HF_HUB_OFFLINE="1",

@@ -1,0 +1,134 @@
+"""`annotate`: names for the masks of a view, by a preset."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa import dataset as library
+from fiftyone_ssa.coco import detections_fields
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.evaluation import segmentation_fields
+from fiftyone_ssa.label_writer import Fields, check_fields
+from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names
+
+from .job import Job, check_new_name, choice, problem, report
+
+OWN_FILE = "own TOML file"
+DEFAULTS: dict[str, Any] = {
+    "preset": "ssa-ade20k",
+    "preset_file": "",
+    "overrides": "",
+    "label_field": "ssa",
+    "masks_field": None,
+    "semantic_field": None,
+    "device": "auto",
+    "batch_size": 4,
+    "keep_branch": False,
+    "overwrite": False,
+}
+
+
+class Annotate(Job):
+    """Run a preset on the target view."""
+
+    job = "annotate"
+    label = "SSA: name masks"
+    description = "Find masks, or take those that are there, and give each a name by semantic voting"
+    icon = "sell"
+
+    def __call__(
+        self, sample_collection: Any, preset: str = DEFAULTS["preset"], *, delegate: bool = False, **params: Any
+    ) -> Any:
+        """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""
+        own = {"preset_file": preset, "preset": OWN_FILE} if preset.endswith(".toml") else {"preset": preset}
+        return self.call(sample_collection, {**own, **params}, delegate)
+
+    def form(self, ctx: Any, inputs: types.Object) -> None:
+        """Preset, changes to it, where masks and classes come from, the field, and where it runs."""
+        samples, params = ctx.target_view(), {**DEFAULTS, **ctx.params}
+        own = params["preset"] == OWN_FILE
+        wrong = problem(lambda: _preset(params))
+        names = [*preset_names(), OWN_FILE]
+        choice(inputs, "preset", names, default=DEFAULTS["preset"], label="Preset")
+        if own:
+            inputs.str("preset_file", required=True, label="TOML file", description="A path on this machine", **wrong)
+        inputs.str(
+            "overrides",
+            label="Changes",
+            description="One section.key=value a line, for example masks.points_per_side=32",
+            view=types.TextFieldView(multiline=True),
+            **({} if own else wrong),
+        )
+        choice(
+            inputs,
+            "masks_field",
+            detections_fields(samples),
+            label="Existing masks",
+            description="A field to take masks from; empty: as the preset says (SAM, or JSON beside the image)",
+        )
+        choice(
+            inputs,
+            "semantic_field",
+            segmentation_fields(samples),
+            label="Existing class map",
+            description="A field that stands in for the preset's segmenter; empty: run the segmenter",
+        )
+        inputs.str(
+            "label_field",
+            default=DEFAULTS["label_field"],
+            label="Label field",
+            description="Masks go to this field, the class map to <field>_semantic",
+            **({} if wrong else problem(lambda: _check_label_field(ctx.dataset, params))),
+        )
+        inputs.str(
+            "device",
+            default=DEFAULTS["device"],
+            label="Device",
+            description="auto, cpu, cuda or cuda:N",
+            **problem(lambda: _check_device(params["device"])),
+        )
+        inputs.int("batch_size", default=DEFAULTS["batch_size"], min=1, label="Images at a time")
+        inputs.bool("keep_branch", default=False, label="Keep the segmenter's own map beside the refined one")
+        inputs.bool("overwrite", default=False, label="Redo images that are done")
+
+    def run(self, ctx: Any) -> str:
+        """Annotate."""
+        params = {**DEFAULTS, **ctx.params}
+        summary = library.annotate(
+            ctx.target_view(),
+            _preset(params),
+            label_field=params["label_field"],
+            masks_field=params["masks_field"] or None,
+            semantic_field=params["semantic_field"] or None,
+            device=params["device"],
+            batch_size=int(params["batch_size"]),
+            overwrite=bool(params["overwrite"]),
+            keep_branch=bool(params["keep_branch"]),
+            progress=report(ctx),
+        )
+        ctx.ops.reload_dataset()
+        failed = "; ".join(f"{path}: {reason}" for path, reason in list(summary.errors.items())[:3])
+        return f"{summary}{': ' if failed else ''}{failed}"
+
+
+def _preset(params: dict[str, Any]) -> Preset:
+    own = params["preset"] == OWN_FILE
+    if own and not params["preset_file"]:
+        raise InputError("name a TOML file, or choose one of the presets")
+    lines = [line for line in (params["overrides"] or "").splitlines() if line.strip()]
+    return load_preset(params["preset_file"] if own else params["preset"], dict(map(parse_override, lines)))
+
+
+def _check_label_field(dataset: Any, params: dict[str, Any]) -> None:
+    check_new_name(params["label_field"], "the label field")
+    fields = Fields(params["label_field"])
+    check_fields(dataset, fields.types(_preset(params).pipeline, bool(params["keep_branch"])))
+
+
+def _check_device(device: str) -> None:
+    # whether it is there only the machine that runs the job can tell
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise InputError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}")

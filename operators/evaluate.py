@@ -1,0 +1,84 @@
+"""`evaluate`: mIoU of a Segmentation field, stored under a key and shown in the App's evaluation panel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa import evaluation
+from fiftyone_ssa.errors import InputError
+
+from .job import Job, check_new_name, choice, problem, report
+
+DEFAULTS = {"pred_field": "ssa_semantic", "gt_field": "ground_truth", "eval_key": "ssa_eval"}
+
+
+class Evaluate(Job):
+    """Compare two Segmentation fields."""
+
+    job = "evaluate"
+    label = "SSA: evaluate a class map (mIoU)"
+    description = "mIoU and IoU of every class against the ground truth; a missing prediction counts as a miss"
+    icon = "leaderboard"
+
+    def __call__(
+        self,
+        sample_collection: Any,
+        pred_field: str,
+        gt_field: str = DEFAULTS["gt_field"],
+        *,
+        eval_key: str = DEFAULTS["eval_key"],
+        delegate: bool = False,
+    ) -> Any:
+        """Run it from Python, or queue it with `delegate`."""
+        return self.call(
+            sample_collection, {"pred_field": pred_field, "gt_field": gt_field, "eval_key": eval_key}, delegate
+        )
+
+    def form(self, ctx: Any, inputs: types.Object) -> None:
+        """Both fields, which must have classes in common, and the key."""
+        samples, params = ctx.target_view(), {**DEFAULTS, **ctx.params}
+        fields = evaluation.segmentation_fields(samples)
+        wrong = problem(lambda: evaluation.check_fields(samples, params["pred_field"], params["gt_field"]))
+        for name, label in (("pred_field", "Prediction"), ("gt_field", "Ground truth")):
+            default = DEFAULTS[name] if DEFAULTS[name] in fields else None
+            about = wrong if name == "pred_field" else {}
+            choice(inputs, name, fields, default=default, label=label, **about)
+        inputs.str(
+            "eval_key",
+            default=DEFAULTS["eval_key"],
+            label="Evaluation key",
+            description="The name under which the App's evaluation panel shows it",
+            **problem(lambda: self._check_key(ctx, params)),
+        )
+
+    def run(self, ctx: Any) -> str:
+        """Evaluate and store."""
+        params = {**DEFAULTS, **ctx.params}
+        self._check_key(ctx, params)
+        results = evaluation.evaluate(
+            ctx.target_view(),
+            params["pred_field"],
+            params["gt_field"],
+            eval_key=params["eval_key"],
+            progress=report(ctx),
+        )
+        ctx.ops.reload_dataset()
+        scores = results.scores
+        missing = len(scores.missing_predictions)
+        return (
+            f"mIoU {100 * scores.mean_iou:.2f} %, mAcc {100 * scores.mean_accuracy:.2f} %, "
+            f"aAcc {100 * scores.pixel_accuracy:.2f} % over {scores.images} images, stored as {params['eval_key']}"
+            + (f"; {missing} without a prediction count as misses" if missing else "")
+            + (f"; {len(scores.errors)} could not be compared" if scores.errors else "")
+        )
+
+    def _check_key(self, ctx: Any, params: dict[str, Any]) -> None:
+        key = params["eval_key"]
+        check_new_name(key, "the evaluation key")
+        if ctx.dataset.has_evaluation(key):
+            config = ctx.dataset.get_evaluation_info(key).config
+            ours = (config.method, config.pred_field, config.gt_field)
+            if ours != ("ssa", params["pred_field"], params["gt_field"]):
+                raise InputError(f"the key {key!r} holds an evaluation of other fields; choose another key")

@@ -1,0 +1,98 @@
+"""What the jobs share: their configuration, how they report, and the pieces of their forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.operators as foo
+from fiftyone.operators import types
+
+from fiftyone_ssa.errors import InputError, MissingDependencyError
+
+
+class Job(foo.Operator):
+    """A long job: it runs delegated unless asked otherwise, and ends with one sentence."""
+
+    job: str
+    label: str
+    description: str
+    icon: str
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        """Dynamic, so that a wrong value is told while it is typed."""
+        return foo.OperatorConfig(
+            name=self.job,
+            label=self.label,
+            description=self.description,
+            icon=self.icon,
+            dynamic=True,
+            allow_immediate_execution=True,
+            allow_delegated_execution=True,
+            default_choice_to_delegated=True,
+        )
+
+    def form(self, ctx: Any, inputs: types.Object) -> None:
+        """Add the fields of the form, each with what is wrong with its value."""
+        raise NotImplementedError
+
+    def run(self, ctx: Any) -> str:
+        """Do the job with `ctx.params`, where a field may be missing, and answer the closing sentence."""
+        raise NotImplementedError
+
+    def resolve_input(self, ctx: Any) -> types.Property:
+        """The form."""
+        inputs = types.Object()
+        self.form(ctx, inputs)
+        return types.Property(inputs, view=types.View(label=self.label))
+
+    def execute(self, ctx: Any) -> dict[str, str]:
+        """Run the job, show its closing sentence or what stopped it."""
+        try:
+            message = self.run(ctx)
+        except (InputError, MissingDependencyError) as error:
+            ctx.ops.notify(str(error), variant="error")
+            raise
+        ctx.ops.notify(message, variant="success")
+        return {"message": message}
+
+    def resolve_output(self, ctx: Any) -> types.Property:
+        """The closing sentence."""
+        outputs = types.Object()
+        outputs.str("message", label="Done", view=types.MarkdownView(read_only=True))
+        return types.Property(outputs)
+
+    def call(self, samples: Any, params: dict[str, Any], delegate: bool) -> Any:
+        """Run the job from Python on a dataset or view, or queue it."""
+        context = {"dataset": samples._root_dataset, "view": samples.view()} if samples is not None else {}
+        return foo.execute_operator(self.uri, context, params=params, request_delegation=delegate)
+
+
+def problem(check: Callable[[], object]) -> dict[str, Any]:
+    """The `invalid` and `error_message` of a form's field, by what `check` raises."""
+    try:
+        check()
+    except (InputError, MissingDependencyError) as error:
+        return {"invalid": True, "error_message": str(error)}
+    return {}
+
+
+def choice(inputs: types.Object, name: str, values: Sequence[str], *, default: str | None = None, **about: Any) -> None:
+    """A drop-down of `values`."""
+    dropdown = types.DropdownView()
+    for value in values:
+        dropdown.add_choice(value, label=value)
+    inputs.enum(name, dropdown.values(), default=default, view=dropdown, **about)
+
+
+def report(ctx: Any) -> Callable[..., Any]:
+    """A progress callback for the library that shows on the run's page, at most once a second."""
+    return fo.report_progress(lambda bar: ctx.set_progress(progress=bar.progress), dt=1.0)
+
+
+def check_new_name(text: str, what: str) -> None:
+    """Raise InputError unless `text` can name a field or a run in FiftyOne."""
+    if not text.isidentifier():
+        raise InputError(f"{what} must be letters, digits and underscores, not starting with a digit; got {text!r}")

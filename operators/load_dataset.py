@@ -1,0 +1,78 @@
+"""`load_dataset`: SA-1B, ADE20K, Cityscapes or Foggy Driving as a FiftyOne dataset, ground truth included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+from fiftyone.operators import types
+
+import fiftyone_ssa
+from fiftyone_ssa.errors import InputError
+
+from .job import Job, choice, problem, report
+
+LOADERS = {
+    "SA-1B": "load_sa1b",
+    "ADE20K": "load_ade20k",
+    "Cityscapes": "load_cityscapes",
+    "Foggy Driving": "load_foggy_driving",
+}
+DEFAULTS = {"kind": "SA-1B", "folder": "", "name": ""}
+
+
+class LoadDataset(Job):
+    """Make a persistent dataset of a folder and open it."""
+
+    job = "load_dataset"
+    label = "SSA: load a dataset"
+    description = "Images of SA-1B, ADE20K, Cityscapes or Foggy Driving with their masks or ground truth"
+    icon = "folder_open"
+
+    def __call__(self, folder: str, kind: str, *, name: str = "", delegate: bool = False) -> Any:
+        """Run it from Python, or queue it with `delegate`."""
+        return self.call(None, {"folder": str(folder), "kind": kind, "name": name}, delegate)
+
+    def form(self, ctx: Any, inputs: types.Object) -> None:
+        """Kind, folder and name."""
+        params = {**DEFAULTS, **ctx.params}
+        choice(inputs, "kind", list(LOADERS), default=DEFAULTS["kind"], label="Kind")
+        inputs.str(
+            "folder",
+            required=True,
+            label="Folder",
+            description="An absolute path on the machine that runs the job",
+            **problem(lambda: _folder(params["folder"] or "~")),
+        )
+        inputs.str(
+            "name",
+            label="Name",
+            description="Of the new dataset; empty: the folder's",
+            **problem(lambda: _name(params) if params["folder"] else None),
+        )
+
+    def run(self, ctx: Any) -> str:
+        """Load, keep, open."""
+        params = {**DEFAULTS, **ctx.params}
+        if params["kind"] not in LOADERS:
+            raise InputError(f"kind must be one of {', '.join(LOADERS)}, got {params['kind']!r}")
+        load = getattr(fiftyone_ssa, LOADERS[params["kind"]])
+        dataset = load(_folder(params["folder"]), name=_name(params), progress=report(ctx))
+        dataset.persistent = True
+        ctx.ops.open_dataset(dataset.name)
+        return f"{len(dataset)} images in dataset {dataset.name}"
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_absolute() or not path.is_dir():
+        raise InputError(f"the folder must be the absolute path of a folder, got {text!r}")
+    return path
+
+
+def _name(params: dict[str, Any]) -> str:
+    name = params["name"] or _folder(params["folder"]).name
+    if fo.dataset_exists(name):
+        raise InputError(f"there is a dataset {name!r} already; choose another name")
+    return str(name)
