@@ -54,15 +54,16 @@ def mean_probabilities(
 
 
 def firmness(masks: MaskSet, votes: Votes) -> Floats:
-    """(N,) how much each mask outweighs its pixels in `blend`: winning share times the odds that the mask is right.
+    """(N,) how much each mask outweighs its pixels in `blend`: its winning share times what is known of the mask.
 
-    Quality q is predicted IoU times stability, as far as they are known; its odds q / (1 - q) are at most 49. A mask
-    of unknown quality counts as even odds: its share alone, which is `blend 1` of the measured rules.
+    Quality q is predicted IoU times stability, as far as they are known. The share is multiplied by how far the odds
+    q / (1 - q) are above even, at most 48: a mask that is more likely wrong than right has no say, a good one decides
+    nearly alone. A mask of unknown quality has its share alone, which is `blend 1` of the measured rules.
     """
     known = np.column_stack([masks.predicted_iou, masks.stability_score])
-    quality = np.where(np.isnan(known).all(1), 0.5, np.prod(np.where(np.isnan(known), 1.0, known), axis=1))
-    quality = np.clip(quality, 0.0, 0.98)
-    firm: Floats = votes.shares * quality / (1 - quality)
+    quality = np.clip(np.prod(np.where(np.isnan(known), 1.0, known), axis=1), 0.0, 0.98)
+    trust = np.where(np.isnan(known).all(1), 1.0, np.maximum(quality / (1 - quality) - 1, 0.0))
+    firm: Floats = votes.shares * trust
     return firm
 
 

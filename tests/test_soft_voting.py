@@ -84,8 +84,8 @@ def test_firmness_follows_quality_and_share() -> None:
     masks = mask_set((1, 1), [code] * 5, predicted_iou=quality, stability_score=[0.97, 0.97, 0.5, np.nan, np.nan])
     votes = votes_from_shares(np.array([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1], [1.0, 0.0]]))
     good, mixed, bad, unknown, perfect = firmness(masks, votes)
-    assert good == pytest.approx(0.9 * 0.9409 / 0.0591)
+    assert good == pytest.approx(0.9 * (0.9409 / 0.0591 - 1))
     assert good > mixed > 5
-    assert bad < 0.5
+    assert bad == 0
     assert unknown == pytest.approx(0.9)
-    assert perfect == pytest.approx(49)
+    assert perfect == pytest.approx(48)
