@@ -37,7 +37,7 @@ Document = dict[str, Any]
 
 CORNER_SHIFT = 1e-4
 """Pixels added to a box's corner: without it, 13 % of all boxes come back one pixel off after flooring."""
-MAX_INLINE_BYTES = 8_000_000
+MAX_INLINE_BYTES = 4_000_000
 """Masks of one image that take more go to PNG files: MongoDB's limit is 16 MB for a whole sample."""
 
 ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
