@@ -117,6 +117,13 @@ def _doctor(_: argparse.Namespace) -> int:
     return 0 if healthy else FAILED
 
 
+def _install_plugin(_: argparse.Namespace) -> int:
+    from fiftyone_ssa.plugin import install_plugin
+
+    _say(f"the App's plugin is installed: {install_plugin()}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     from fiftyone_ssa import __version__
 
@@ -127,10 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_annotate(commands.add_parser("annotate", parents=[shared], help="name every mask of a folder of images"))
     _add_evaluate(commands.add_parser("evaluate", parents=[shared], help="mIoU of results against ground truth"))
-    presets = commands.add_parser("presets", parents=[shared], help="list the presets that come with the package")
-    presets.set_defaults(command=_presets)
-    doctor = commands.add_parser("doctor", parents=[shared], help="check the installation, and say what mends it")
-    doctor.set_defaults(command=_doctor)
+    for name, command, text in (
+        ("presets", _presets, "list the presets that come with the package"),
+        ("doctor", _doctor, "check the installation, and say what mends it"),
+        ("install-plugin", _install_plugin, "put the operators into FiftyOne's App"),
+    ):
+        commands.add_parser(name, parents=[shared], help=text).set_defaults(command=command)
     return parser
 
 

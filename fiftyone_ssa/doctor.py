@@ -44,6 +44,7 @@ def examine() -> Iterator[Check]:
     yield _mongod()
     yield _spacy_model()
     yield from (_models(load_preset(name)) for name in preset_names())
+    yield _plugin()
 
 
 def _torch() -> Check:
@@ -130,3 +131,16 @@ def _open_clip_repository(name: str) -> str:
         return name
     architecture, _, tag = name.partition(":")
     return str((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", name)).rstrip("/")
+
+
+def _plugin() -> Check:
+    remedy = "fiftyone-ssa install-plugin"
+    try:
+        from fiftyone_ssa.plugin import plugin_status
+
+        status = plugin_status()
+    except ImportError as error:
+        return Check("plugin", False, f"FiftyOne cannot be imported ({error})", remedy, required=False)
+    if status.installed and not status.enabled:
+        remedy = "fiftyone plugins enable @fiftyone-ssa/ssa"
+    return Check("plugin", status.enabled, str(status), remedy, required=False)
