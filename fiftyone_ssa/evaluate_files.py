@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 from tqdm import tqdm
 
 from fiftyone_ssa import masks as rle
 from fiftyone_ssa.datasets import ade20k, cityscapes
+from fiftyone_ssa.datasets.layout import read_values
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files import read_json
 from fiftyone_ssa.miou import Scores, confusion_matrix
 from fiftyone_ssa.types import ClassIds
-
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def evaluate_files(results_dir: str | Path, gt_dir: str | Path, dataset: str, *,
     for key in tqdm(sorted(truths), desc="evaluate", unit="image", disable=not progress):
         path, ending = truths[key]
         try:
-            truth = layout.truths[ending](_read_values(path))
+            truth = layout.truths[ending](read_values(path))
         except InputError as error:
             errors[key] = f"{path}: {error}"
             continue
@@ -146,14 +142,3 @@ def _find(folder: Path, endings: list[str], what: str) -> dict[str, tuple[Path, 
         listed = ", ".join(f"{count} {suffix}" for suffix, count in there.most_common(5)) or "no file"
         raise InputError(f"no {what} in {folder}: looked for *{' or *'.join(endings)} there and below, found {listed}")
     return found
-
-
-def _read_values(path: Path) -> npt.NDArray[np.integer[Any]]:
-    try:
-        with PIL.Image.open(path, formats=("PNG",)) as picture:
-            values = np.asarray(picture)
-    except _DAMAGED as error:
-        raise InputError(f"cannot be decoded as PNG: {error}") from error
-    if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise InputError(f"ground truth must have one channel of class values, got {values.shape} {values.dtype}")
-    return values

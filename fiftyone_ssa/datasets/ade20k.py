@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
+from fiftyone_ssa.datasets.layout import (
+    LabelledImage,
+    check_folder,
+    choose_split,
+    files_in,
+    find_folder,
+    sub_folders,
+    walk,
+    wrong_layout,
+)
 from fiftyone_ssa.errors import InputError
 
 NAMES = (
@@ -173,3 +186,36 @@ def class_ids(values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
     ids = values.astype(np.uint8) - np.uint8(1)  # 0 wraps around to 255
     ids[values == 255] = 255
     return ids
+
+
+IMAGES, TRUTHS = "images", "annotations"
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+LOOKED_FOR = f"{IMAGES}/<split>/*.jpg and {TRUTHS}/<split>/*.png"
+
+
+def splits(root: str | Path) -> list[str]:
+    """The parts of the data set in `root`: training, validation."""
+    return sub_folders(find_folder(check_folder(root), IMAGES))
+
+
+def images(root: str | Path, split: str | None = None) -> Iterator[LabelledImage]:
+    """The images of one part or of all, in order, with their ground truth (see `class_ids`).
+
+    `root` holds `images/<split>/<name>.jpg` and `annotations/<split>/<name>.png` (ADEChallengeData2016, or the folder
+    that holds it). Raises InputError, with what is there, for another layout or an unknown part.
+    """
+    root = check_folder(root)
+    folder, truths = find_folder(root, IMAGES), find_folder(root, TRUTHS)
+    if folder is None or truths is None:
+        raise wrong_layout(root, LOOKED_FOR)
+    empty = True
+    for place, files in walk(choose_split(folder, split)):
+        relative = place.relative_to(folder)
+        candidates = files_in(truths / relative)
+        for name, path in files.items():
+            if name.endswith(IMAGE_ENDINGS):
+                empty = False
+                truth = candidates.get(f"{Path(name).stem}.png")
+                yield LabelledImage((relative / path.stem).as_posix(), path, truth)
+    if empty:
+        raise wrong_layout(root, LOOKED_FOR)
