@@ -1,0 +1,172 @@
+"""The command line: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from pycocotools import mask as coco
+
+import fiftyone_ssa.annotate_folder
+from fiftyone_ssa import __version__
+from fiftyone_ssa.cli import main
+
+
+def _segformer(parity: Path, name: str) -> list[str]:
+    return ["--preset", "ssa-ade20k", "--set", "masks.source=existing", "-s", f"semantic.model={parity}/models/{name}"]
+
+
+@pytest.mark.parametrize("dataset", ["ade20k", "cityscapes"])
+def test_annotate_equals_the_published_answer(
+    parity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: str
+) -> None:
+    options = [*_segformer(parity, f"segformer-{dataset}"), "--device", "cpu", "--dtype", "float32"]
+    assert main(["annotate", str(parity / "inputs"), str(tmp_path / "out"), *options]) == 0
+    assert capsys.readouterr().out.startswith("3 images, ")
+    for published in (parity / f"expected/ssa-{dataset}").iterdir():
+        theirs = json.loads(published.read_text())
+        ours = json.loads((tmp_path / "out" / published.name).read_text())
+        for mine, their in zip(ours["annotations"], theirs["annotations"], strict=True):
+            assert mine["class_proposals"] == [their["class_proposals"]]
+            assert {key: mine[key] for key in their if key != "class_proposals"} == {
+                key: value for key, value in their.items() if key != "class_proposals"
+            }
+        assert ours["semantic_mask"].keys() == theirs["semantic_mask"].keys()
+        for class_id, code in theirs["semantic_mask"].items():
+            np.testing.assert_array_equal(coco.decode(ours["semantic_mask"][class_id]), coco.decode(code))
+
+
+def test_evaluate_prints_a_table_and_writes_fractions(
+    parity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, truth, scores = parity / "expected/ssa-ade20k", parity / "gt/ade20k", tmp_path / "scores.json"
+    assert main(["evaluate", str(results), str(truth), "--dataset", "ade20k", "--json", str(scores)]) == 0
+    assert "3 images: mIoU    5.77" in capsys.readouterr().out
+    ours, expected = (
+        json.loads(scores.read_text()),
+        json.loads((parity / "expected/evaluation-ade20k.json").read_text()),
+    )
+    for key in ("aAcc", "mIoU", "mAcc"):
+        assert ours[key] == pytest.approx(expected[key], abs=1e-6)
+
+
+def test_one_bad_image_makes_the_command_fail_and_names_it(
+    parity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "broken.png").write_bytes(b"\x89PNG but no more")
+    (data / "broken.json").write_text('{"annotations": []}')
+    PIL.Image.new("RGB", (8, 8)).save(data / "fine.png")
+    (data / "fine.json").write_text('{"annotations": []}')
+    assert main(["annotate", str(data), str(tmp_path / "out"), *_segformer(parity, "segformer-ade20k")]) == 1
+    printed = capsys.readouterr()
+    assert "1 images, 0 masks" in printed.out
+    assert "1 FAILED" in printed.out
+    assert f"FAILED broken.png: {data}/broken.png" in printed.err
+    assert (tmp_path / "out/fine_semantic.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["annotate", "nowhere", "out", "--preset", "ssa-ade20k"], "nowhere does not exist"),
+        (["annotate", ".", "out", "--preset", "ssa-ade20k"], "no image in .: looked for *.jpg"),
+        (["annotate", ".", "out", "--preset", "ssa-ade"], "did you mean 'ssa-ade20k'?"),
+        (["annotate", ".", "out", "--preset", "none.toml"], "none.toml does not exist"),
+        (
+            ["annotate", ".", "out", "--preset", "ssa-ade20k", "--set", "semantic.vot=soft"],
+            "unknown key semantic.vot (did you mean 'vote'?)",
+        ),
+        (["annotate", ".", "out", "--preset", "ssa-ade20k", "--set", "semantic.vote"], "section.key=value"),
+        (["evaluate", "nowhere", ".", "--dataset", "ade20k"], "nowhere"),
+        (["evaluate", ".", ".", "--dataset", "ade20k"], "looked for"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("fiftyone-ssa: ")
+    assert says in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_folder_that_is_not_one(parity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*_segformer(parity, "../inputs"), "--device", "cpu"]
+    assert main(["annotate", str(parity / "inputs"), str(tmp_path / "out"), *options]) == 2
+    assert "is not a model folder, it holds no config.json" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there(parity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*_segformer(parity, "segformer-ade20k"), "--device", "cuda:99"]
+    assert main(["annotate", str(parity / "inputs"), str(tmp_path / "out"), *options]) == 2
+    assert "cuda:99 is not there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["annotate"], ["annotate", "a", "b"], ["annotate", "a", "b", "--limit", "0"]]
+)
+def test_wrong_usage_is_exit_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: fiftyone-ssa" in capsys.readouterr().err
+
+
+def test_an_interruption_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fiftyone_ssa.annotate_folder, "annotate_files", interrupt)
+    assert main(["annotate", "a", "b", "--preset", "ssa-ade20k"]) == 130
+    assert "what is finished is kept" in capsys.readouterr().err
+
+
+def test_presets_lists_every_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"ssa-ade20k", "ssa-ade20k-b0", "ssa-cityscapes", "ssa-foggy-driving", "engine-base"} <= set(listed)
+
+
+def test_a_name_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
+    name = "ü\udcff.jpg"
+    (tmp_path / name).write_bytes(b"broken")
+    (tmp_path / "own.py").write_text(
+        "from types import SimpleNamespace\n"
+        "class Own:\n    classes = ('a',)\n    def __call__(self, images): return []\n"
+        "def build(): return Own()\n"
+    )
+    command = [sys.executable, "-m", "fiftyone_ssa.cli", "annotate", ".", "out", "--preset", "ssa-ade20k"]
+    settings = ["--set", "masks.source=existing", "--set", "semantic.model=own:build"]
+    (tmp_path / "ü\udcff.json").write_text('{"annotations": []}')
+    ended = subprocess.run(
+        [*command, *settings],
+        cwd=tmp_path,
+        env={"PATH": "", "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert r"FAILED \xfc\udcff.jpg:" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"fiftyone-ssa {__version__}\n"
