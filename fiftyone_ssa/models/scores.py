@@ -14,7 +14,7 @@ from fiftyone_ssa.types import SemanticMap, class_ids
 
 TILE_BYTES = 64 << 20
 """Upsampled scores held at once; bounds memory whatever the image size and number of classes."""
-TILE_CELLS = 16
+TILE_CELLS = 8
 """Side of a tile on the CPU, in cells: small enough that few classes can win in it."""
 
 
@@ -55,7 +55,7 @@ class ClassScores:
             if on_cpu:
                 able = cells.amax((1, 2)) >= cells.amin((1, 2)).max()
                 able_ids = able.nonzero()[:, 0]
-                ids[top:bottom, left:right] = able_ids[mix(mix(cells[able], x, 2), y, 1).argmax(0)].to(dtype)
+                ids[top:bottom, left:right] = able_ids[_argmax(mix(mix(cells[able], x, 2), y, 1))].to(dtype)
             else:
                 ids[top:bottom, left:right] = mix(mix(cells, x, 2), y, 1).argmax(0).to(dtype)
         return SemanticMap(class_ids(ids.cpu().numpy(), len(self.names)), self.names)
@@ -77,6 +77,16 @@ class ClassScores:
         for top in range(0, height, high):
             for left in range(0, width, wide):
                 yield top, min(top + high, height), left, min(left + wide, width)
+
+
+def _argmax(values: torch.Tensor) -> torch.Tensor:
+    """`argmax(0)` of (K, h, w), ties to the lowest; on the CPU several times faster than torch's own for small K."""
+    best = values[0].clone()
+    winners = torch.zeros(best.shape, dtype=torch.int64)
+    for index, candidate in enumerate(values[1:], 1):
+        winners.masked_fill_(candidate > best, index)
+        torch.maximum(best, candidate, out=best)
+    return winners
 
 
 def mix(cells: torch.Tensor, sources: AxisSources, axis: int) -> torch.Tensor:
