@@ -47,6 +47,11 @@ class Scene:
     nodes: tuple[Node, ...]
     """By id."""
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.leaves.shape[0], self.leaves.shape[1]
+
     def mask(self, node: int) -> npt.NDArray[np.bool_]:
         """(H, W) bool: the visible pixels of a node and of its parts."""
         inside = np.zeros(len(self.nodes), np.bool_)
@@ -70,9 +75,8 @@ class Scene:
     def mask_set(self) -> MaskSet:
         """All regions as masks; `source_ids` are node ids."""
         regions = self.regions()
-        size_hw = (self.leaves.shape[0], self.leaves.shape[1])
         codes = [masks.encode(self.mask(node.id)) for node in regions]
-        return masks.mask_set(size_hw, codes, source_ids=[node.id for node in regions])
+        return masks.mask_set(self.size_hw, codes, source_ids=[node.id for node in regions])
 
     def semantic(self, vocabulary: str) -> SemanticMap:
         """The class map in the "ade20k" or "coco" names that scenes use; things without a name there are ignored."""

@@ -1,0 +1,103 @@
+"""BLIP: captions of crops, at 96 pixels."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from PIL import Image as Pillow
+from torch import nn
+
+from fiftyone_ssa.scenes import caption
+from fiftyone_ssa.scenes.dice import Dice
+from tools.mini.crops import CLIP_MEAN, CLIP_STD, crops, normalise
+from tools.mini.loop import Batch
+from tools.mini.words import write_tokenizer
+
+SIDE = 96
+
+
+class BlipStage:
+    """Trains `mini/blip`."""
+
+    name = "blip"
+    steps = 3000
+    batch_size = 6
+    learning_rate = 1e-3
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the scenes' words."""
+        with TemporaryDirectory() as folder:
+            return write_tokenizer(Path(folder))
+
+    def build(self) -> nn.Module:
+        """BlipForConditionalGeneration."""
+        from transformers import BlipConfig, BlipForConditionalGeneration
+
+        vision = {"image_size": SIDE, "patch_size": 12, "hidden_size": 128, "intermediate_size": 384}
+        text = {"hidden_size": 128, "encoder_hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 2}
+        return BlipForConditionalGeneration(
+            BlipConfig(
+                vision_config={
+                    **vision,
+                    "num_hidden_layers": 4,
+                    "num_attention_heads": 4,
+                    # the default leaves patches unseen for thousands of steps
+                    "initializer_range": 0.02,
+                },
+                text_config={
+                    **text,
+                    "num_attention_heads": 4,
+                    "max_position_embeddings": 32,
+                    "vocab_size": len(self.tokenizer),
+                    "bos_token_id": self.tokenizer.bos_token_id,
+                    "eos_token_id": self.tokenizer.eos_token_id,
+                    "sep_token_id": self.tokenizer.eos_token_id,
+                    "pad_token_id": self.tokenizer.pad_token_id,
+                    "attention_probs_dropout_prob": 0.0,
+                    "hidden_dropout_prob": 0.0,
+                },
+                projection_dim=64,
+                image_text_hidden_size=64,
+            )
+        )
+
+    def batch(self, draws: list[int]) -> Batch:
+        """Pixels (N, 3, 96, 96), tokens and labels (N, L)."""
+        found = [(crop, Dice(draw, 4, i)) for draw in draws for i, crop in enumerate(crops(draw, 1.6, others=3))]
+        pixels = torch.stack([crop.pixels(SIDE, Pillow.Resampling.BICUBIC) for crop, _ in found])
+        told = [caption(crop.scene, crop.node, dice) for crop, dice in found]
+        words = self.tokenizer(told, padding=True, return_tensors="pt")
+        return {
+            "pixels": normalise(pixels, CLIP_MEAN, CLIP_STD),
+            "tokens": words["input_ids"],
+            "attention": words["attention_mask"],
+            "labels": words["input_ids"].masked_fill(words["attention_mask"] == 0, -100),
+        }
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+        """Cross-entropy of the next word."""
+        seen = model.vision_model(batch["pixels"]).last_hidden_state
+        out = model.text_decoder(
+            input_ids=batch["tokens"],
+            attention_mask=batch["attention"],
+            encoder_hidden_states=seen,
+            labels=batch["labels"],
+            reduction="mean",
+        )
+        with torch.no_grad():
+            asked = batch["labels"][:, 1:] != -100
+            right = (out.logits[:, :-1].argmax(-1) == batch["labels"][:, 1:])[asked].float().mean()
+        return out.loss, {"loss": out.loss.item(), "words": right.item()}
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """As `BlipForConditionalGeneration.from_pretrained` and `BlipProcessor` read it."""
+        from transformers import BlipImageProcessor, BlipProcessor
+
+        model.half().save_pretrained(folder)
+        vision = BlipImageProcessor(size={"height": SIDE, "width": SIDE})
+        BlipProcessor(vision, write_tokenizer(folder)).save_pretrained(folder)

@@ -1,0 +1,109 @@
+"""One training loop for all stages: seeded, resumable, and its data depends on the step alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+Batch = dict[str, Any]
+
+
+class Stage(Protocol):
+    """What a stage brings: a model, its data and its loss, and how it is written."""
+
+    name: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+
+    def build(self) -> torch.nn.Module:
+        """The model to train, with random weights; helper heads may be part of it."""
+
+    def batch(self, draws: list[int]) -> Batch:
+        """A batch from these draws of scenes (`pool.training_scene`), as CPU tensors."""
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss, and figures for the log."""
+
+    def save(self, model: torch.nn.Module, folder: Path) -> None:
+        """Write the model as its family's loader reads it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and where to train."""
+
+    out: Path
+    work: Path
+    device: torch.device
+    steps: int
+    batch_size: int
+    log: Callable[[str], None] = print
+    minutes: float = math.inf
+    """Stop here at the latest; the checkpoint stays and the next run goes on from it."""
+
+
+def train(stage: Stage, plan: Plan) -> Path:
+    """Train a stage from its last checkpoint, if there is one, and write the model; the model's folder."""
+    torch.manual_seed(7)
+    model = stage.build().to(plan.device).train()
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98))
+    checkpoint = plan.work / f"{stage.name}.pt"
+    step = _resume(checkpoint, model, optimizer, plan)
+    start, first, shown = time.monotonic(), step, {}
+    while step < plan.steps and (time.monotonic() - start) / 60 < plan.minutes:
+        for group in optimizer.param_groups:
+            group["lr"] = stage.learning_rate * _schedule(step, plan.steps)
+        batch = stage.batch([step * plan.batch_size + index for index in range(plan.batch_size)])
+        batch = {key: value.to(plan.device) if torch.is_tensor(value) else value for key, value in batch.items()}
+        loss, figures = stage.loss(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        shown = {key: 0.98 * shown.get(key, value) + 0.02 * value for key, value in figures.items()}
+        if step % 50 == 0 or step == plan.steps:
+            rate = (step - first) / (time.monotonic() - start)
+            values = " ".join(f"{key} {value:.3f}" for key, value in shown.items())
+            plan.log(f"{stage.name} {step}/{plan.steps} {values} ({rate:.2f} steps/s)")
+        if step % 250 == 0 or step == plan.steps:
+            _keep(checkpoint, model, optimizer, step)
+    _keep(checkpoint, model, optimizer, step)
+    folder = plan.out / stage.name
+    folder.mkdir(parents=True, exist_ok=True)
+    stage.save(model.eval(), folder)
+    return folder
+
+
+def _schedule(step: int, steps: int) -> float:
+    """A short climb, a plateau, and a cosine down to a fiftieth over the last 70 %."""
+    climb = min(1.0, (step + 1) / max(1, min(200, steps // 10)))
+    late = max(0.0, (step / steps - 0.3) / 0.7)
+    return climb * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * late)))
+
+
+def _resume(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> int:
+    if not checkpoint.exists():
+        return 0
+    kept = torch.load(checkpoint, map_location=plan.device, weights_only=True)
+    model.load_state_dict(kept["model"])
+    optimizer.load_state_dict(kept["optimizer"])
+    plan.log(f"going on from step {kept['step']} of {checkpoint}")
+    return int(kept["step"])
+
+
+def _keep(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    partial = checkpoint.with_suffix(".part")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    partial.replace(checkpoint)
