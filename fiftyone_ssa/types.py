@@ -100,7 +100,10 @@ class MaskSet:
 
     def __getitem__(self, index: slice | npt.ArrayLike) -> MaskSet:
         """The masks that a slice, an index array or a boolean array selects, in its order."""
-        chosen = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index)]
+        rows = index if isinstance(index, slice) else np.asarray(index)
+        if isinstance(rows, np.ndarray) and rows.size == 0:
+            rows = rows.astype(np.int64)  # numpy takes an empty list for floats
+        chosen = np.arange(len(self))[rows]
         if chosen.ndim != 1:
             raise InputError("index a MaskSet with a slice, an index array or a boolean array; got one number")
         columns: dict[str, Any] = {
@@ -240,7 +243,7 @@ class Inputs:
         for what, value in (("masks", self.masks), ("class map", self.semantic)):
             if value is not None and value.size_hw != size_hw:
                 raise InputError(
-                    f"the {what} is of size {value.size_hw} (height, width) but the image is {size_hw}; "
+                    f"the size of the {what} is {value.size_hw} (height, width) but the image is {size_hw}; "
                     "they must describe the same pixels"
                 )
 
