@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.errors import InputError
@@ -14,6 +15,8 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Out = TypeVar("Out")
 
+CPU_ROW_WEIGHTS = 1 << 22
+"""On the CPU, weights of a network times rows of its batches: larger networks gain nothing from batches."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -73,3 +76,28 @@ class Chunks:
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
         return results
+
+
+def batch_rows(run: Callable[[int], object], network: torch.nn.Module, device: torch.device, most: int) -> int:
+    """How many rows a batch of `network` takes: a power of two from 1 to `most`, for the whole run.
+
+    On CUDA as many as fit into half of the free memory, judged by what `run(2)`, a batch of two, needs. On the CPU
+    fewer the larger the network: there a padded row costs more than a saved call.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run(2)
+        row_bytes = max(1, (torch.cuda.max_memory_allocated(device) - before) // 2)
+        rows = torch.cuda.mem_get_info(device)[0] // 2 // row_bytes
+    else:
+        rows = CPU_ROW_WEIGHTS // max(1, sum(weight.numel() for weight in network.parameters()))
+    rows = min(max(rows, 1), most)
+    return 1 << (rows.bit_length() - 1)
+
+
+def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """A numpy array on `device`, without waiting for what the device is doing."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -1,0 +1,126 @@
+"""Captions of crops, by BLIP or another captioner from Hugging Face that needs no prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fiftyone_ssa.devices import Chunks, batch_rows
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.hub import loading
+
+
+def load_captioner(
+    model: str, device: torch.device, dtype: torch.dtype, *, max_new_tokens: int = 20, trust_remote_code: bool = False
+) -> Captioner:
+    """A captioner by Hugging Face id or folder: BLIP, GIT, ViT-GPT2 ...
+
+    Raises InputError if it cannot be loaded or cannot caption an image alone, with what to do.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    options = {"trust_remote_code": trust_remote_code}
+    with loading(model, "the captioner"):
+        kind = AutoConfig.from_pretrained(model, **options).model_type
+        processor = AutoProcessor.from_pretrained(model, backend="torchvision", **options)
+        network = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype, **options)
+    network = network.requires_grad_(False).eval().to(device)
+    if kind == "blip":
+        return BlipCaptioner(processor, network, max_new_tokens)
+    try:
+        return Captioner(processor, network, max_new_tokens)
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{model} ({kind}) cannot caption an image without a prompt; use a BLIP or GIT captioner "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+class Captioner:
+    """One caption per crop, greedily or as the model's own generation settings say, never sampled.
+
+    Batches are of one size and sorted by the crops' shapes; where the processor keeps a crop's proportions, so that
+    crops cannot share a batch, they go one by one.
+    """
+
+    def __init__(self, processor: Any, network: Any, max_new_tokens: int) -> None:
+        self._processor, self._network = processor, network
+        self._device, self._dtype = network.device, network.dtype
+        self._limits = {"max_new_tokens": max_new_tokens, "do_sample": False}
+        wide, tall = (self._pixels([self._blank(*shape)]) for shape in ((8, 64), (64, 8)))
+        alike = {key: value.shape for key, value in wide.items()} == {key: value.shape for key, value in tall.items()}
+        rows = batch_rows(lambda rows: self._caption([self._blank(64, 64)] * rows), network, self._device, most=32)
+        self._crops = Chunks(rows if alike else 1, "the captioner")
+
+    @torch.inference_mode()
+    def __call__(self, crops: Sequence[torch.Tensor]) -> list[str]:
+        """One caption for each (h, w, 3) uint8 crop on this captioner's device."""
+        order = sorted(range(len(crops)), key=lambda index: tuple(crops[index].shape))
+        captions = dict(zip(order, self._captions([crops[index] for index in order]), strict=True))
+        return [captions[index] for index in range(len(crops))]
+
+    def _captions(self, crops: list[torch.Tensor]) -> list[str]:
+        return self._crops.map(self._caption, crops)
+
+    @torch.inference_mode()
+    def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
+        return self._words(self._network.generate(**self._pixels(crops), **self._limits))
+
+    def _words(self, tokens: torch.Tensor) -> list[str]:
+        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
+
+    def _pixels(self, crops: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        # the data format is named: a crop 1 or 3 pixels high would be taken for channels otherwise
+        images = [crop.permute(2, 0, 1) for crop in crops]
+        inputs = self._processor(images=images, input_data_format="channels_first", return_tensors="pt")
+        return {
+            key: value.to(self._device, self._dtype if value.is_floating_point() else None)
+            for key, value in inputs.items()
+        }
+
+    def _blank(self, height: int, width: int) -> torch.Tensor:
+        return torch.zeros((height, width, 3), dtype=torch.uint8, device=self._device)
+
+
+class BlipCaptioner(Captioner):
+    """BLIP, looking in small batches and writing in large ones: a step of writing takes as long for 10 as for 200."""
+
+    def __init__(self, processor: Any, network: Any, max_new_tokens: int) -> None:
+        self._processor, self._network = processor, network
+        self._device, self._dtype = network.device, network.dtype
+        self._limits = {"max_new_tokens": max_new_tokens, "do_sample": False}
+        most = (32, 32) if self._device.type == "cpu" else (32, 256)
+        looked = self._look([self._blank(1, 1)])[0]
+        rows = batch_rows(
+            lambda rows: self._look([self._blank(1, 1)] * rows), network.vision_model, self._device, most[0]
+        )
+        self._crops = Chunks(rows, "the captioner's vision tower")
+        rows = batch_rows(lambda rows: self._write([looked] * rows), network.text_decoder, self._device, most[1])
+        self._seen = Chunks(rows, "the captioner")
+
+    def _captions(self, crops: list[torch.Tensor]) -> list[str]:
+        captions: list[str] = []
+        while len(captions) < len(crops):  # what was looked at is held for one batch of writing only
+            part = crops[len(captions) : len(captions) + self._seen.size]
+            captions += self._seen.map(self._write, self._crops.map(self._look, part))
+        return captions
+
+    @torch.inference_mode()
+    def _look(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        return list(self._network.vision_model(**self._pixels(crops)).last_hidden_state)
+
+    @torch.inference_mode()
+    def _write(self, seen: Sequence[torch.Tensor]) -> Sequence[str]:
+        states = torch.stack(list(seen))
+        text = self._network.config.text_config
+        tokens = self._network.text_decoder.generate(
+            input_ids=torch.full((len(seen), 1), text.bos_token_id, device=self._device),
+            eos_token_id=text.sep_token_id,
+            pad_token_id=text.pad_token_id,
+            encoder_hidden_states=states,
+            encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
+            **self._limits,
+        )
+        return self._words(tokens)

@@ -1,0 +1,196 @@
+"""CLIPSeg: which of a mask's proposals covers most of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fiftyone_ssa import masks
+from fiftyone_ssa.devices import Chunks, batch_rows, upload
+from fiftyone_ssa.memo import Memo
+from fiftyone_ssa.models.hub import loading
+
+SIDE = 512
+"""Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
+TEXTS_KEPT = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A crop, a mask in it, and the names to choose from."""
+
+    crop: torch.Tensor
+    """(h, w, 3) uint8 on the decider's device."""
+    crop_xyxy: tuple[int, int, int, int]
+    """Where the crop lies in the image, pixels, x1 and y1 exclusive."""
+    box_xyxy: tuple[int, int, int, int]
+    """The part of the crop that holds the mask, likewise; may be empty."""
+    rle: bytes
+    """The mask's compressed code, in the whole image."""
+    size_hw: tuple[int, int]
+    """Of the image."""
+    names: tuple[str, ...]
+
+
+class Decider:
+    """Segments each crop once per name and counts, inside the mask, where which name scores highest.
+
+    `model` is the Hugging Face id or folder of a CLIPSeg. A crop goes through the vision tower once, and only through
+    the layers that the decoder taps; a name is embedded once a run; scores are looked at in the mask's box only.
+    Raises InputError if the model cannot be loaded, with what to do.
+    """
+
+    def __init__(self, model: str, device: torch.device, dtype: torch.dtype) -> None:
+        from transformers import AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
+
+        with loading(model, "the decider"):
+            processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
+            self._tokenizer = AutoTokenizer.from_pretrained(model)
+            network = CLIPSegForImageSegmentation.from_pretrained(model, dtype=dtype)
+        self._taps = list(network.extract_layers)
+        encoder = network.clip.vision_model.encoder
+        encoder.layers = encoder.layers[: max(self._taps) + 1]
+        network.decoder.transposed_convolution = _as_products(network.decoder.transposed_convolution)
+        self._network = network.requires_grad_(False).eval().to(device)
+        self._device, self._dtype = device, dtype
+        self._longest = int(network.config.text_config.max_position_embeddings)
+        std = torch.tensor(processor.image_std, device=device)[:, None, None]
+        self._scale = processor.rescale_factor / std
+        self._shift = -torch.tensor(processor.image_mean, device=device)[:, None, None] / std
+        rows = batch_rows(
+            self._segment_blank, network.clip.vision_model, device, most=8 if device.type == "cpu" else 32
+        )
+        self._crops, self._texts = Chunks(rows, "the decider"), Chunks(rows, "the decider's texts")
+        self._known = Memo(lambda names: self._texts.map(self._embed, names), TEXTS_KEPT)
+
+    @torch.inference_mode()
+    def __call__(self, questions: Sequence[Question]) -> list[npt.NDArray[np.int64]]:
+        """For each question, how many of the mask's pixels in the crop each of its names wins; ties to the first."""
+        self._known([name for question in questions for name in question.names])
+        counts = self._crops.map(self._decide, questions)
+        answers = torch.cat(counts).cpu().numpy() if counts else np.zeros(0, np.int64)
+        ends = np.cumsum([len(question.names) for question in questions])
+        return np.split(answers, ends[:-1]) if len(ends) else []
+
+    def _decide(self, chunk: Sequence[Question]) -> list[torch.Tensor]:
+        """A (len(names),) tensor of counts for each question; nothing here waits for the device."""
+        taps = self._look([question.crop for question in chunk])
+        areas = _areas(chunk, self._device)
+        samplers = [_Sampler(question, self._device) for question in chunk]
+        best: list[torch.Tensor] = [torch.empty(0)] * len(chunk)
+        winners = [torch.zeros(area.shape, dtype=torch.int16, device=self._device) for area in areas]
+        for turn in range(max(len(question.names) for question in chunk)):
+            logits = self._segment(taps, [question.names[min(turn, len(question.names) - 1)] for question in chunk])
+            for row, (question, sample) in enumerate(zip(chunk, samplers, strict=True)):
+                if turn >= len(question.names):
+                    continue
+                scores = sample(logits[row])
+                if turn == 0:
+                    best[row] = scores
+                else:
+                    winners[row].masked_fill_(scores > best[row], turn)
+                    best[row] = torch.maximum(best[row], scores)
+        return [
+            torch.stack([(inside & (winner == turn)).count_nonzero() for turn in range(len(question.names))])
+            for question, inside, winner in zip(chunk, areas, winners, strict=True)
+        ]
+
+    def _look(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """What the decoder taps of the vision tower, (rows, tokens, width) each."""
+        # scaling and shifting after resizing equals doing so before, and costs one call for all crops
+        pixels = torch.cat(
+            [
+                functional.interpolate(crop.permute(2, 0, 1)[None].float(), (SIDE, SIDE), mode="bilinear")
+                for crop in crops
+            ]
+        )
+        pixels = pixels.mul_(self._scale).add_(self._shift).to(self._dtype)
+        states = self._network.clip.vision_model(
+            pixel_values=pixels, interpolate_pos_encoding=True, output_hidden_states=True
+        ).hidden_states
+        return [states[layer + 1] for layer in self._taps]
+
+    def _segment(self, taps: list[torch.Tensor], names: Sequence[str]) -> torch.Tensor:
+        """(rows, 512, 512) logits of one name for each crop."""
+        conditions = upload(np.stack(self._known(names)), self._device).to(self._dtype)
+        logits: torch.Tensor = self._network.decoder(taps, conditions).logits
+        return logits
+
+    def _embed(self, names: Sequence[str]) -> Sequence[npt.NDArray[np.float32]]:
+        """The condition that stands for each name; longer ones than the text encoder takes are cut."""
+        tokens = self._tokenizer(
+            list(names), padding="max_length", truncation=True, max_length=self._longest, return_tensors="pt"
+        ).to(self._device)
+        texts = self._network.clip.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        return list(self._network.clip.text_projection(texts.pooler_output).float().cpu().numpy())
+
+    @torch.inference_mode()
+    def _segment_blank(self, rows: int) -> None:
+        taps = self._look([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
+        width = self._network.config.projection_dim
+        self._network.decoder(taps, torch.zeros((rows, width), dtype=self._dtype, device=self._device))
+
+
+def _areas(chunk: Sequence[Question], device: torch.device) -> list[torch.Tensor]:
+    """The masks inside their boxes, (h, w) bool each, brought to the device in one piece."""
+    dense = [masks.decode_crop(question.rle, question.size_hw, question.box_xyxy) for question in chunk]
+    flat = upload(np.concatenate([area.ravel() for area in dense]), device)
+    parts = flat.split([area.size for area in dense])
+    return [part.view(area.shape) for part, area in zip(parts, dense, strict=True)]
+
+
+class _Sampler:
+    """Logits of a crop, bilinear, at the pixels of a mask's box only."""
+
+    def __init__(self, question: Question, device: torch.device) -> None:
+        x0, y0, x1, y1 = question.crop_xyxy
+        left, top, right, bottom = question.box_xyxy
+        self._rows = _sources(y1 - y0, top - y0, bottom - y0, device)
+        self._columns = _sources(x1 - x0, left - x0, right - x0, device)
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        above, below, down = self._rows
+        left, right, across = self._columns
+        rows = torch.lerp(logits.index_select(0, above).float(), logits.index_select(0, below).float(), down[:, None])
+        return torch.lerp(rows.index_select(1, left), rows.index_select(1, right), across)
+
+
+def _sources(pixels: int, start: int, stop: int, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Of `pixels` along a side, for start..stop - 1: the two cells of 512 each lies between, and the second's weight."""
+    place = (torch.arange(start, stop, device=device) + 0.5).mul_(SIDE / pixels).sub_(0.5).clamp_(min=0)
+    low = place.long()
+    return low, (low + 1).clamp_(max=SIDE - 1), place - low
+
+
+class _Product(nn.Module):
+    """A transposed convolution whose kernel is its stride, as the matrix product it is: far faster on the CPU."""
+
+    def __init__(self, layer: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.side, self.planes = layer.kernel_size[0], layer.out_channels
+        self.weight = nn.Parameter(layer.weight.detach().flatten(1))
+        bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(self.planes)
+        self.bias = nn.Parameter(bias.detach().repeat_interleave(self.side**2))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) to (B, out, h * side, w * side)."""
+        count, _, height, width = values.shape
+        cells = values.flatten(2).transpose(1, 2) @ self.weight + self.bias
+        cells = cells.view(count, height, width, self.planes, self.side, self.side)
+        return cells.permute(0, 3, 1, 4, 2, 5).reshape(count, self.planes, height * self.side, width * self.side)
+
+
+def _as_products(module: nn.Module) -> nn.Module:
+    """The module with every transposed convolution in it that is a product made one."""
+    if isinstance(module, nn.Sequential):
+        return nn.Sequential(*map(_as_products, module))
+    return (
+        _Product(module) if isinstance(module, nn.ConvTranspose2d) and module.kernel_size == module.stride else module
+    )
