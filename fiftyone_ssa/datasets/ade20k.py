@@ -193,8 +193,8 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 LOOKED_FOR = f"{IMAGES}/<split>/*.jpg and {TRUTHS}/<split>/*.png"
 
 
-def splits(root: str | Path) -> list[str]:
-    """The parts of the data set in `root`: training, validation."""
+def splits(root: str | Path) -> dict[str, Path]:
+    """The parts of the data set in `root`, training and validation, with the folders of their images."""
     return sub_folders(find_folder(check_folder(root), IMAGES))
 
 

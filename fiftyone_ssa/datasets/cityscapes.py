@@ -83,8 +83,8 @@ TRUTH_KINDS = ("gtFine", "gtCoarse")
 TRUTH_ENDINGS = {"_labelTrainIds.png": class_ids, "_labelIds.png": class_ids_from_label_ids}
 
 
-def splits(root: str | Path) -> list[str]:
-    """The parts of the data set in `root`: train, val, test ..."""
+def splits(root: str | Path) -> dict[str, Path]:
+    """The parts of the data set in `root`, train, val, test ..., with the folders of their images."""
     return sub_folders(find_folder(check_folder(root), IMAGES))
 
 

@@ -57,18 +57,19 @@ def files_in(folder: Path) -> dict[str, Path]:
     return next(walk(folder), (folder, {}))[1]
 
 
-def sub_folders(folder: Path | None) -> list[str]:
-    """The names of the folders in a folder, sorted."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder is not None else []
+def sub_folders(folder: Path | None) -> dict[str, Path]:
+    """The folders in a folder by name, sorted."""
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()} if folder is not None else {}
 
 
 def choose_split(folder: Path, split: str | None) -> Path:
     """The part of a data set below `folder`, or all of it. Raises InputError, naming the parts, for an unknown one."""
     if split is None:
         return folder
-    if split not in sub_folders(folder):
-        raise InputError(f"{folder} has no part {split!r}; it has {', '.join(sub_folders(folder)) or 'none'}")
-    return folder / split
+    parts = sub_folders(folder)
+    if split not in parts:
+        raise InputError(f"{folder} has no part {split!r}; it has {', '.join(parts) or 'none'}")
+    return parts[split]
 
 
 def wrong_layout(root: Path, looked_for: str, advice: str = "") -> InputError:
@@ -76,7 +77,7 @@ def wrong_layout(root: Path, looked_for: str, advice: str = "") -> InputError:
     names = [name for _, files in walk(root) for name in islice(files, 10_000)]
     kinds = Counter(Path(name).suffix or "without extension" for name in names).most_common(5)
     files = ", ".join(f"{count} {kind}" for kind, count in kinds) or "no file"
-    folders = ", ".join(sub_folders(root)[:8]) or "none"
+    folders = ", ".join(islice(sub_folders(root), 8)) or "none"
     return InputError(f"looked for {looked_for} in {root}; found {files}, and the folders: {folders}{advice}")
 
 
