@@ -26,7 +26,7 @@ class ClipStage:
 
     name = "clip"
     steps = 2500
-    batch_size = 8
+    batch_size = 6
     learning_rate = 1e-3
 
     @cached_property
