@@ -26,8 +26,8 @@ from fiftyone_ssa.types import Floats, Image, Ints, MaskSet
 
 POINTS_PER_BATCH_CPU = 8
 """A CPU decodes 8 points at a time twice as fast as 64, whose activations leave its caches; measured with vit_b."""
-ENLARGED_PIXELS = 2**23
-"""Pixels of masks that are enlarged at a time; an image larger than this is enlarged one mask at a time."""
+ENLARGED_PIXELS = {"cpu": 2**23, "cuda": 2**26}
+"""Pixels of masks enlarged at a time, ten bytes each; an image larger than this is enlarged one mask at a time."""
 CROP_EDGE_PX = 20
 """A mask this close to the edge of a crop, but not of the image, is cut off and dropped (segment_anything)."""
 
@@ -105,7 +105,7 @@ class EverythingGenerator:
         encoding = self.model.encode(image[y0:y1, x0:x1])
         frame = encoding.frame
         pixels = max(frame.size_hw[0] * frame.size_hw[1], frame.side**2)
-        enlarging = Chunks(max(1, ENLARGED_PIXELS // pixels), "enlarging masks", pad=False)
+        enlarging = Chunks(max(1, ENLARGED_PIXELS[self.model.device.type] // pixels), "enlarging masks", pad=False)
 
         def find(points: Sequence[Floats]) -> list[list[Found]]:
             found: list[list[Found]] = [[] for _ in points]

@@ -69,7 +69,7 @@ def stability_bound(logits: torch.Tensor, frame: Frame, offset: float) -> torch.
     def area(inside: torch.Tensor) -> torch.Tensor:
         return (inside.float() @ columns.float()).double() @ rows
 
-    return area(highest > offset) / area(lowest > -offset)
+    return area(highest > offset) / area(lowest > -offset).clamp(min=1)
 
 
 @dataclass(frozen=True, eq=False)

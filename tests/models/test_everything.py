@@ -1,0 +1,117 @@
+"""Everything-mode beside segment_anything's own generator, on the same model."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from segment_anything import SamAutomaticMaskGenerator
+from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
+
+from fiftyone_ssa.models.everything import Encoding, EverythingGenerator, crop_boxes, point_grid
+from fiftyone_ssa.presets import Masks
+from fiftyone_ssa.types import Floats, Image, MaskSet
+from tests.models.tiny_sam import SegmentAnything, blob_sam
+
+THRESHOLDS: dict[str, Any] = {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.6}
+
+
+def photo(height: int, width: int, seed: int = 0) -> Image:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def generate(image: Image, **settings: Any) -> MaskSet:
+    return EverythingGenerator(SegmentAnything(blob_sam()), Masks(**THRESHOLDS | settings))(image)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"points_per_side": 16},
+        {"points_per_side": 16, "box_nms_thresh": 0.9, "stability_score_offset": 1.5},
+        {"points_per_side": 12, "crop_n_layers": 1, "crop_nms_thresh": 0.4},
+        {"points_per_side": 16, "min_mask_region_area": 200},
+        {
+            "points_per_side": 12,
+            "crop_n_layers": 2,
+            "crop_n_points_downscale_factor": 2,
+            "crop_overlap_ratio": 0.2,
+            "min_mask_region_area": 60,
+        },
+    ],
+)
+def test_the_masks_are_segment_anythings_bit_for_bit(settings: dict[str, Any]) -> None:
+    image = photo(150, 210)
+    plain = SamAutomaticMaskGenerator(blob_sam(), output_mode="coco_rle", **THRESHOLDS | settings).generate(image)
+    ours = generate(image, **settings)
+    assert len(ours) == len(plain) > 20
+    assert [rle.decode() for rle in ours.rles] == [record["segmentation"]["counts"] for record in plain]
+    assert ours.areas_px.tolist() == [record["area"] for record in plain]
+    for ours_column, key in (
+        (ours.source_boxes_xywh, "bbox"),
+        (ours.predicted_iou, "predicted_iou"),
+        (ours.stability_score, "stability_score"),
+        (ours.points_xy[:, None], "point_coords"),
+        (ours.crop_boxes_xywh, "crop_box"),
+    ):
+        np.testing.assert_allclose(ours_column, np.array([record[key] for record in plain]), atol=1e-6)
+
+
+def test_what_is_found_does_not_depend_on_the_batch() -> None:
+    image = photo(100, 80)
+    whole, single = generate(image, points_per_side=9), generate(image, points_per_side=9, points_per_batch=1)
+    assert whole.rles == single.rles
+    np.testing.assert_array_equal(whole.predicted_iou, single.predicted_iou)
+
+
+class SmallMemory(SegmentAnything):
+    """Runs out of memory with more than two points."""
+
+    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+        if len(points_xy) > 2:
+            raise torch.OutOfMemoryError("too many points")
+        return super().decode(encoding, points_xy)
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    image = photo(100, 80)
+    with caplog.at_level(logging.WARNING):
+        found = EverythingGenerator(SmallMemory(blob_sam()), Masks(points_per_side=9, **THRESHOLDS))(image)
+    assert found.rles == generate(image, points_per_side=9).rles
+    assert [record.message for record in caplog.records] == [
+        "out of memory in decoding points: going on with batches of 4",
+        "out of memory in decoding points: going on with batches of 2",
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"pred_iou_thresh": 1.0}, {"stability_score_thresh": 1.0}])
+def test_where_nothing_passes_the_set_is_empty(settings: dict[str, Any]) -> None:
+    found = generate(photo(60, 50), points_per_side=4, crop_n_layers=1, min_mask_region_area=5, **settings)
+    assert (len(found), found.size_hw) == (0, (60, 50))
+
+
+def test_thresholds_of_zero_keep_all_but_empty_masks() -> None:
+    found = generate(
+        photo(60, 50), points_per_side=5, pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0
+    )
+    assert 0 < len(found) <= 75
+    assert found.areas_px.min() > 0
+
+
+@pytest.mark.parametrize("size_hw", [(150, 210), (1500, 2000), (97, 33)])
+@pytest.mark.parametrize("layers", [0, 1, 3])
+@pytest.mark.parametrize("overlap", [0.0, 512 / 1500, 1.0])
+def test_crops_are_segment_anythings(size_hw: tuple[int, int], layers: int, overlap: float) -> None:
+    boxes, indices = generate_crop_boxes(size_hw, layers, overlap)
+    expected = [((x0, y0, x1, y1), layer) for (x0, y0, x1, y1), layer in zip(boxes, indices, strict=True)]
+    assert crop_boxes(size_hw, layers, overlap) == [
+        (box, layer) for box, layer in expected if box[0] < box[2] and box[1] < box[3]
+    ]
+
+
+def test_the_point_grid_is_segment_anythings() -> None:
+    for side in (1, 2, 7, 32):
+        np.testing.assert_array_equal(point_grid(side), build_point_grid(side))
