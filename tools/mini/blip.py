@@ -24,6 +24,9 @@ class BlipStage:
     """Trains `mini/blip`."""
 
     name = "blip"
+    about = (
+        "A BLIP captioner (`BlipForConditionalGeneration`): what a crop shows, in words no closed set has among them."
+    )
     steps = 3000
     batch_size = 6
     learning_rate = 1e-3

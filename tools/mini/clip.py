@@ -25,6 +25,7 @@ class ClipStage:
     """Trains `mini/clip`. The names are few, so each crop is told from all of them, not from its batch."""
 
     name = "clip"
+    about = "A CLIP for open_clip (`local-dir:`): which of the scenes' names fits a crop."
     steps = 2500
     batch_size = 6
     learning_rate = 1e-3

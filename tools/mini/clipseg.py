@@ -28,6 +28,7 @@ class ClipSegStage:
     """Trains `mini/clipseg`, its CLIP included."""
 
     name = "clipseg"
+    about = "A CLIPSeg (`CLIPSegForImageSegmentation`) with a CLIP of its own: where in a crop a name is."
     steps = 2000
     batch_size = 2
     learning_rate = 8e-4

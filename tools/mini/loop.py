@@ -11,6 +11,10 @@ from typing import Any, Protocol
 
 import torch
 
+from tools.mini.card import write_card
+
+KEEP_EVERY = 250
+"""Steps between checkpoints."""
 Batch = dict[str, Any]
 
 
@@ -18,6 +22,8 @@ class Stage(Protocol):
     """What a stage brings: a model, its data and its loss, and how it is written."""
 
     name: str
+    about: str
+    """Two lines for the model card."""
     steps: int
     batch_size: int
     learning_rate: float
@@ -58,8 +64,8 @@ def train(stage: Stage, plan: Plan) -> Path:
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98))
     checkpoint = plan.work / f"{stage.name}.pt"
-    step = _resume(checkpoint, model, optimizer, plan)
-    start, first, shown = time.monotonic(), step, {}
+    step, shown = _resume(checkpoint, model, optimizer, plan)
+    start, first = time.monotonic(), step
     while step < plan.steps and (time.monotonic() - start) / 60 < plan.minutes:
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * _schedule(step, plan.steps)
@@ -71,18 +77,23 @@ def train(stage: Stage, plan: Plan) -> Path:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
-        shown = {key: 0.98 * shown.get(key, value) + 0.02 * value for key, value in figures.items()}
+        shown |= {key: 0.98 * shown.get(key, value) + 0.02 * value for key, value in figures.items()}
         if step % 50 == 0 or step == plan.steps:
             rate = (step - first) / (time.monotonic() - start)
-            values = " ".join(f"{key} {value:.3f}" for key, value in shown.items())
-            plan.log(f"{stage.name} {step}/{plan.steps} {values} ({rate:.2f} steps/s)")
-        if step % 250 == 0 or step == plan.steps:
-            _keep(checkpoint, model, optimizer, step)
-    _keep(checkpoint, model, optimizer, step)
+            plan.log(f"{stage.name} {step}/{plan.steps} {_listed(shown)} ({rate:.2f} steps/s)")
+        if step % KEEP_EVERY == 0:
+            _keep(checkpoint, model, optimizer, step, shown)
+    _keep(checkpoint, model, optimizer, step, shown)
     folder = plan.out / stage.name
     folder.mkdir(parents=True, exist_ok=True)
     stage.save(model.eval(), folder)
+    trained = {"steps": step, "batch_size": plan.batch_size, "learning_rate": stage.learning_rate}
+    write_card(folder, stage.name, stage.about, trained, _listed(shown))
     return folder
+
+
+def _listed(figures: dict[str, float]) -> str:
+    return ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -92,18 +103,24 @@ def _schedule(step: int, steps: int) -> float:
     return climb * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * late)))
 
 
-def _resume(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> int:
+def _resume(
+    checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Plan
+) -> tuple[int, dict[str, float]]:
     if not checkpoint.exists():
-        return 0
+        return 0, {}
     kept = torch.load(checkpoint, map_location=plan.device, weights_only=True)
     model.load_state_dict(kept["model"])
     optimizer.load_state_dict(kept["optimizer"])
     plan.log(f"going on from step {kept['step']} of {checkpoint}")
-    return int(kept["step"])
+    return int(kept["step"]), dict(kept["figures"])
 
 
-def _keep(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+def _keep(
+    checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, figures: dict[str, float]
+) -> None:
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     partial = checkpoint.with_suffix(".part")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "figures": figures}, partial
+    )
     partial.replace(checkpoint)

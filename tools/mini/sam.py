@@ -55,6 +55,12 @@ class Trained(nn.Module):
                 },
             )
         )
+        # transformers draws frequencies of 48 and more, under which neighbours have nothing in common; here they go
+        # from the whole picture's to a patch's, in half precision because that is what is shipped
+        positions = self.sam.shared_image_embedding.positional_embedding
+        scales = torch.logspace(-0.3, 0.6, CHANNELS // 2)
+        positions.data = (torch.randn(2, CHANNELS // 2) * scales).half().float()
+        self.sam.prompt_encoder.shared_embedding.positional_embedding = positions.requires_grad_(False)
         self.names = nn.Conv2d(CHANNELS, len(part_names()) * 4, 1)
 
     def forward(self, pixels: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -68,6 +74,7 @@ class SamStage:
     """Trains `mini/sam`."""
 
     name = "sam"
+    about = "A SAM (`SamModel`): a point gives three masks, the whole, the part and the subpart it lies on."
     steps = 4000
     batch_size = 4
     learning_rate = 1e-3

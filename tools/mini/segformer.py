@@ -24,6 +24,10 @@ class SegformerStage:
 
     def __init__(self, name: str, vocabulary: str, side: int, widths: list[int], steps: int) -> None:
         self.name, self.vocabulary, self.side, self.widths, self.steps = name, vocabulary, side, widths, steps
+        self.about = (
+            f"A SegFormer for {len(class_names(vocabulary))} of {vocabulary.upper()}'s class names at {side} pixels: "
+            f"its map has {side // 4} x {side // 4} cells."
+        )
 
     def build(self) -> nn.Module:
         """SegformerForSemanticSegmentation."""

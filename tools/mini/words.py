@@ -6,7 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.scenes import KINDS, STUFF, class_names, draw_scene
+from fiftyone_ssa.scenes import KINDS, STUFF, class_names
+from fiftyone_ssa.scenes.canvas import Canvas, Pen
+from fiftyone_ssa.scenes.dice import Dice
 
 PLACES = ("street", "park", "room")
 
@@ -14,10 +16,10 @@ PLACES = ("street", "park", "room")
 @lru_cache
 def part_names() -> tuple[str, ...]:
     """Every name a node of a scene can have: things, surfaces, parts; sorted."""
-    found = set(KINDS) | set(STUFF)
-    for seed in range(300):
-        found |= {node.name for node in draw_scene(seed, (64, 64)).nodes}
-    return tuple(sorted(found))
+    canvas = Canvas(64, 64, Dice(0))
+    for kind in KINDS.values():
+        kind.draw(Pen(canvas, canvas.node(kind.name), (32.0, 60.0), 50.0, (128.0, 128.0, 128.0)))
+    return tuple(sorted({mark.name for mark in canvas.marks} | set(STUFF)))
 
 
 @lru_cache

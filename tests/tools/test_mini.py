@@ -1,0 +1,88 @@
+"""Every stage of the small models' training: a step lowers nothing to NaN, a run goes on where it was cut off, and what
+is written loads by the library's own loaders.
+"""
+
+import json
+import math
+
+import pytest
+import torch
+
+from fiftyone_ssa.models.captioner import load_captioner
+from fiftyone_ssa.models.class_filter import ClassFilter
+from fiftyone_ssa.models.decider import Decider
+from fiftyone_ssa.models.sam import load_mask_generator
+from fiftyone_ssa.models.segmenters import load_segmenter
+from fiftyone_ssa.presets import Masks
+from fiftyone_ssa.scenes import class_names, draw_scene
+from tools.mini import loop
+from tools.mini.__main__ import STAGES
+from tools.mini.clipseg import ClipSegStage
+
+CPU = torch.device("cpu")
+
+
+def plan(folder, steps=1):
+    return loop.Plan(folder / "out", folder / "work", CPU, steps=steps, batch_size=1, log=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mini")
+    return {name: loop.train(stage(), plan(folder)) for name, stage in STAGES.items()}
+
+
+def test_all_weights_are_half_precision_and_small(trained):
+    files = [path for folder in trained.values() for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 25e6
+    for path in files:
+        if path.suffix == ".safetensors":
+            header = path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")]
+            kinds = {entry["dtype"] for name, entry in json.loads(header).items() if name != "__metadata__"}
+            assert kinds <= {"F16", "I64"}, path
+
+
+def test_segmenters_and_sam_load(trained):
+    image = draw_scene(0, (96, 128)).image
+    for name, vocabulary in (("segformer-ade20k", "ade20k"), ("segformer-coco", "coco")):
+        segmenter = load_segmenter(str(trained[name]), CPU, torch.float32)
+        assert tuple(segmenter.classes) == class_names(vocabulary)
+        assert segmenter([image])[0].size_hw == (96, 128)
+    settings = Masks(model=str(trained["sam"]), points_per_side=2, pred_iou_thresh=-1e9, stability_score_thresh=0.0)
+    assert load_mask_generator(settings, CPU, torch.float32)(image).size_hw == (96, 128)
+
+
+def test_clip_blip_and_clipseg_load(trained):
+    crop = torch.from_numpy(draw_scene(0, (64, 96)).image)
+    clip = ClassFilter(f"local-dir:{trained['clip']}", CPU, torch.float32)
+    assert clip.images([crop]).shape == clip.texts(["traffic light"]).shape
+    assert abs(clip.texts(["kite"]) @ clip.texts(["xylophone"]).T) < 1
+    assert len(load_captioner(str(trained["blip"]), CPU, torch.float32, max_new_tokens=3)([crop])) == 1
+    Decider(str(trained["clipseg"]), CPU, torch.float32)
+
+
+def test_pooled_decoder_answers_what_averaging_would():
+    torch.manual_seed(0)
+    pooled = ClipSegStage().build().decoder.transposed_convolution
+    hidden = torch.randn(2, 64, 16, 16)
+    expected = torch.nn.functional.avg_pool2d(pooled.fine(hidden), 8)
+    torch.testing.assert_close(pooled(hidden), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "KEEP_EVERY", 1)
+    whole = loop.train(STAGES["segformer-ade20k"](), plan(tmp_path / "whole", steps=2))
+    cut = STAGES["segformer-ade20k"]()
+    monkeypatch.setattr(cut, "batch", lambda draws: cut.__class__.batch(cut, draws) if draws == [0] else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loop.train(cut, plan(tmp_path / "cut", steps=2))
+    again = loop.train(STAGES["segformer-ade20k"](), plan(tmp_path / "cut", steps=2))
+    assert (whole / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+
+
+def test_losses_are_numbers():
+    for stage in (build() for build in STAGES.values()):
+        torch.manual_seed(0)
+        loss, figures = stage.loss(stage.build(), stage.batch([0]))
+        assert math.isfinite(loss.item())
+        assert all(math.isfinite(value) for value in figures.values())
