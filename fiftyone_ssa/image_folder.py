@@ -1,4 +1,4 @@
-"""Which images a folder holds: walked one sub-folder at a time, in natural order, so that a million cost no memory."""
+"""Which images a folder holds: in natural order, with the names of one sub-folder in memory at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from fiftyone_ssa.errors import InputError
@@ -73,30 +73,34 @@ class ImageFolder:
         kinds = Counter(Path(name).suffix.lower() or "without extension" for name in islice(names, 100_000))
         return "found " + (", ".join(f"{count} {kind}" for kind, count in kinds.most_common(6)) or "no file at all")
 
-    def _walk(self, folder: Path) -> Iterator[ImageFile]:
+    def _walk(self, folder: Path, prefix: str = "") -> Iterator[ImageFile]:
+        images, folders = [], []
         try:
             with os.scandir(folder) as entries:
-                visible = [(entry.name, self._is_folder(entry)) for entry in entries if entry.name[0] != "."]
+                for entry in entries:
+                    if entry.name[0] != ".":
+                        if self._is_folder(entry):
+                            folders.append(entry.name)
+                        elif self._is_image(folder, entry.name):
+                            images.append(entry.name)
         except OSError as error:
-            yield ImageFile(f"{self._id(folder)}/", folder, f"{folder} cannot be listed: {error.strerror}")
+            yield ImageFile(prefix, folder, f"{folder} cannot be listed: {error.strerror}")
             return
-        visible.sort(key=lambda entry: _natural(entry[0]))
-        names = {name for name, is_folder in visible if not is_folder}
-        images = [name for name, is_folder in visible if not is_folder and self._is_image(folder, name)]
-        if images and self.needs_masks and not any(f"{Path(name).stem}.json" in names for name in images):
+        if images and self.needs_masks and not any((folder / name).with_suffix(".json").exists() for name in images):
             self.left_out[folder] = f"none of its {len(images)} images has a mask file (<image name>.json) beside it"
             images = []
-        stems = Counter(Path(name).stem for name in images)
-        for name in images:
-            path = folder / name
-            yield ImageFile(self._id(path), path, _problem(path, stems[path.stem]))
-        for name, is_folder in visible:
-            if is_folder and (self.results is None or (folder / name).resolve() != self.results.resolve()):
-                yield from self._walk(folder / name)
+        images.sort(key=_natural)
+        for stem, same in groupby(images, _stem):
+            names = list(same)
+            yield from (ImageFile(prefix + name, folder / name, _problem(stem, len(names))) for name in names)
+        for name in sorted(folders, key=_natural):
+            if self.results is None or (folder / name).resolve() != self.results.resolve():
+                yield from self._walk(folder / name, f"{prefix}{name}/")
 
     def _is_image(self, folder: Path, name: str) -> bool:
-        ours = name.endswith(OVERLAY_ENDING) and self.results is not None and folder.is_relative_to(self.results)
-        return name.lower().endswith(EXTENSIONS) and not ours
+        if not name.lower().endswith(EXTENSIONS):
+            return False
+        return self.results is None or not name.endswith(OVERLAY_ENDING) or not folder.is_relative_to(self.results)
 
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
         if entry.is_symlink() and entry.is_dir():
@@ -104,20 +108,20 @@ class ImageFolder:
             return False
         return entry.is_dir()
 
-    def _id(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]  # noqa: PTH122 - many times faster than Path, for millions of names
 
 
-def _problem(path: Path, same_stem: int) -> str:
-    result = path.stem + RESULT_ENDING
+def _natural(name: str) -> str:
+    """Sorts img2 before img10, and names of one stem beside each other."""
+    return re.sub(r"\d+", lambda number: number[0].zfill(20), _stem(name).lower()) + "\0" + name
+
+
+def _problem(stem: str, same_stem: int) -> str:
+    result = stem + RESULT_ENDING
     if same_stem > 1:
-        return f"{same_stem} images called {path.stem}.* would all be written to {result}; rename or move them"
+        return f"{same_stem} images called {stem}.* would all be written to {result}; rename or move them"
     if len(os.fsencode(result)) > 255:
         return f"its name is too long for a result called {result}; rename it"
     return ""
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    """Sorts img2 before img10."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
