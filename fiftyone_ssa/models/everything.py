@@ -75,7 +75,7 @@ class Found:
 
 
 class EverythingGenerator:
-    """Every mask a point model finds in an image; deterministic, and the same whatever memory there is."""
+    """Every mask a point model finds in an image, in the order in which segment_anything gives them."""
 
     def __init__(self, model: PointModel, settings: Masks) -> None:
         self.model = model
@@ -102,6 +102,7 @@ class EverythingGenerator:
     def _process_crop(self, image: Image, crop_xyxy: tuple[int, int, int, int], layer: int) -> list[Found]:
         """The masks of one crop, best predicted IoU first."""
         x0, y0, x1, y1 = crop_xyxy
+        size_hw = (image.shape[0], image.shape[1])
         encoding = self.model.encode(image[y0:y1, x0:x1])
         frame = encoding.frame
         pixels = max(frame.size_hw[0] * frame.size_hw[1], frame.side**2)
@@ -110,8 +111,8 @@ class EverythingGenerator:
         def find(points: Sequence[Floats]) -> list[list[Found]]:
             found: list[list[Found]] = [[] for _ in points]
             for index, iou, outline in self._process_points(encoding, np.stack(points), enlarging):
-                mask = place(outline, crop_xyxy, (image.shape[0], image.shape[1]), iou, points[index])
-                if not near_crop_edge(mask.box_xyxy, crop_xyxy, (image.shape[0], image.shape[1])):
+                mask = place(outline, crop_xyxy, size_hw, iou, points[index])
+                if not near_crop_edge(mask.box_xyxy, crop_xyxy, size_hw):
                     found[index].append(mask)
             return found
 
