@@ -61,18 +61,23 @@ def annotate_files(
         ResultFolder(Path(branch_dir), chosen, overwrite=overwrite) if branch_dir is not None else None,
         save_images,
     )
-    unfinished = partial(output.unfinished, limit)
-    found, todo = sum(1 for _ in islice(images, limit)), sum(1 for _ in unfinished())
+    finished = [output.is_finished(image.id) for image in islice(images, limit)]
+    todo = finished.count(False)
     for folder, reason in images.left_out.items():
         logger.warning("%s is left out: %s", folder, reason)
-    summary = Summary(skipped=found - todo)
+    summary = Summary(skipped=finished.count(True))
     if todo:
         from fiftyone_ssa.pipeline import build_pipeline  # loads torch, which a finished folder does not need
 
         pipeline = build_pipeline(
             chosen, device=device, dtype=dtype, trust_remote_code=trust_remote_code, keep_branch=branch_dir is not None
         )
-        tasks = (Task(image.id, partial(_read, image, images.needs_masks)) for image in unfinished())
+        output.begin()
+        tasks = (
+            Task(image.id, partial(_read, image, images.needs_masks))
+            for image in islice(images, limit)
+            if not output.is_finished(image.id)
+        )
         results = run(tasks, pipeline, batch_size=batch_size, keep_inputs=save_images)
         _consume(overlap(results, output.write, capacity=2 if save_images else 8), todo, summary, progress)
     if outdated := output.results.outdated():
@@ -108,11 +113,13 @@ class _Output:
     branches: ResultFolder | None
     save_images: bool
 
-    def unfinished(self, limit: int | None) -> Iterator[ImageFile]:
-        """Those of the first `limit` images that lack a file."""
-        return (image for image in islice(self.images, limit) if not self._is_finished(image.id))
+    def begin(self) -> None:
+        """Make the folders ready to be written."""
+        for folder in filter(None, (self.results, self.branches)):
+            folder.begin()
 
-    def _is_finished(self, image_id: str) -> bool:
+    def is_finished(self, image_id: str) -> bool:
+        """Whether every file of an image is there."""
         overlay = not self.save_images or self.results.is_finished(image_id, OVERLAY_ENDING)
         branch = self.branches is None or self.branches.is_finished(image_id)
         return overlay and branch and self.results.is_finished(image_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,23 +49,29 @@ class ResultFolder:
     """
 
     def __init__(self, root: Path, preset: Preset, *, overwrite: bool = False) -> None:
+        """Look at the folder, without changing it.
+
+        Raises InputError if it holds results of another preset and `overwrite` is not set.
+        """
+        self.root, self.preset, self.marker = root, preset, root / MARKER
+        self._since_ns = math.inf
+        if not overwrite and self._is_ours():
+            self._since_ns = self.marker.stat().st_mtime_ns
+
+    def begin(self) -> None:
         """Make the folder, remove what a killed run left half-written, and record the preset.
 
-        Raises InputError if it holds results of another preset and `overwrite` is not set, or cannot be written.
+        Raises InputError if it cannot be written.
         """
-        self.root = root
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            for path in self._files(_PART):
+                path.unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"the folder for results {root} cannot be made: {error.strerror}") from error
-        for path in self._files(_PART):
-            path.unlink(missing_ok=True)
-        marker = root / MARKER
-        if not overwrite:
-            self._refuse_other_preset(marker, preset)
-        if overwrite or not marker.exists():
-            write_whole(marker, json.dumps(_identity(preset), indent=1).encode())
-        self._since_ns = marker.stat().st_mtime_ns
+            raise InputError(f"{self.root} cannot take results: {error.strerror}") from error
+        if math.isinf(self._since_ns):
+            write_whole(self.marker, json.dumps(_identity(self.preset), indent=1).encode())
+            self._since_ns = self.marker.stat().st_mtime_ns
 
     def path(self, image_id: str, ending: str = RESULT_ENDING) -> Path:
         """Where the result of an image goes: its id without extension, and `ending`."""
@@ -85,19 +92,21 @@ class ResultFolder:
         """Write an image's file whole or not at all. Raises InputError if it cannot be written."""
         write_whole(self.path(image_id, ending), content)
 
-    def _refuse_other_preset(self, marker: Path, preset: Preset) -> None:
-        remedy = "name another folder, or add --overwrite to replace them"
-        if not marker.exists():
-            if next(self._files(RESULT_ENDING), None):
-                raise InputError(f"{self.root} holds results that no run recorded here; {remedy}")
-            return
-        found, wanted = read_json(marker), _identity(preset)
-        if found.get("fingerprint") != wanted["fingerprint"]:
-            changed = _differences(found.get("settings"), wanted["settings"])
-            raise InputError(
-                f"{self.root} holds results of preset {found.get('preset')}, which differs from {preset.name} in "
-                f"{', '.join(changed) or 'its settings'}; {remedy}"
-            )
+    def _is_ours(self) -> bool:
+        """Whether a run of this preset was recorded here; refuses results of anything else."""
+        recorded = self.marker.exists()
+        found, wanted = read_json(self.marker) if recorded else {}, _identity(self.preset)
+        if recorded and found.get("fingerprint") == wanted["fingerprint"]:
+            return True
+        if next(self._files(RESULT_ENDING), None) is None:
+            return False
+        differs = ", ".join(_differences(found.get("settings"), wanted["settings"])) or "its settings"
+        what = (
+            f"of preset {found.get('preset')}, which differs from {self.preset.name} in {differs}"
+            if recorded
+            else "that no run recorded here"
+        )
+        raise InputError(f"{self.root} holds results {what}; name another folder, or add --overwrite to replace them")
 
     def _files(self, ending: str) -> Iterator[Path]:
         return (

@@ -72,6 +72,41 @@ def test_one_bad_image_makes_the_command_fail_and_names_it(
     assert (tmp_path / "out/fine_semantic.json").is_file()
 
 
+def test_unusual_images_are_named_like_any_other(parity: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    gray = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    pictures = {
+        "line.png": PIL.Image.new("RGB", (700, 1), "red"),
+        "column.png": PIL.Image.new("RGB", (1, 90), "red"),
+        "three high.png": PIL.Image.new("RGB", (40, 3), "red"),
+        "gray.png": PIL.Image.fromarray(gray),
+        "alpha.png": PIL.Image.fromarray(gray).convert("RGBA"),
+        "deep.png": PIL.Image.fromarray(gray.astype(np.uint16) * 257),
+    }
+    for name, picture in pictures.items():
+        picture.save(data / name)
+        size = [picture.height, picture.width]
+        whole = {"segmentation": {"size": size, "counts": [0, size[0] * size[1]]}}
+        dots = [{"segmentation": {"size": size, "counts": [i, 1, size[0] * size[1] - i - 1]}} for i in range(2000)]
+        annotations = [whole, *(dots if name == "gray.png" else [])]
+        (data / name).with_suffix(".json").write_text(json.dumps({"annotations": annotations}))
+    options = [*_segformer(parity, "segformer-ade20k"), "--device", "cpu", "--save-images"]
+    assert main(["annotate", str(data), str(tmp_path / "out"), *options]) == 0
+    counts = {}
+    for name in pictures:
+        record = json.loads((tmp_path / "out" / name.replace(".png", "_semantic.json")).read_text())
+        assert all(row["class_name"] for row in record["annotations"])
+        assert (tmp_path / "out" / name.replace(".png", "_overlay.jpg")).is_file()
+        counts[name] = len(record["annotations"])
+    assert counts.pop("gray.png") == 2001
+    assert set(counts.values()) == {1}
+    gray_answer, deep_answer = (
+        json.loads((tmp_path / f"out/{name}_semantic.json").read_text()) for name in ("alpha", "deep")
+    )
+    assert gray_answer["semantic_mask"] == deep_answer["semantic_mask"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -109,6 +144,7 @@ def test_a_model_folder_that_is_not_one(parity: Path, tmp_path: Path, capsys: py
     options = [*_segformer(parity, "../inputs"), "--device", "cpu"]
     assert main(["annotate", str(parity / "inputs"), str(tmp_path / "out"), *options]) == 2
     assert "is not a model folder, it holds no config.json" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_device_that_is_not_there(parity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
