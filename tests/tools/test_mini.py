@@ -80,9 +80,14 @@ def test_a_run_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert (whole / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
 
 
-def test_losses_are_numbers():
+def test_losses_reach_the_weights():
     for stage in (build() for build in STAGES.values()):
         torch.manual_seed(0)
-        loss, figures = stage.loss(stage.build(), stage.batch([0]))
+        model = stage.build()
+        loss, figures = stage.loss(model, stage.batch([0]))
+        loss.backward()
         assert math.isfinite(loss.item())
         assert all(math.isfinite(value) for value in figures.values())
+        idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+        # SAM's boxes, mask prompts and single mask, and what CLIPSeg's decoder does not tap
+        assert len(idle) <= {"sam": 20, "clipseg": 4}.get(stage.name, 0), idle

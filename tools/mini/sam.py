@@ -32,11 +32,12 @@ class Trained(nn.Module):
                     "hidden_size": WIDTH,
                     "output_channels": CHANNELS,
                     "num_hidden_layers": 5,
-                    "num_attention_heads": 4,
+                    "num_attention_heads": 3,
                     "image_size": SIDE,
                     "patch_size": PATCH,
                     "window_size": 8,
                     "global_attn_indexes": [2, 4],
+                    "use_rel_pos": False,
                     "num_pos_feats": CHANNELS // 2,
                     "mlp_ratio": 3.0,
                     "initializer_range": 0.02,
@@ -50,7 +51,7 @@ class Trained(nn.Module):
                 mask_decoder_config={
                     "hidden_size": CHANNELS,
                     "mlp_dim": 128,
-                    "num_attention_heads": 4,
+                    "num_attention_heads": 2,
                     "iou_head_hidden_dim": 64,
                 },
             )
@@ -65,7 +66,8 @@ class Trained(nn.Module):
 
     def forward(self, pixels: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, P, 3, 128, 128) logits, (B, P, 3) predicted IoU, (B, names, 64, 64) logits."""
-        embeddings = self.sam.get_image_embeddings(pixels)
+        # get_image_embeddings would give the same, without gradients
+        embeddings = self.sam.vision_encoder(pixels).last_hidden_state
         out = self.sam(image_embeddings=embeddings, input_points=points[:, :, None], multimask_output=True)
         return out.pred_masks, out.iou_scores, functional.pixel_shuffle(self.names(embeddings), 2)
 
