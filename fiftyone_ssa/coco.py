@@ -15,6 +15,7 @@ from typing import IO, Any, Literal, get_args
 
 import fiftyone as fo
 
+from fiftyone_ssa.database import needs_database
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import mask_set_from_detections
 
@@ -64,6 +65,7 @@ class CocoSummary:
         return ", ".join(parts)
 
 
+@needs_database()
 def export_coco(
     samples: Any,
     out_dir: str | Path,

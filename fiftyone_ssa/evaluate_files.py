@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from fiftyone_ssa import masks as rle
 from fiftyone_ssa.datasets import ade20k, cityscapes
-from fiftyone_ssa.datasets.layout import read_values
+from fiftyone_ssa.datasets.layout import read_values, walk, wrong_layout
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files import read_json
 from fiftyone_ssa.miou import Scores, confusion_matrix
@@ -33,12 +32,11 @@ class Layout:
 
 _CITYSCAPES = Layout(
     cityscapes.NAMES,
-    "_leftImg8bit_semantic.json",
+    f"_{cityscapes.IMAGES}_semantic.json",
     {
-        "_gtFine_labelTrainIds.png": cityscapes.class_ids,
-        "_gtFine_labelIds.png": cityscapes.class_ids_from_label_ids,
-        "_gtCoarse_labelTrainIds.png": cityscapes.class_ids,
-        "_gtCoarse_labelIds.png": cityscapes.class_ids_from_label_ids,
+        f"_{kind}{ending}": make_ids
+        for kind in cityscapes.TRUTH_KINDS
+        for ending, make_ids in cityscapes.TRUTH_ENDINGS.items()
     },
 )
 LAYOUTS = {
@@ -130,15 +128,13 @@ def _find(folder: Path, endings: list[str], what: str) -> dict[str, tuple[Path, 
     """Key (path without ending, relative to `folder`) to file and ending, the earlier endings first."""
     if not folder.is_dir():
         raise InputError(f"the folder of {what} does not exist: {folder}")
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
     found: dict[str, tuple[Path, str]] = {}
-    for ending in endings:
-        for path in files:
-            if path.name.lower().endswith(ending.lower()):
-                key = path.relative_to(folder).as_posix()[: -len(ending)]
-                found.setdefault(key, (path, ending))
+    for place, files in walk(folder):
+        for ending in endings:
+            for name, path in files.items():
+                if name.endswith(ending.lower()):
+                    key = (place / path.name[: -len(ending)]).relative_to(folder).as_posix()
+                    found.setdefault(key, (path, ending))
     if not found:
-        there = Counter(path.suffix.lower() or "without extension" for path in files)
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in there.most_common(5)) or "no file"
-        raise InputError(f"no {what} in {folder}: looked for *{' or *'.join(endings)} there and below, found {listed}")
+        raise wrong_layout(folder, f"{what} (*{' or *'.join(endings)})")
     return found

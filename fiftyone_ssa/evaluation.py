@@ -12,6 +12,7 @@ import fiftyone.utils.eval.segmentation as fous
 import numpy as np
 import numpy.typing as npt
 
+from fiftyone_ssa.database import needs_database
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.miou import Scores, confusion_matrix, distinct, ids_dtype
 from fiftyone_ssa.types import ClassIds, Ints
@@ -25,6 +26,7 @@ MATCHES_KEPT = 500_000
 """Pairs of (true, predicted) class per image that are stored, so that a click in the App finds the images."""
 
 
+@needs_database()
 def evaluate(
     samples: Any,
     pred_field: str,

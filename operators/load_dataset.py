@@ -19,7 +19,7 @@ LOADERS = {
     "Cityscapes": "load_cityscapes",
     "Foggy Driving": "load_foggy_driving",
 }
-DEFAULTS = {"kind": "SA-1B", "folder": "", "name": ""}
+DEFAULTS: dict[str, Any] = {"kind": "SA-1B", "folder": "", "name": "", "max_samples": None}
 
 
 class LoadDataset(Job):
@@ -30,9 +30,9 @@ class LoadDataset(Job):
     description = "Images of SA-1B, ADE20K, Cityscapes or Foggy Driving with their masks or ground truth"
     icon = "folder_open"
 
-    def __call__(self, folder: str, kind: str, *, name: str = "", delegate: bool = False) -> Any:
-        """Run it from Python, or queue it with `delegate`."""
-        return self.call(None, {"folder": str(folder), "kind": kind, "name": name}, delegate)
+    def __call__(self, folder: str, kind: str, *, delegate: bool = False, **params: Any) -> Any:
+        """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""
+        return self.call(None, {"folder": str(folder), "kind": kind, **params}, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """Kind, folder and name."""
@@ -51,6 +51,7 @@ class LoadDataset(Job):
             description="Of the new dataset; empty: the folder's",
             **problem(lambda: _name(params) if params["folder"] else None),
         )
+        inputs.int("max_samples", min=1, label="At most this many images", description="Empty: all")
 
     def run(self, ctx: Any) -> str:
         """Load, keep, open."""
@@ -58,8 +59,14 @@ class LoadDataset(Job):
         if params["kind"] not in LOADERS:
             raise InputError(f"kind must be one of {', '.join(LOADERS)}, got {params['kind']!r}")
         load = getattr(fiftyone_ssa, LOADERS[params["kind"]])
-        dataset = load(_folder(params["folder"]), name=_name(params), progress=report(ctx))
-        dataset.persistent = True
+        limit = params["max_samples"]
+        dataset = load(
+            _folder(params["folder"]),
+            _name(params),
+            max_samples=int(limit) if limit else None,
+            persistent=True,
+            progress=report(ctx),
+        )
         ctx.ops.open_dataset(dataset.name)
         return f"{len(dataset)} images in dataset {dataset.name}"
 

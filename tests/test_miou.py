@@ -183,7 +183,7 @@ def test_nothing_to_compare_says_what_was_looked_for(tmp_path):
         evaluate_files(results, truths, "ade20k")
     results.mkdir()
     (results / "a.jpg").touch()
-    with pytest.raises(InputError, match=r"looked for \*_semantic.json there and below, found 1 .jpg"):
+    with pytest.raises(InputError, match=r"looked for predictions \(\*_semantic.json\) in .*; found 1 .jpg"):
         evaluate_files(results, truths, "ade20k")
     write_prediction(results / "val/a_semantic.json", np.zeros((1, 2), np.uint8))
     write_truth(truths / "a.png", [[1, 1]])
