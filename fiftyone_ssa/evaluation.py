@@ -292,9 +292,9 @@ def _class_ids(segmentation: Any, table: ClassIds) -> ClassIds:
         raise InputError(f"the mask cannot be read: {error}") from error
     if values.ndim != 2 or values.dtype.kind not in "uib":
         raise InputError(f"a mask must be (H, W) of whole numbers, got {values.shape} {values.dtype}; RGB is not read")
-    if values.dtype.kind == "i" or values.dtype.itemsize > 2:
-        values = np.where((values >= 0) & (values < 1 << 16), values, 0)
-    ids: ClassIds = table[values.astype(np.uint16, copy=False)]
+    if values.dtype not in (np.uint8, np.uint16):
+        values = np.where((values >= 0) & (values < 1 << 16), values, 0).astype(np.uint16)
+    ids: ClassIds = table.take(values)
     return ids
 
 

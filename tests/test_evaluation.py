@@ -195,3 +195,11 @@ def test_panel_gets_metrics_and_matrix(published):
     assert data["custom_metrics"][METRIC_URI]["value"] == data["metrics"]["mIoU"]
     assert data["confusion_matrix"]["matrix"].shape == (151, 151)
     assert data["per_class_metrics"]["pot"]["recall"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.int32, np.int64])
+def test_masks_of_any_whole_numbers_are_read(dataset, dtype):
+    truth = fo.Segmentation(mask=np.array([[1, 1, 0]], dtype))
+    odd = np.array([[1, -1 if np.issubdtype(dtype, np.signedinteger) else 0, 1]], dtype)
+    dataset.add_sample(fo.Sample(filepath="/nowhere/a.jpg", ground_truth=truth, pred=fo.Segmentation(mask=odd)))
+    np.testing.assert_array_equal(evaluate(dataset, "pred", mask_targets={1: "a"}).scores.confusion, [[1, 1]])
