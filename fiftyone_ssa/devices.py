@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Out = TypeVar("Out")
 
-CPU_ROW_WEIGHTS = 1 << 22
-"""On the CPU, weights of a network times rows of its batches: larger networks gain nothing from batches."""
+SMALL_NETWORK = 1 << 23
+"""Parameters below which a call costs more than its arithmetic; others gain nothing from batches on the CPU."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -82,7 +82,7 @@ def batch_rows(run: Callable[[int], object], network: torch.nn.Module, device: t
     """How many rows a batch of `network` takes: a power of two from 1 to `most`, for the whole run.
 
     On CUDA as many as fit into half of the free memory, judged by what `run(2)`, a batch of two, needs. On the CPU
-    fewer the larger the network: there a padded row costs more than a saved call.
+    one, unless the network is tiny.
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -92,7 +92,7 @@ def batch_rows(run: Callable[[int], object], network: torch.nn.Module, device: t
         row_bytes = max(1, (torch.cuda.max_memory_allocated(device) - before) // 2)
         rows = torch.cuda.mem_get_info(device)[0] // 2 // row_bytes
     else:
-        rows = CPU_ROW_WEIGHTS // max(1, sum(weight.numel() for weight in network.parameters()))
+        rows = most if sum(weight.numel() for weight in network.parameters()) < SMALL_NETWORK else 1
     rows = min(max(rows, 1), most)
     return 1 << (rows.bit_length() - 1)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class Candidate:
     sources: dict[str, str] = field(default_factory=dict)
     """What may name the mask, in order, with who proposed it first."""
     caption: str = ""
-    proposals: Proposals = Proposals()
+    proposals: Proposals = field(default_factory=Proposals)
     label: str | None = None
     confidence: float = 0.0
 
@@ -95,10 +96,13 @@ class Engine:
         with self._stage("masks"):
             mask_sets = [find_masks(inputs, self.generator) for inputs in batch]
             per_image = [self._candidates(inputs, masks) for inputs, masks in zip(batch, mask_sets, strict=True)]
-        candidates = [candidate for group in per_image for candidate in group]
         self._propose_classes(batch, per_image)
-        self._propose_phrases_and_filter(candidates)
-        self._decide([candidate for candidate in candidates if candidate.proposals.names])
+        # on the CPU an image's masks have batches of their own: there a row's last bits depend on its place in a batch
+        groups = [list(chain.from_iterable(per_image))] if self.device.type == "cuda" else per_image
+        self._propose_phrases_and_filter(groups)
+        with self._stage("decide"):
+            for group in groups:
+                self._decide([candidate for candidate in group if candidate.proposals.names])
         return [_annotation(masks, group) for masks, group in zip(mask_sets, per_image, strict=True)]
 
     def _candidates(self, inputs: Inputs, masks: MaskSet) -> list[Candidate]:
@@ -118,20 +122,24 @@ class Engine:
                 for candidate, name in future.result():
                     candidate.propose([name], source)
 
-    def _propose_phrases_and_filter(self, candidates: list[Candidate]) -> None:
+    def _propose_phrases_and_filter(self, groups: list[list[Candidate]]) -> None:
         """Captions, their noun phrases, and CLIP's choice; spaCy reads captions while CLIP looks at crops."""
+        candidates = list(chain.from_iterable(groups))
         reading = None
         if self.captioner is not None and self.phrases is not None:
+            scale = self.settings.caption_scale
             with self._stage("caption"):
-                captions = self.captioner([c.crop(self.settings.caption_scale) for c in candidates])
-            reading = self._beside.submit(self.phrases, captions)
+                for group in groups:
+                    for candidate, caption in zip(group, self.captioner([c.crop(scale) for c in group]), strict=True):
+                        candidate.caption = caption
+            reading = self._beside.submit(self.phrases, [candidate.caption for candidate in candidates])
+        scale = self.settings.filter_scale
         with self._stage("filter"):
-            looks = self.class_filter.images([c.crop(self.settings.filter_scale) for c in candidates])
+            looks = [look for group in groups for look in self.class_filter.images([c.crop(scale) for c in group])]
         if reading is not None:
             with self._stage("phrases"):
                 phrases = reading.result()
-            for candidate, caption, names in zip(candidates, captions, phrases, strict=True):
-                candidate.caption = caption
+            for candidate, names in zip(candidates, phrases, strict=True):
                 candidate.propose(names, CAPTION)
         with self._stage("rank"):
             ranked = self.ranking(looks, [list(candidate.sources) for candidate in candidates])
@@ -139,14 +147,13 @@ class Engine:
                 candidate.proposals = proposals
 
     def _decide(self, candidates: list[Candidate]) -> None:
-        with self._stage("decide"):
-            questions = [self._question(candidate) for candidate in candidates]
-            visible = [i for i, q in enumerate(questions) if _size(q.box_xyxy) > 0]
-            for i, counts in zip(visible, self.decider([questions[i] for i in visible]), strict=True):
-                if counts.sum() > 0:
-                    winner = int(counts.argmax())
-                    candidates[i].label = candidates[i].proposals.names[winner]
-                    candidates[i].confidence = float(counts[winner] / counts.sum())
+        questions = [self._question(candidate) for candidate in candidates]
+        visible = [i for i, question in enumerate(questions) if _size(question.box_xyxy) > 0]
+        for i, counts in zip(visible, self.decider([questions[i] for i in visible]), strict=True):
+            if counts.sum() > 0:
+                winner = int(counts.argmax())
+                candidates[i].label = candidates[i].proposals.names[winner]
+                candidates[i].confidence = float(counts[winner] / counts.sum())
 
     def _question(self, candidate: Candidate) -> Question:
         masks, crop = candidate.masks, candidate.crop_xyxy(self.settings.decide_scale)
@@ -220,7 +227,7 @@ def source_name(model: str) -> str:
 
 
 def read_vocabulary(path: str | Path) -> tuple[str, ...]:
-    """The distinct names of a UTF-8 text file, one a line, blank lines left out; raises InputError if there are none."""
+    """The distinct names of a UTF-8 text file, one a line; raises InputError if it cannot be read or holds none."""
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -36,11 +36,12 @@ class Ranking:
         self._places = {name: place for place, name in enumerate(self._vocabulary)}
         self._offered = encoder.texts(self._vocabulary).astype(np.float64) if vocabulary else None
 
-    def __call__(self, looks: Embeddings, candidates: Sequence[Sequence[str]]) -> list[Proposals]:
-        """Proposals for each of N crops: (N, d) unit embeddings, and the mask's own distinct names in order."""
+    def __call__(self, looks: Sequence[Embeddings], candidates: Sequence[Sequence[str]]) -> list[Proposals]:
+        """Proposals for each of N crops: its (d,) unit embedding, and the mask's own distinct names in order."""
         texts = iter(self._encoder.texts([name for names in candidates for name in names]).astype(np.float64))
         ranked = []
-        for look, names in zip(looks.astype(np.float64), candidates, strict=True):
+        for embedding, names in zip(looks, candidates, strict=True):
+            look = embedding.astype(np.float64)
             scores = np.array([next(texts) @ look for _ in names], np.float64)
             ranked.append(self._rank(names, scores, look))
         return ranked

@@ -71,7 +71,7 @@ class PlainEngine:
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One record per annotation: class_name, class_proposals, caption, confidence; None and [] where nothing fits."""
+        """One record per annotation: class_name, class_proposals, caption, confidence; None and [] where none fits."""
         maps = [self.semantic_map(image, *segmenter) for segmenter in self.segmenters]
         return [self.name_mask(image, annotation, maps) for annotation in annotations]
 

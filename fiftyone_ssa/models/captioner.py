@@ -52,7 +52,7 @@ class Captioner:
         wide, tall = (self._pixels([self._blank(*shape)]) for shape in ((8, 64), (64, 8)))
         alike = {key: value.shape for key, value in wide.items()} == {key: value.shape for key, value in tall.items()}
         rows = batch_rows(lambda rows: self._caption([self._blank(64, 64)] * rows), network, self._device, most=32)
-        self._crops = Chunks(rows if alike else 1, "the captioner")
+        self._crops = Chunks(rows if alike else 1, "the captioner", pad=self._device.type == "cuda")
 
     @torch.inference_mode()
     def __call__(self, crops: Sequence[torch.Tensor]) -> list[str]:
@@ -96,9 +96,10 @@ class BlipCaptioner(Captioner):
         rows = batch_rows(
             lambda rows: self._look([self._blank(1, 1)] * rows), network.vision_model, self._device, most[0]
         )
-        self._crops = Chunks(rows, "the captioner's vision tower")
+        pad = self._device.type == "cuda"
+        self._crops = Chunks(rows, "the captioner's vision tower", pad=pad)
         rows = batch_rows(lambda rows: self._write([looked] * rows), network.text_decoder, self._device, most[1])
-        self._seen = Chunks(rows, "the captioner")
+        self._seen = Chunks(rows, "the captioner", pad=pad)
 
     def _captions(self, crops: list[torch.Tensor]) -> list[str]:
         captions: list[str] = []

@@ -35,7 +35,7 @@ class ClassFilter:
     def __init__(self, model: str, device: torch.device, dtype: torch.dtype) -> None:
         if importlib.util.find_spec("open_clip") is None:
             raise MissingDependencyError(
-                "the class filter needs open_clip, which is not installed; install it with `pip install open_clip_torch`"
+                "the class filter needs open_clip, which is not installed; `pip install open_clip_torch` brings it"
             )
         with _loading(model):
             network, preprocess, self._tokenize = _open(model)
@@ -49,8 +49,10 @@ class ClassFilter:
         self._mean, self._std = (
             torch.tensor(value, device=device)[:, None, None] for value in (normalize.mean, normalize.std)
         )
-        rows = batch_rows(self._embed_blank, network.visual, device, most=64)
-        self._images, self._texts = Chunks(rows, "the class filter"), Chunks(rows, "the class filter's texts")
+        rows = batch_rows(self._embed_blank, network.visual, device, most=32)
+        self._images = Chunks(rows, "the class filter", pad=device.type == "cuda")
+        rows = batch_rows(lambda rows: self._embed_texts(["a"] * rows), network, device, most=32)
+        self._texts = Chunks(rows, "the class filter's texts")
         self._known = Memo(lambda names: self._texts.map(self._embed_texts, names), TEXTS_KEPT)
 
     @torch.inference_mode()
@@ -67,8 +69,9 @@ class ClassFilter:
     def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         squares = torch.stack([self._square(crop) for crop in crops])
         pixels = squares.to(self._device, torch.float32).div_(255).sub_(self._mean).div_(self._std)
-        return self._unit(self._network.encode_image(pixels.to(self._dtype)))
+        return list(self._unit(self._network.encode_image(pixels.to(self._dtype))))
 
+    @torch.inference_mode()
     def _embed_texts(self, names: Sequence[str]) -> Sequence[Embeddings]:
         tokens = self._tokenize(list(names)).to(self._device)
         return list(self._unit(self._network.encode_text(tokens)).cpu().numpy())

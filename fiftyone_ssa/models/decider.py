@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,13 +60,15 @@ class Decider:
         self._network = network.requires_grad_(False).eval().to(device)
         self._device, self._dtype = device, dtype
         self._longest = int(network.config.text_config.max_position_embeddings)
-        std = torch.tensor(processor.image_std, device=device)[:, None, None]
+        std = torch.tensor(processor.image_std, device=device)
         self._scale = processor.rescale_factor / std
-        self._shift = -torch.tensor(processor.image_mean, device=device)[:, None, None] / std
+        self._shift = -torch.tensor(processor.image_mean, device=device) / std
         rows = batch_rows(
             self._segment_blank, network.clip.vision_model, device, most=8 if device.type == "cpu" else 32
         )
-        self._crops, self._texts = Chunks(rows, "the decider"), Chunks(rows, "the decider's texts")
+        self._crops = Chunks(rows, "the decider", pad=device.type == "cuda")
+        rows = batch_rows(lambda rows: self._embed(["a"] * rows), network.clip.text_model, device, most=32)
+        self._texts = Chunks(rows, "the decider's texts")
         self._known = Memo(lambda names: self._texts.map(self._embed, names), TEXTS_KEPT)
 
     @torch.inference_mode()
@@ -104,14 +105,11 @@ class Decider:
 
     def _look(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """What the decoder taps of the vision tower, (rows, tokens, width) each."""
-        # scaling and shifting after resizing equals doing so before, and costs one call for all crops
-        pixels = torch.cat(
-            [
-                functional.interpolate(crop.permute(2, 0, 1)[None].float(), (SIDE, SIDE), mode="bilinear")
-                for crop in crops
-            ]
-        )
-        pixels = pixels.mul_(self._scale).add_(self._shift).to(self._dtype)
+        pixels = torch.empty((len(crops), 3, SIDE, SIDE), dtype=self._dtype, device=self._device)
+        for crop, square in zip(crops, pixels, strict=True):
+            # channels last, as the image lies in memory: torch enlarges that far faster on the CPU
+            scaled = (crop * self._scale + self._shift).permute(2, 0, 1)[None]
+            square.copy_(functional.interpolate(scaled, (SIDE, SIDE), mode="bilinear")[0])
         states = self._network.clip.vision_model(
             pixel_values=pixels, interpolate_pos_encoding=True, output_hidden_states=True
         ).hidden_states
@@ -123,6 +121,7 @@ class Decider:
         logits: torch.Tensor = self._network.decoder(taps, conditions).logits
         return logits
 
+    @torch.inference_mode()
     def _embed(self, names: Sequence[str]) -> Sequence[npt.NDArray[np.float32]]:
         """The condition that stands for each name; longer ones than the text encoder takes are cut."""
         tokens = self._tokenizer(
@@ -142,12 +141,12 @@ def _areas(chunk: Sequence[Question], device: torch.device) -> list[torch.Tensor
     """The masks inside their boxes, (h, w) bool each, brought to the device in one piece."""
     dense = [masks.decode_crop(question.rle, question.size_hw, question.box_xyxy) for question in chunk]
     flat = upload(np.concatenate([area.ravel() for area in dense]), device)
-    parts = flat.split([area.size for area in dense])
+    parts = torch.split(flat, [area.size for area in dense])
     return [part.view(area.shape) for part, area in zip(parts, dense, strict=True)]
 
 
 class _Sampler:
-    """Logits of a crop, bilinear, at the pixels of a mask's box only."""
+    """Logits of a crop at the pixels of its mask's box only, by `functional.interpolate`'s bilinear arithmetic."""
 
     def __init__(self, question: Question, device: torch.device) -> None:
         x0, y0, x1, y1 = question.crop_xyxy
@@ -156,14 +155,13 @@ class _Sampler:
         self._columns = _sources(x1 - x0, left - x0, right - x0, device)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        above, below, down = self._rows
-        left, right, across = self._columns
+        (above, below, down), (left, right, across) = self._rows, self._columns
         rows = torch.lerp(logits.index_select(0, above).float(), logits.index_select(0, below).float(), down[:, None])
         return torch.lerp(rows.index_select(1, left), rows.index_select(1, right), across)
 
 
 def _sources(pixels: int, start: int, stop: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Of `pixels` along a side, for start..stop - 1: the two cells of 512 each lies between, and the second's weight."""
+    """For start..stop - 1 of `pixels` along a side: the two of 512 cells each lies between, the second's weight."""
     place = (torch.arange(start, stop, device=device) + 0.5).mul_(SIDE / pixels).sub_(0.5).clamp_(min=0)
     low = place.long()
     return low, (low + 1).clamp_(max=SIDE - 1), place - low
