@@ -87,7 +87,7 @@ def _label(annotation: Annotation, folder: Path) -> dict[str, float]:
         detections = []
         for code, (x, y, w, h), name in zip(found.rles, found.boxes_xywh.tolist(), annotation.labels, strict=True):
             box = [(x + 1e-4) / width, (y + 1e-4) / height, w / width, h / height]
-            mask = rle.decode(code, (height, width))[y : y + h, x : x + w]
+            mask = rle.decode_crop(code, (height, width), (x, y, x + w, y + h))
             detections.append(fo.Detection(label=name, bounding_box=box, mask=mask, confidence=0.5, area=w * h))
         fo.Detections(detections=detections).to_dict()
 
