@@ -31,7 +31,7 @@ def open_app(dataset: fo.Dataset, *, size: tuple[int, int] = (1600, 1000)) -> It
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    colors = fo.ColorScheme(color_by="value", opacity=0.6)
+    colors = fo.ColorScheme(color_by="value", opacity=0.45)
     session = fo.launch_app(dataset, remote=True, port=port, address="127.0.0.1", color_scheme=colors)
     try:
         with sync_playwright() as playwright:
@@ -75,11 +75,22 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("--sample", type=int, help="open this sample of the grid, counted from 0")
     parser.add_argument("--size", type=int, nargs=2, default=(1600, 1000), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--fields", nargs="+", help="show these label fields only")
     args = parser.parse_args()
-    with open_app(fo.load_dataset(args.dataset), size=tuple(args.size)) as page:
+    dataset = fo.load_dataset(args.dataset)
+    if args.fields:
+        dataset.app_config.active_fields = fo.ActiveFields(paths=args.fields)
+        dataset.save()
+    with open_app(dataset, size=tuple(args.size)) as page:
         if args.sample is not None:
             open_sample(page, args.sample)
         page.wait_for_timeout(4_000)
+        with contextlib.suppress(Exception):  # what is asked about cookies on the first start
+            page.get_by_text("Disable", exact=True).click(timeout=2_000)
+        for field in (args.fields or []) if args.sample is None else []:
+            page.locator(f'[data-cy="sidebar-field-arrow-enabled-{field}"]').first.click()
+        page.mouse.move(args.size[0] - 5, args.size[1] - 5)
+        page.wait_for_timeout(1_500)
         page.screenshot(path=args.out)
 
 
