@@ -71,7 +71,7 @@ def call_factory(spec: str) -> Any:
         raise InputError(f"{module_name} has no function {name!r}; {spec!r} must name one that builds the segmenter")
     try:
         return factory()
-    except Exception as error:  # noqa: BLE001 - the user's own code may raise anything
+    except Exception as error:
         raise InputError(f"{spec} failed: {type(error).__name__}: {error}; it must build a segmenter") from error
 
 
