@@ -14,7 +14,7 @@ from torch import nn
 from fiftyone_ssa.scenes import caption
 from fiftyone_ssa.scenes.dice import Dice
 from tools.mini.crops import CLIP_MEAN, CLIP_STD, crops, normalise
-from tools.mini.loop import Batch
+from tools.mini.loop import Batch, widen
 from tools.mini.words import write_tokenizer
 
 SIDE = 96
@@ -43,14 +43,12 @@ class BlipStage:
 
         vision = {"image_size": SIDE, "patch_size": 12, "hidden_size": 128, "intermediate_size": 384}
         text = {"hidden_size": 128, "encoder_hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 2}
-        return BlipForConditionalGeneration(
+        model = BlipForConditionalGeneration(
             BlipConfig(
                 vision_config={
                     **vision,
                     "num_hidden_layers": 4,
                     "num_attention_heads": 4,
-                    # the default leaves patches unseen for thousands of steps
-                    "initializer_range": 0.02,
                 },
                 text_config={
                     **text,
@@ -68,6 +66,8 @@ class BlipStage:
                 image_text_hidden_size=64,
             )
         )
+        widen(model)
+        return model
 
     def batch(self, draws: list[int]) -> Batch:
         """Pixels (N, 3, 96, 96), tokens and labels (N, L)."""

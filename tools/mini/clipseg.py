@@ -16,7 +16,7 @@ from torch.nn import functional
 from fiftyone_ssa.scenes.dice import Dice
 from tools.mini.clip import right_and_neutral
 from tools.mini.crops import MEAN, STD, Crop, crops, normalise
-from tools.mini.loop import Batch
+from tools.mini.loop import Batch, widen
 from tools.mini.words import names, write_tokenizer
 
 SIDE, GRID, NAMES = 512, 64, 3
@@ -57,6 +57,7 @@ class ClipSegStage:
                 decoder_intermediate_size=128,
             )
         )
+        widen(model)
         model.decoder.transposed_convolution = Pooled(model.decoder.transposed_convolution)
         return model
 

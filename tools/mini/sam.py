@@ -12,7 +12,7 @@ from torch.nn import functional
 from fiftyone_ssa.scenes import Scene
 from fiftyone_ssa.scenes.dice import Dice
 from tools.mini.crops import MEAN, STD, normalise
-from tools.mini.loop import Batch
+from tools.mini.loop import Batch, widen
 from tools.mini.pool import training_scene
 from tools.mini.words import part_names
 
@@ -56,6 +56,7 @@ class Trained(nn.Module):
                 },
             )
         )
+        widen(self.sam)
         # transformers draws frequencies of 48 and more, under which neighbours have nothing in common; here they go
         # from the whole picture's to a patch's, in half precision because that is what is shipped
         positions = self.sam.shared_image_embedding.positional_embedding
@@ -105,11 +106,14 @@ class SamStage:
         }
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        """Cross-entropy and dice on each of the three masks, squared error of the predicted IoU, and the names."""
+        """Cross-entropy, plain and balanced, and dice of each mask; squared error of the predicted IoU; the names."""
         logits, predicted, names = model(batch["pixels"], batch["points"])
         logits, target = logits.flatten(0, 1).flatten(2), batch["targets"].flatten(0, 1).flatten(2)
         target = target.to(logits.dtype) / 4
-        binary = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(-1)
+        binary = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        # inside and outside count alike here: small masks would stay empty for a long time otherwise
+        balanced = (binary * target).sum(-1) / target.sum(-1).clamp(min=1)
+        balanced = balanced + (binary * (1 - target)).sum(-1) / (1 - target).sum(-1).clamp(min=1)
         inside = logits.sigmoid()
         overlap = 1 - (2 * (inside * target).sum(-1) + 1) / (inside.sum(-1) + target.sum(-1) + 1)
         with torch.no_grad():
@@ -117,7 +121,7 @@ class SamStage:
             iou = (found & truth).sum(-1) / (found | truth).sum(-1).clamp(min=1)
         score = functional.mse_loss(predicted.flatten(0, 1), iou)
         seen = functional.cross_entropy(names, batch["names"])
-        total = 5 * binary.mean() + overlap.mean() + score + 0.5 * seen
+        total = 4 * binary.mean() + 0.5 * balanced.mean() + overlap.mean() + score + 0.5 * seen
         whole, part, sub = iou.mean(0).tolist()
         return total, {"loss": total.item(), "whole": whole, "part": part, "sub": sub, "names": seen.item()}
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fiftyone_ssa.scenes import class_names
 from tools.mini.crops import MEAN, STD, normalise
-from tools.mini.loop import Batch
+from tools.mini.loop import Batch, widen
 from tools.mini.pool import training_scene
 
 
@@ -34,7 +34,7 @@ class SegformerStage:
         from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
         names = class_names(self.vocabulary)
-        return SegformerForSemanticSegmentation(
+        model = SegformerForSemanticSegmentation(
             SegformerConfig(
                 hidden_sizes=self.widths,
                 depths=[1, 1, 2, 2],
@@ -47,6 +47,8 @@ class SegformerStage:
                 label2id={name: index for index, name in enumerate(names)},
             )
         )
+        widen(model)
+        return model
 
     def batch(self, draws: list[int]) -> Batch:
         """Pixels (B, 3, side, side) and class ids (B, side / 4, side / 4)."""
@@ -84,9 +86,9 @@ class SegformerStage:
 
 def ade20k() -> SegformerStage:
     """Coarse: 32 x 32 cells and narrow."""
-    return SegformerStage("segformer-ade20k", "ade20k", 128, [24, 48, 96, 128], 2500)
+    return SegformerStage("segformer-ade20k", "ade20k", 128, [24, 48, 96, 128], 1500)
 
 
 def coco() -> SegformerStage:
     """Finer: 48 x 48 cells."""
-    return SegformerStage("segformer-coco", "coco", 192, [24, 48, 96, 160], 3000)
+    return SegformerStage("segformer-coco", "coco", 192, [24, 48, 96, 160], 2500)
