@@ -15,7 +15,7 @@ from pathlib import Path
 from fiftyone_ssa.phrases import MODELS as SPACY_MODELS
 from fiftyone_ssa.presets import Preset, load_preset, preset_names
 
-PACKAGES = ("transformers", "fiftyone", "open_clip_torch", "pycocotools", "segment-anything", "spacy", "supervision")
+PACKAGES = ("transformers", "fiftyone", "open_clip_torch", "pycocotools", "spacy", "supervision")
 
 
 @dataclass(frozen=True)
