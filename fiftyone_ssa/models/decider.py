@@ -57,7 +57,8 @@ class Decider:
         encoder.layers = encoder.layers[: max(self._taps) + 1]
         network.decoder.transposed_convolution, self._spread = _split(network.decoder.transposed_convolution)
         self._spread.requires_grad_(False).eval().to(device)
-        self._patch = int(network.config.vision_config.patch_size)
+        self._grid = SIDE // network.config.vision_config.patch_size
+        self._patch = int(np.prod([step.side for step in self._spread.modules() if isinstance(step, _Product)]))
         self._network = network.requires_grad_(False).eval().to(device)
         self._device, self._dtype = device, dtype
         self._longest = int(network.config.text_config.max_position_embeddings)
@@ -84,7 +85,7 @@ class Decider:
     def _decide(self, chunk: Sequence[Question]) -> list[torch.Tensor]:
         """A (len(names),) tensor of counts for each question; nothing here waits for the device."""
         taps = self._look([question.crop for question in chunk])
-        windows = [_Window(question, self._patch, self._device) for question in chunk]
+        windows = [_Window(question, self._grid, self._patch, self._device) for question in chunk]
         areas = _areas(chunk, self._device)
         best: list[torch.Tensor] = [torch.empty(0)] * len(chunk)
         winners = [torch.zeros(area.shape, dtype=torch.int16, device=self._device) for area in areas]
@@ -149,11 +150,11 @@ def _areas(chunk: Sequence[Question], device: torch.device) -> list[torch.Tensor
 class _Window:
     """The cells of a crop's grid that its mask's box needs, and from their logits to the box's pixels."""
 
-    def __init__(self, question: Question, patch: int, device: torch.device) -> None:
+    def __init__(self, question: Question, grid: int, patch: int, device: torch.device) -> None:
         x0, y0, x1, y1 = question.crop_xyxy
         left, top, right, bottom = question.box_xyxy
-        self._cells_y, self._rows = _span(y1 - y0, top - y0, bottom - y0, patch, device)
-        self._cells_x, self._columns = _span(x1 - x0, left - x0, right - x0, patch, device)
+        self._cells_y, self._rows = _span(y1 - y0, top - y0, bottom - y0, grid, patch, device)
+        self._cells_x, self._columns = _span(x1 - x0, left - x0, right - x0, grid, patch, device)
 
     def cut(self, cells: torch.Tensor) -> torch.Tensor:
         """(1, channels, h, w) of (channels, grid, grid)."""
@@ -167,12 +168,12 @@ class _Window:
 Sources = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def _span(pixels: int, start: int, stop: int, patch: int, device: torch.device) -> tuple[slice, Sources]:
-    """The cells that start..stop - 1 of `pixels` along a side need, and where those pixels lie in their logits."""
-    scale = SIDE / pixels
+def _span(pixels: int, start: int, stop: int, grid: int, patch: int, device: torch.device) -> tuple[slice, Sources]:
+    """The cells of `grid` that start..stop - 1 of `pixels` along a side need, and where those lie in their logits."""
+    scale = grid * patch / pixels
     first = int(max((start + 0.5) * scale - 0.5, 0)) // patch
-    last = min(int(max((stop - 0.5) * scale - 0.5, 0)) + 1, SIDE - 1) // patch
-    low, high, weight = _sources(pixels, start, stop, SIDE, device)
+    last = min(int(max((stop - 0.5) * scale - 0.5, 0)) + 1, grid * patch - 1) // patch
+    low, high, weight = _sources(pixels, start, stop, grid * patch, device)
     return slice(first, last + 1), (low - first * patch, high - first * patch, weight)
 
 

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+from transformers import AutoProcessor, CLIPSegConfig, CLIPSegForImageSegmentation
+
+from fiftyone_ssa import masks
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.decider import Decider, Question
+
+CPU = torch.device("cpu")
+SIZE_HW = (427, 640)
+CROPS = [  # crop and mask box, both x0, y0, x1, y1 (exclusive)
+    ((0, 0, 640, 427), (60, 30, 500, 400)),
+    ((100, 50, 200, 250), (110, 60, 190, 240)),
+    ((300, 10, 301, 200), (300, 50, 301, 150)),
+    ((20, 300, 400, 303), (100, 301, 300, 302)),
+    ((5, 5, 6, 6), (5, 5, 6, 6)),
+    ((600, 400, 640, 427), (610, 410, 640, 427)),
+    *(
+        ((10 * i, 7 * i, 10 * i + 90 + i, 7 * i + 60), (10 * i + 20, 7 * i + 9, 10 * i + 70, 7 * i + 50))
+        for i in range(14)
+    ),
+]
+NAMES = [("a cat", "the sky", "grass"), ("wall",), ("tree", "an old red lorry"), ("b", "c", "d", "e")]
+
+
+@pytest.fixture(scope="module")
+def image(parity: Path) -> np.ndarray:
+    return np.array(Image.open(parity / "inputs" / "rocket.png").convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def questions(image: np.ndarray) -> list[Question]:
+    pixels = torch.from_numpy(image)
+    found = []
+    for i, (crop, box) in enumerate(CROPS):
+        mask = np.zeros(SIZE_HW, bool)
+        mask[box[1] : box[3], box[0] : box[2]] = (
+            np.random.default_rng(i).random((box[3] - box[1], box[2] - box[0])) < 0.8
+        )
+        mask[box[1], box[0]] = mask[box[3] - 1, box[2] - 1] = True
+        found.append(
+            Question(
+                crop=pixels[crop[1] : crop[3], crop[0] : crop[2]],
+                crop_xyxy=crop,
+                box_xyxy=box,
+                rle=masks.encode(mask),
+                size_hw=SIZE_HW,
+                names=NAMES[i % len(NAMES)],
+            )
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def complex_decider(parity: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random CLIPSeg as refined ones are: a deeper tower than the decoder taps, and an upsampling in three steps."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("clipseg")
+    source = parity / "models" / "clipseg"
+    config = CLIPSegConfig.from_pretrained(source, use_complex_transposed_convolution=True, extract_layers=[0, 1, 2])
+    config.vision_config.num_hidden_layers = 5
+    CLIPSegForImageSegmentation(config).save_pretrained(folder)
+    AutoProcessor.from_pretrained(source).save_pretrained(folder)
+    return str(folder)
+
+
+@torch.inference_mode()
+def plain_counts(folder: str, questions: list[Question]) -> list[np.ndarray]:
+    """Each crop with each name through the whole model; scores enlarged to the crop."""
+    processor = AutoProcessor.from_pretrained(folder, do_resize=False)
+    network = CLIPSegForImageSegmentation.from_pretrained(folder, dtype=torch.float32).eval()
+    counts = []
+    for question in questions:
+        image, count = Image.fromarray(question.crop.numpy()), len(question.names)
+        inputs = processor(text=list(question.names), images=[image] * count, padding=True, return_tensors="pt")
+        pixels = interpolate(inputs["pixel_values"], size=(512, 512), mode="bilinear", align_corners=False)
+        logits = network(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], pixel_values=pixels
+        ).logits
+        logits = logits.reshape(1, count, *logits.shape[-2:])
+        winners = interpolate(logits, size=image.size[::-1], mode="bilinear", align_corners=False)[0].argmax(0).numpy()
+        inside = masks.decode_crop(question.rle, question.size_hw, question.crop_xyxy)
+        counts.append(np.bincount(winners[inside], minlength=count))
+    return counts
+
+
+@pytest.mark.parametrize("kind", ["simple", "complex"])
+def test_counts_equal_the_plain_models(
+    kind: str, parity: Path, complex_decider: str, questions: list[Question]
+) -> None:
+    folder = complex_decider if kind == "complex" else str(parity / "models" / "clipseg")
+    answers = Decider(folder, CPU, torch.float32)(questions)
+    for question, answer, expected in zip(questions, answers, plain_counts(folder, questions), strict=True):
+        assert answer.sum() == expected.sum()
+        # a pixel where two names score alike to the last bit may go either way
+        assert np.abs(answer - expected).max() <= max(1, expected.sum() // 10_000), question.names
+
+
+def test_a_tower_is_no_deeper_than_what_is_tapped(complex_decider: str) -> None:
+    network = Decider(complex_decider, CPU, torch.float32)._network
+    assert len(network.clip.vision_model.encoder.layers) == 3
+
+
+def test_names_of_any_length_and_no_question_at_all(parity: Path, questions: list[Question]) -> None:
+    decider = Decider(str(parity / "models" / "clipseg"), CPU, torch.float32)
+    assert decider([]) == []
+    first = questions[0]
+    long = Question(first.crop, first.crop_xyxy, first.box_xyxy, first.rle, first.size_hw, ("word " * 400, "", "ünï"))
+    (counts,) = decider([long])
+    assert counts.sum() == masks.decode(first.rle, SIZE_HW).sum()
+
+
+def test_bfloat16_runs(parity: Path, questions: list[Question]) -> None:
+    counts = Decider(str(parity / "models" / "clipseg"), CPU, torch.bfloat16)(questions[:4])
+    assert [len(count) for count in counts] == [3, 1, 2, 4]
+
+
+def test_a_decider_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot load the decider: .*missing does not exist"):
+        Decider(str(tmp_path / "missing"), CPU, torch.float32)
+    with pytest.raises(InputError, match="hf download someone/clipseg"):
+        Decider("someone/clipseg", CPU, torch.float32)
