@@ -68,11 +68,14 @@ def _furnish(canvas: Canvas, dice: Dice, background: settings.Setting) -> list[_
     """Choose things and places that do not hide each other too much, and draw them from far to near."""
     side = min(canvas.size_hw)
     places: list[_Place] = []
-    if background.name == "room" and dice.chance(0.75):
+    if background.name == "room" and dice.chance(0.6):
         places += _table(canvas, dice, side)
-    for _ in range(dice.whole(6, 12)):
-        slot = dice.pick(background.slots)
-        kind = dice.pick([kind for kind in KINDS.values() if slot.name in kind.slots])
+    here = {slot.name for slot in background.slots}
+    kinds = [kind for kind in KINDS.values() if here & set(kind.slots)]
+    wanted = [dice.pick(kinds) for _ in range(dice.whole(6, 12))]
+    # the large find room first
+    for kind in sorted(wanted, key=lambda kind: -kind.half_width * kind.height * kind.height):
+        slot = dice.pick([slot for slot in background.slots if slot.name in kind.slots])
         for _ in range(6):
             depth = dice.unit()
             height = kind.height * side * (slot.far + (slot.near - slot.far) * depth) * dice.between(0.7, 1.1)
