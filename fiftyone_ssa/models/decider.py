@@ -76,11 +76,12 @@ class Decider:
     @torch.inference_mode()
     def __call__(self, questions: Sequence[Question]) -> list[npt.NDArray[np.int64]]:
         """For each question, how many of the mask's pixels in the crop each of its names wins; ties to the first."""
-        self._known([name for question in questions for name in question.names])
-        counts = self._crops.map(self._decide, questions)
+        open_ones = [question for question in questions if len(question.names) > 1]
+        self._known([name for question in open_ones for name in question.names])
+        counts = self._crops.map(self._decide, open_ones)
         answers = torch.cat(counts).cpu().numpy() if counts else np.zeros(0, np.int64)
-        ends = np.cumsum([len(question.names) for question in questions])
-        return np.split(answers, ends[:-1]) if len(ends) else []
+        decided = iter(np.split(answers, np.cumsum([len(question.names) for question in open_ones])))
+        return [next(decided) if len(question.names) > 1 else _area(question) for question in questions]
 
     def _decide(self, chunk: Sequence[Question]) -> list[torch.Tensor]:
         """A (len(names),) tensor of counts for each question; nothing here waits for the device."""
@@ -137,6 +138,11 @@ class Decider:
         taps = self._look([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
         width = self._network.config.projection_dim
         self._network.decoder(taps, torch.zeros((rows, width), dtype=self._dtype, device=self._device))
+
+
+def _area(question: Question) -> npt.NDArray[np.int64]:
+    """(1,) the mask's pixels in the crop, all of which a name without rivals wins."""
+    return np.array([np.count_nonzero(masks.decode_crop(question.rle, question.size_hw, question.box_xyxy))])
 
 
 def _areas(chunk: Sequence[Question], device: torch.device) -> list[torch.Tensor]:
