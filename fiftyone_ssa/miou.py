@@ -126,7 +126,10 @@ class Scores:
             if not math.isnan(iou)
         ]
         absent = int(np.isnan(self.iou).sum())
-        rows += [f"({absent} of {len(self.names)} classes occur neither in the ground truth nor in a prediction)"] if absent else []
+        if absent:
+            rows.append(
+                f"({absent} of {len(self.names)} classes occur neither in the ground truth nor in a prediction)"
+            )
         rows.append(
             f"{self.images} images: mIoU{_percent(self.mean_iou)}  mAcc{_percent(self.mean_accuracy)}"
             f"  aAcc{_percent(self.pixel_accuracy)}"
