@@ -57,6 +57,7 @@ class Trained(nn.Module):
             )
         )
         widen(self.sam)
+        look_at_points(self.sam.mask_decoder)
         # transformers draws frequencies of 48 and more, under which neighbours have nothing in common; here they go
         # from the whole picture's to a patch's, in half precision because that is what is shipped
         positions = self.sam.shared_image_embedding.positional_embedding
@@ -136,6 +137,14 @@ class SamStage:
             mask_size={"longest_edge": SIDE // 2},
             mask_pad_size={"height": SIDE // 2, "width": SIDE // 2},
         ).save_pretrained(folder)
+
+
+def look_at_points(decoder: nn.Module) -> None:
+    """Start points and image with the same projection, so that each attends to what is near it from the first step."""
+    for name, module in decoder.named_modules():
+        if name.endswith(("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn_token_to_image")):
+            nn.init.orthogonal_(module.q_proj.weight, gain=1.6)
+            module.k_proj.weight.data.copy_(module.q_proj.weight.data)
 
 
 def prompts(scene: Scene, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
