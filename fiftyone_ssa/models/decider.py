@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn import functional
 
 from fiftyone_ssa import masks
 from fiftyone_ssa.devices import Chunks, batch_rows, upload
@@ -18,6 +19,7 @@ from fiftyone_ssa.models.hub import loading
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
+WIDE_HEADS = "sdpa_wide_heads"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Decider:
     """
 
     def __init__(self, model: str, device: torch.device, dtype: torch.dtype) -> None:
-        from transformers import AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
+        from transformers import AttentionInterface, AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
 
         with loading(model, "the decider"):
             processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
@@ -55,6 +57,9 @@ class Decider:
         self._taps = list(network.extract_layers)
         encoder = network.clip.vision_model.encoder
         encoder.layers = encoder.layers[: max(self._taps) + 1]
+        AttentionInterface.register(WIDE_HEADS, _attend)
+        for layer in (*encoder.layers, *network.decoder.layers):
+            layer.self_attn.config._attn_implementation = WIDE_HEADS
         network.decoder.transposed_convolution, self._spread = _split(network.decoder.transposed_convolution)
         self._spread.requires_grad_(False).eval().to(device)
         self._grid = SIDE // network.config.vision_config.patch_size
@@ -138,6 +143,22 @@ class Decider:
         taps = self._look([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
         width = self._network.config.projection_dim
         self._network.decoder(taps, torch.zeros((rows, width), dtype=self._dtype, device=self._device))
+
+
+def _attend(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """Attention with heads padded to a multiple of 16, for torch's fast kernels; rd16's decoder has heads of 4."""
+    width = query.shape[-1]
+    query, key, value = (functional.pad(values, (0, -width % 16)) for values in (query, key, value))
+    mixed = functional.scaled_dot_product_attention(query, key, value, attention_mask, scale=scaling)
+    return mixed[..., :width].transpose(1, 2).contiguous(), None
 
 
 def _area(question: Question) -> npt.NDArray[np.int64]:
