@@ -30,9 +30,10 @@ def overlay_jpeg(image: Image, annotation: Annotation) -> bytes:
     picture = PIL.Image.fromarray(image)
     picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
     named = np.array([i for i in annotation.masks.order_by_area() if annotation.labels[i] is not None], np.int64)
+    colours = _colours({str(annotation.labels[i]) for i in named}, len(sv.ColorPalette.DEFAULT.colors))
     paint, outline = sv.MaskAnnotator(opacity=0.45), sv.PolygonAnnotator(thickness=1)
     for start in range(0, len(named), MASKS_AT_ONCE):
-        drawn = _detections(annotation, named[start : start + MASKS_AT_ONCE], picture.size)
+        drawn = _detections(annotation, named[start : start + MASKS_AT_ONCE], picture.size, colours)
         picture = outline.annotate(paint.annotate(picture, drawn), drawn)
     large = named[annotation.masks.areas_px[named] >= SMALLEST_NAMED * image.shape[0] * image.shape[1]][:MOST_NAMES]
     if len(large):
@@ -43,13 +44,13 @@ def overlay_jpeg(image: Image, annotation: Annotation) -> bytes:
             smart_position=True,
             text_position=sv.Position.CENTER_OF_MASS,
         )
-        picture = write.annotate(picture, _detections(annotation, large, picture.size), names)
+        picture = write.annotate(picture, _detections(annotation, large, picture.size, colours), names)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
-def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int]) -> Any:
+def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int], colours: dict[str, int]) -> Any:
     import supervision as sv
 
     masks, (width, height) = annotation.masks, size_wh
@@ -58,8 +59,19 @@ def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int]) 
     return sv.Detections(
         xyxy=(corners * scale).astype(np.float32),
         mask=np.stack([_scaled(masks, int(i), (height, width)) for i in chosen]),
-        class_id=np.array([zlib.crc32(str(annotation.labels[i]).encode()) & 0xFFFF for i in chosen]),
+        class_id=np.array([colours[str(annotation.labels[i])] for i in chosen]),
     )
+
+
+def _colours(names: set[str], count: int) -> dict[str, int]:
+    """A place among `count` colours for each name: mostly the same in every picture, and no place twice in one."""
+    places: dict[str, int] = {}
+    for name in sorted(names):
+        place = zlib.crc32(name.encode()) % count
+        while place in places.values() and len(places) < count:
+            place = (place + 1) % count
+        places[name] = place
+    return places
 
 
 def _scaled(masks: MaskSet, i: int, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:

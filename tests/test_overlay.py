@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 
 from fiftyone_ssa.masks import encode, mask_set
-from fiftyone_ssa.overlay import overlay_jpeg
+from fiftyone_ssa.overlay import _colours, overlay_jpeg
 from fiftyone_ssa.types import Annotation, Proposals
 
 
@@ -76,3 +76,10 @@ def test_edge_cases() -> None:
     speck = np.zeros((3000, 3000), bool)
     speck[1, 1] = True  # vanishes when drawn smaller
     _draw(np.zeros((3000, 3000, 3), np.uint8), [speck], ["speck"])
+
+
+def test_no_two_names_of_a_picture_share_a_colour() -> None:
+    names = {"horse", "background", "person", *map(str, range(15))}
+    places = _colours(names, 20)
+    assert len(set(places.values())) == len(names)
+    assert set(_colours({str(i) for i in range(50)}, 20).values()) == set(range(20))
