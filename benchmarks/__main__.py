@@ -35,7 +35,8 @@ def main() -> int:
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         run = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER.parent)
         try:
-            report[name] = json.loads(run.stdout)
+            # FiftyOne may greet on stdout before, and its mongod has a last word there
+            report[name], _ = json.JSONDecoder().raw_decode(run.stdout, run.stdout.index("{"))
         except ValueError:
             failed = True
             report[name] = {"error": (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]}
