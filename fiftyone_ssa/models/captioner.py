@@ -49,9 +49,16 @@ class Captioner:
         self._processor, self._network = processor, network
         self._device, self._dtype = network.device, network.dtype
         self._limits = {"max_new_tokens": max_new_tokens, "do_sample": False}
+        self._plan()
+
+    def _plan(self) -> None:
+        """Decide the sizes of batches."""
         wide, tall = (self._pixels([self._blank(*shape)]) for shape in ((8, 64), (64, 8)))
         alike = {key: value.shape for key, value in wide.items()} == {key: value.shape for key, value in tall.items()}
-        rows = batch_rows(lambda rows: self._caption([self._blank(64, 64)] * rows), network, self._device, most=32)
+        self._caption([self._blank(64, 64)])  # one that needs a prompt fails here, before work starts
+        rows = batch_rows(
+            lambda rows: self._caption([self._blank(64, 64)] * rows), self._network, self._device, most=32
+        )
         self._crops = Chunks(rows if alike else 1, "the captioner", pad=self._device.type == "cuda")
 
     @torch.inference_mode()
@@ -87,18 +94,14 @@ class Captioner:
 class BlipCaptioner(Captioner):
     """BLIP, looking in small batches and writing in large ones: a step of writing takes as long for 10 as for 200."""
 
-    def __init__(self, processor: Any, network: Any, max_new_tokens: int) -> None:
-        self._processor, self._network = processor, network
-        self._device, self._dtype = network.device, network.dtype
-        self._limits = {"max_new_tokens": max_new_tokens, "do_sample": False}
-        most = (32, 32) if self._device.type == "cpu" else (32, 256)
-        looked = self._look([self._blank(1, 1)])[0]
-        rows = batch_rows(
-            lambda rows: self._look([self._blank(1, 1)] * rows), network.vision_model, self._device, most[0]
-        )
-        pad = self._device.type == "cuda"
+    def _plan(self) -> None:
+        network, pad = self._network, self._device.type == "cuda"
+        blank = self._blank(1, 1)
+        rows = batch_rows(lambda rows: self._look([blank] * rows), network.vision_model, self._device, most=32)
         self._crops = Chunks(rows, "the captioner's vision tower", pad=pad)
-        rows = batch_rows(lambda rows: self._write([looked] * rows), network.text_decoder, self._device, most[1])
+        seen = self._look([blank])[0]
+        most = 256 if pad else 64
+        rows = batch_rows(lambda rows: self._write([seen] * rows), network.text_decoder, self._device, most)
         self._seen = Chunks(rows, "the captioner", pad=pad)
 
     def _captions(self, crops: list[torch.Tensor]) -> list[str]:
