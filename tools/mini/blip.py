@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from PIL import Image as Pillow
@@ -15,12 +12,12 @@ from fiftyone_ssa.scenes import caption
 from fiftyone_ssa.scenes.dice import Dice
 from tools.mini.crops import CLIP_MEAN, CLIP_STD, crops, normalise
 from tools.mini.loop import Batch, widen
-from tools.mini.words import write_tokenizer
+from tools.mini.words import ReadsWords, write_tokenizer
 
 SIDE = 96
 
 
-class BlipStage:
+class BlipStage(ReadsWords):
     """Trains `mini/blip`."""
 
     name = "blip"
@@ -30,12 +27,6 @@ class BlipStage:
     steps = 3000
     batch_size = 6
     learning_rate = 1e-3
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer of the scenes' words."""
-        with TemporaryDirectory() as folder:
-            return write_tokenizer(Path(folder))
 
     def build(self) -> nn.Module:
         """BlipForConditionalGeneration."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,13 +14,13 @@ from torch.nn import functional
 
 from tools.mini.crops import CLIP_MEAN, CLIP_STD, Crop, crops, normalise
 from tools.mini.loop import Batch
-from tools.mini.words import names, write_tokenizer
+from tools.mini.words import ReadsWords, names, write_tokenizer
 
 SIDE, CONTEXT = 64, 16
 FORMS = ("{}", "{}", "a {}", "the {}")
 
 
-class ClipStage:
+class ClipStage(ReadsWords):
     """Trains `mini/clip`. The names are few, so each crop is told from all of them, not from its batch."""
 
     name = "clip"
@@ -29,12 +28,6 @@ class ClipStage:
     steps = 2500
     batch_size = 6
     learning_rate = 1e-3
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer of the scenes' words."""
-        with TemporaryDirectory() as folder:
-            return write_tokenizer(Path(folder))
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,14 +15,14 @@ from fiftyone_ssa.scenes.dice import Dice
 from tools.mini.clip import right_and_neutral
 from tools.mini.crops import MEAN, STD, Crop, crops, normalise
 from tools.mini.loop import Batch, widen
-from tools.mini.words import names, write_tokenizer
+from tools.mini.words import ReadsWords, names, write_tokenizer
 
 SIDE, GRID, NAMES = 512, 64, 3
 PART_OF = 0.7
 """How much a pixel of a wheel belongs to "car": less than to "wheel", so that the finer name wins on the part."""
 
 
-class ClipSegStage:
+class ClipSegStage(ReadsWords):
     """Trains `mini/clipseg`, its CLIP included."""
 
     name = "clipseg"
@@ -32,12 +30,6 @@ class ClipSegStage:
     steps = 2000
     batch_size = 2
     learning_rate = 8e-4
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer of the scenes' words."""
-        with TemporaryDirectory() as folder:
-            return write_tokenizer(Path(folder))
 
     def build(self) -> nn.Module:
         """CLIPSegForImageSegmentation."""

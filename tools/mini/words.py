@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fiftyone_ssa.scenes import KINDS, STUFF, class_names
@@ -52,3 +53,13 @@ def write_tokenizer(folder: Path) -> Any:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special)
     fast.save_pretrained(folder)
     return fast
+
+
+class ReadsWords:
+    """A stage whose model reads or writes the scenes' words."""
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the scenes' words."""
+        with TemporaryDirectory() as folder:
+            return write_tokenizer(Path(folder))
