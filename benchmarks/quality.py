@@ -1,10 +1,10 @@
-"""How good the small models are, on drawn scenes that they never saw; also guards every real change of quality.
+"""How good the small models are on drawn scenes that they never saw; a change that harms quality shows here.
 
-    python -m benchmarks.quality [masks] [ssa] [engine] [--scenes 200] [--true-masks]
+    python -m benchmarks.quality [--scenes 200] [--true-masks] [--write docs/quickstart.md]
 
 masks: SAM's everything-mode, the share of whole objects and of parts found at IoU 0.75.
 ssa: mIoU of the closed-set branch alone and after voting. engine: the share of whole objects rightly named.
-Prints one JSON object.
+Prints one JSON object; `--write` makes the page that the repository keeps.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fiftyone_ssa import masks as rle
 from fiftyone_ssa.devices import pick_device, pick_dtype
 from fiftyone_ssa.miou import Scores, confusion_matrix
 from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.pipeline import build_pipeline
 from fiftyone_ssa.presets import load_preset, parse_override
-from fiftyone_ssa.run import Pipeline
-from fiftyone_ssa.scenes import Node, Scene, class_names, draw_scene
+from fiftyone_ssa.scenes import KINDS, Node, Scene, class_names, draw_scene
+from fiftyone_ssa.scenes.judge import NAMED_ON, SIZES_HW, best_iou, in_no_vocabulary, names_right, right_names
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet
 
 FIRST_SEED = 5_000
 """Neither the quickstart's scenes (from 0) nor those that were trained on (from 1,000,000)."""
-SIZES_HW = ((256, 256), (256, 320), (320, 320), (288, 384))
-FOUND, NAMED_ON = 0.75, 0.5
-"""IoU at which a mask counts as found, and at which a found mask's name counts for the thing."""
+FOUND = 0.75
+"""IoU at which a mask counts as found."""
 PARTS_PX = 64
 """Parts smaller than this are not asked for."""
 
@@ -41,23 +41,6 @@ def scenes(count: int) -> Iterator[Scene]:
     """The scenes that are measured on."""
     for index in range(count):
         yield draw_scene(FIRST_SEED + index, SIZES_HW[index % len(SIZES_HW)])
-
-
-def mask_quality(generator: Any, count: int) -> dict[str, Any]:
-    """Recall of everything-mode by level: whole things, whole surfaces, parts and subparts."""
-    asked: dict[str, int] = defaultdict(int)
-    found: dict[str, int] = defaultdict(int)
-    masks, seconds = 0, 0.0
-    for scene in scenes(count):
-        started = time.perf_counter()
-        answer = generator(scene.image)
-        seconds += time.perf_counter() - started
-        masks += len(answer)
-        for group, node in asked_regions(scene):
-            asked[group] += 1
-            found[group] += best_iou(answer, scene.mask(node.id))[1] >= FOUND
-    recall = {group: round(found[group] / asked[group], 4) for group in sorted(asked)}
-    return {"recall": recall, "asked": dict(asked), "masks": masks / count, "seconds": round(seconds / count, 3)}
 
 
 def asked_regions(scene: Scene) -> Iterator[tuple[str, Node]]:
@@ -72,90 +55,214 @@ def asked_regions(scene: Scene) -> Iterator[tuple[str, Node]]:
             yield ("parts" if node.level == 1 else "subparts"), node
 
 
-def best_iou(masks: MaskSet, truth: np.ndarray) -> tuple[int, float]:
-    """The mask that fits best, and its IoU; (-1, 0.0) if there is none."""
-    best, overlap = -1, 0.0
-    area = int(truth.sum())
-    for index, (code, pixels) in enumerate(zip(masks.rles, masks.areas_px, strict=True)):
-        if min(area, pixels) / max(area, pixels, 1) <= overlap:
-            continue  # sizes alone forbid a better fit
-        shared = int((rle.decode(code, masks.size_hw) & truth).sum())
-        iou = shared / (area + int(pixels) - shared)
-        if iou > overlap:
-            best, overlap = index, iou
-    return best, overlap
+class MaskQuality:
+    """Recall of everything-mode by level: whole things, whole surfaces, parts and subparts."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[bool]] = defaultdict(list)
+        self.masks: list[int] = []
+
+    def add(self, scene: Scene, masks: MaskSet) -> None:
+        """Count one scene."""
+        self.masks.append(len(masks))
+        for group, node in asked_regions(scene):
+            self.found[group].append(best_iou(masks, scene.mask(node.id))[1] >= FOUND)
+
+    def answer(self) -> dict[str, Any]:
+        """Recall at IoU 0.75 and how many were asked for, by group."""
+        asked = {group: len(values) for group, values in sorted(self.found.items())}
+        return {"recall": _means(self.found), "asked": asked, "masks_per_scene": float(np.mean(self.masks))}
 
 
-def ssa_quality(pipeline: Pipeline, count: int, *, true_masks: bool) -> dict[str, Any]:
-    """mIoU (ADE20K's names) of the branch and of SSA; with SAM's masks, or with the true ones."""
-    names = class_names("ade20k")
-    matrices = {"branch": np.zeros((len(names), len(names) + 1), np.int64)}
-    matrices["ssa"] = matrices["branch"].copy()
-    for scene in scenes(count):
+class SsaQuality:
+    """mIoU (ADE20K's names) of the branch and of SSA."""
+
+    def __init__(self) -> None:
+        self.names = class_names("ade20k")
+        self.matrices = {
+            which: np.zeros((len(self.names), len(self.names) + 1), np.int64) for which in ("branch", "ssa")
+        }
+        self.scenes = 0
+
+    def add(self, scene: Scene, answer: Annotation) -> None:
+        """Count one scene."""
         truth = scene.semantic("ade20k").ids
-        (answer,) = pipeline([Inputs(scene.image, scene.mask_set() if true_masks else None)])
-        if answer.branch is None or answer.semantic is None:
-            raise ValueError("build the pipeline with keep_branch=True")
+        self.scenes += 1
         for which, found in (("branch", answer.branch), ("ssa", answer.semantic)):
-            matrices[which] += confusion_matrix(truth, found.ids, len(names))
-    scores = {which: Scores(names, matrix, count) for which, matrix in matrices.items()}
-    miou = {which: round(float(np.nanmean(score.iou)), 4) for which, score in scores.items()}
-    per_class = {name: [round(float(s.iou[i]), 3) for s in scores.values()] for i, name in enumerate(names)}
-    return {"miou": miou, "gain": round(miou["ssa"] - miou["branch"], 4), "classes": per_class}
+            if found is None:
+                raise ValueError("build the pipeline with keep_branch=True")
+            self.matrices[which] += confusion_matrix(truth, found.ids, len(self.names))
+
+    def answer(self) -> dict[str, Any]:
+        """mIoU of both, the difference, and both IoU by class."""
+        scores = {which: Scores(self.names, matrix, self.scenes) for which, matrix in self.matrices.items()}
+        miou = {which: round(score.mean_iou, 4) for which, score in scores.items()}
+        classes = {name: [round(float(s.iou[i]), 3) for s in scores.values()] for i, name in enumerate(self.names)}
+        return {"miou": miou, "gain": round(miou["ssa"] - miou["branch"], 4), "classes": classes}
 
 
-def engine_quality(pipeline: Pipeline, count: int, *, true_masks: bool) -> dict[str, Any]:
-    """Shares of whole things that are rightly named, of those that neither vocabulary names, and rightly proposed."""
-    tally: dict[str, list[bool]] = defaultdict(list)
-    kinds: dict[str, list[bool]] = defaultdict(list)
-    for scene in scenes(count):
-        (answer,) = pipeline([Inputs(scene.image, scene.mask_set() if true_masks else None)])
+class EngineQuality:
+    """Shares of whole things rightly named, of those that no vocabulary names, and rightly proposed."""
+
+    def __init__(self) -> None:
+        self.shares: dict[str, list[bool]] = defaultdict(list)
+        self.kinds: dict[str, list[bool]] = defaultdict(list)
+
+    def add(self, scene: Scene, answer: Annotation) -> None:
+        """Count one scene; a thing that no mask fits (IoU 0.5) has no name."""
         for thing in scene.things():
-            named, proposed = judge(answer, scene, thing)
-            outside = thing.kind is not None and not thing.kind.ade20k and not thing.kind.coco
-            tally["named"].append(named)
-            tally["proposed"].append(proposed)
-            tally["named outside" if outside else "named inside"].append(named)
-            kinds[thing.name].append(named)
-    shares = {key: round(float(np.mean(values)), 4) for key, values in sorted(tally.items())}
-    per_kind = {kind: [round(float(np.mean(values)), 3), len(values)] for kind, values in sorted(kinds.items())}
-    return {"things": len(tally["named"]), **shares, "kinds": per_kind}
+            index, iou = best_iou(answer.masks, scene.mask(thing.id))
+            fits, right = iou >= NAMED_ON, right_names(thing)
+            named = fits and answer.labels[index] in right
+            proposed = fits and any(name in right for name in answer.proposals[index].names)
+            self.shares["things with a mask"].append(fits)
+            self.shares["things named"].append(named)
+            self.shares["things proposed"].append(proposed)
+            if in_no_vocabulary(thing):
+                self.shares["outside named"].append(named)
+            if fits:
+                self.shares["named where there is a mask"].append(named)
+                self.shares["proposed where there is a mask"].append(proposed)
+            self.kinds[thing.name].append(named)
+        self.shares["masks named"] += names_right(scene, answer.masks, answer.labels)
+
+    def answer(self) -> dict[str, Any]:
+        """All shares, and the share named with the number of things by kind."""
+        kinds = {kind: [share, len(self.kinds[kind])] for kind, share in _means(self.kinds).items()}
+        return {"things": len(self.shares["things named"]), **_means(self.shares), "kinds": kinds}
 
 
-def judge(answer: Annotation, scene: Scene, thing: Node) -> tuple[bool, bool]:
-    """Whether the mask that fits a thing best has its name, and has it among its proposals; no mask, no name."""
-    index, iou = best_iou(answer.masks, scene.mask(thing.id))
-    if iou < NAMED_ON or thing.kind is None:
-        return False, False
-    right = thing.kind.names
-    return answer.labels[index] in right, any(name in right for name in answer.proposals[index].names)
+def _means(groups: Mapping[str, list[bool]]) -> dict[str, float]:
+    return {group: round(float(np.mean(values)), 4) for group, values in sorted(groups.items())}
+
+
+def measure(
+    count: int,
+    *,
+    ssa: str = "mini-ssa",
+    engine: str = "mini-engine",
+    true_masks: bool = False,
+    device: str = "auto",
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Everything of `count` scenes: one set of masks each, SAM's or the scene's own, for both pipelines."""
+    presets = [load_preset(name, {**(overrides or {}), "masks.source": "existing"}) for name in (ssa, engine)]
+    where = pick_device(device)
+    generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where))
+    by_ssa, by_engine = (build_pipeline(p, device=device, keep_branch=p.pipeline == "ssa") for p in presets)
+    qualities = MaskQuality(), SsaQuality(), EngineQuality()
+    seconds = dict.fromkeys(("masks", "ssa", "engine"), 0.0)
+    drawn = scenes(count)
+    while batch := list(islice(drawn, 8)):
+        times = [time.perf_counter()]
+        masks = [scene.mask_set() if true_masks else generator(scene.image) for scene in batch]
+        times.append(time.perf_counter())
+        inputs = [Inputs(scene.image, found) for scene, found in zip(batch, masks, strict=True)]
+        voted = by_ssa(inputs)
+        times.append(time.perf_counter())
+        named = by_engine(inputs)
+        times.append(time.perf_counter())
+        for key, spent in zip(seconds, np.diff(times), strict=True):
+            seconds[key] += float(spent)
+        for index, scene in enumerate(batch):
+            qualities[0].add(scene, masks[index])
+            qualities[1].add(scene, voted[index])
+            qualities[2].add(scene, named[index])
+    answers = {key: quality.answer() for key, quality in zip(seconds, qualities, strict=True)}
+    per_scene = {key: round(spent / count, 3) for key, spent in seconds.items()}
+    return {"scenes": count, "true_masks": true_masks, "seconds_per_scene": per_scene, **answers}
+
+
+PAGE = """# Scores of the small models
+
+Made by `make scores` (`python -m benchmarks.quality --scenes {scenes} --write docs/quickstart.md`): {scenes} drawn
+scenes from seed {first:,}, which neither training (seeds from 1,000,000) nor the quickstart (from 0) uses, with masks by
+the small SAM. `make quickstart` shows {shown} other scenes.
+
+| | here |
+|---|---|
+| whole objects found by SAM at IoU {found} | {things:.1%} of {things_asked:,} |
+| parts found by SAM at IoU {found} (of {parts_px} pixels or more) | {parts:.1%} of {parts_asked:,} |
+| mIoU of the coarse segmenter alone | {branch:.3f} |
+| mIoU of SSA | {ssa:.3f} ({gain:+.3f}) |
+| whole objects rightly named by SSA-engine | {named:.1%} of {named_asked:,} |
+| of those in no closed set | {outside:.1%} |
+| right name among the proposals | {proposed:.1%} |
+| where a mask fits the object (IoU {named_on}): rightly named | {named_fit:.1%} |
+| where a mask fits the object: right name among the proposals | {proposed_fit:.1%} |
+| all masks that fit a region: rightly named | {masks_named:.1%} |
+
+An object that no mask fits counts as wrongly named. Objects of which less than 30 % is seen are not asked for.
+
+## SSA: IoU of each class
+
+| class | segmenter alone | SSA |
+|---|---|---|
+{classes}
+
+## SSA-engine: whole objects rightly named, by kind
+
+| kind | named | objects | in a closed set |
+|---|---|---|---|
+{kinds}
+"""
+
+
+def page(answer: Mapping[str, Any]) -> str:
+    """The scores as Markdown."""
+    masks, ssa, engine = answer["masks"], answer["ssa"], answer["engine"]
+    classes = [f"| {name} | {branch:.3f} | {voted:.3f} |" for name, (branch, voted) in ssa["classes"].items()]
+    kinds = [
+        f"| {name} | {share:.1%} | {count} | {'yes' if KINDS[name].ade20k or KINDS[name].coco else 'no'} |"
+        for name, (share, count) in engine["kinds"].items()
+    ]
+    return PAGE.format(
+        scenes=answer["scenes"],
+        first=FIRST_SEED,
+        shown=50,
+        found=FOUND,
+        named_on=NAMED_ON,
+        parts_px=PARTS_PX,
+        things=masks["recall"]["things"],
+        things_asked=masks["asked"]["things"],
+        parts=masks["recall"]["parts"],
+        parts_asked=masks["asked"]["parts"],
+        branch=ssa["miou"]["branch"],
+        ssa=ssa["miou"]["ssa"],
+        gain=ssa["gain"],
+        named=engine["things named"],
+        named_asked=engine["things"],
+        outside=engine["outside named"],
+        proposed=engine["things proposed"],
+        named_fit=engine["named where there is a mask"],
+        proposed_fit=engine["proposed where there is a mask"],
+        masks_named=engine["masks named"],
+        classes="\n".join(classes),
+        kinds="\n".join(kinds),
+    )
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure, print, and write the page where asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality")
-    parser.add_argument("what", nargs="*", default=["masks", "ssa", "engine"])
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--ssa", default="mini-ssa", help="preset of SSA and of its SAM")
     parser.add_argument("--engine", default="mini-engine", help="preset of SSA-engine")
     parser.add_argument("--true-masks", action="store_true", help="the scenes' own masks instead of SAM's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[], help="section.key=value, as in annotate")
-    arguments = parser.parse_args()
-    overrides = dict(parse_override(text) for text in arguments.set)
-    answer: dict[str, Any] = {"scenes": arguments.scenes, "true_masks": arguments.true_masks}
-    for what in arguments.what:
-        preset = load_preset(arguments.engine if what == "engine" else arguments.ssa, overrides)
-        if what == "masks":
-            device = pick_device(arguments.device)
-            generator = load_mask_generator(preset.masks, device, pick_dtype("auto", device))
-            answer[what] = mask_quality(generator, arguments.scenes)
-            continue
-        if arguments.true_masks:
-            preset = load_preset(preset, {"masks.source": "existing"})
-        pipeline = build_pipeline(preset, device=arguments.device, keep_branch=what == "ssa")
-        measure = ssa_quality if what == "ssa" else engine_quality
-        answer[what] = measure(pipeline, arguments.scenes, true_masks=arguments.true_masks)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the scores as Markdown, too")
+    given = parser.parse_args()
+    answer = measure(
+        given.scenes,
+        ssa=given.ssa,
+        engine=given.engine,
+        true_masks=given.true_masks,
+        device=given.device,
+        overrides=dict(parse_override(text) for text in given.set),
+    )
+    if given.write:
+        given.write.write_text(page(answer), encoding="utf-8")
     print(json.dumps(answer, indent=1))
 
 

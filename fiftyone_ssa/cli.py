@@ -117,6 +117,17 @@ def _doctor(_: argparse.Namespace) -> int:
     return 0 if healthy else FAILED
 
 
+def _quickstart(arguments: argparse.Namespace) -> int:
+    from fiftyone_ssa.quickstart import open_app, quickstart
+
+    report = quickstart(arguments.samples, device=arguments.device, say=_say)
+    _say(f"\n{report}")
+    _list_errors(report.errors)
+    if arguments.app:
+        open_app(_say)
+    return FAILED if report.errors else 0
+
+
 def _install_plugin(_: argparse.Namespace) -> int:
     from fiftyone_ssa.plugin import install_plugin
 
@@ -134,6 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_annotate(commands.add_parser("annotate", parents=[shared], help="name every mask of a folder of images"))
     _add_evaluate(commands.add_parser("evaluate", parents=[shared], help="mIoU of results against ground truth"))
+    _add_quickstart(
+        commands.add_parser("quickstart", parents=[shared], help="both pipelines on drawn scenes, then the App")
+    )
     for name, command, text in (
         ("presets", _presets, "list the presets that come with the package"),
         ("doctor", _doctor, "check the installation, and say what mends it"),
@@ -178,6 +192,14 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--dataset", required=True, choices=["ade20k", "cityscapes", "foggy-driving"], help="classes and file names")
     add("--json", type=Path, metavar="FILE", help="write the scores there, as fractions")
     parser.set_defaults(command=_evaluate)
+
+
+def _add_quickstart(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--no-app", dest="app", action="store_false", help="print the scores and end, without opening the App")
+    add("--samples", type=_positive, default=50, metavar="N", help="scenes to draw (default: %(default)s)")
+    add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
+    parser.set_defaults(command=_quickstart)
 
 
 def _positive(text: str) -> int:

@@ -247,7 +247,7 @@ def semantic_map(values: npt.NDArray[Any], targets: Mapping[int, str]) -> Semant
 
 
 def save_png(values: npt.NDArray[Any], path: Path) -> None:
-    """Write a (H, W) bool, uint8 or uint16 array as PNG, whole or not at all; makes the folder."""
+    """Write a (H, W) bool, uint8 or uint16, or (H, W, 3) uint8 array as PNG, whole or not at all; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

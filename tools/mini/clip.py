@@ -12,6 +12,8 @@ from PIL import Image as Pillow
 from torch import nn
 from torch.nn import functional
 
+from fiftyone_ssa.scenes import STUFF
+from fiftyone_ssa.scenes.judge import right_names
 from tools.mini.crops import CLIP_MEAN, CLIP_STD, Crop, crops, normalise
 from tools.mini.loop import Batch
 from tools.mini.words import ReadsWords, names, write_tokenizer
@@ -95,13 +97,8 @@ class ClipStage(ReadsWords):
 
 def right_and_neutral(crop: Crop) -> tuple[set[str], set[str]]:
     """The names that are right for a crop, and vaguer ones that are not wrong ("animal" for a cat)."""
-    node, kind = crop.node, crop.node.kind
-    right = set(kind.names) if kind else {node.name}
-    entry: Any = kind
-    if entry is None and node.parent < 0:
-        from fiftyone_ssa.scenes import STUFF
-
-        entry = STUFF[node.name]
-        right |= {entry.ade20k, entry.coco}
+    node = crop.node
+    right = set(right_names(node))
+    entry: Any = node.kind or (STUFF[node.name] if node.parent < 0 else None)
     vague = {entry.ade20k, entry.coco} if entry else set()
     return right, (vague | {crop.scene.setting}) - right - {""}

@@ -79,7 +79,7 @@ class SamStage:
 
     name = "sam"
     about = "A SAM (`SamModel`): a point gives three masks, the whole, the part and the subpart it lies on."
-    steps = 4000
+    steps = 3600
     batch_size = 4
     learning_rate = 1e-3
 
@@ -111,18 +111,21 @@ class SamStage:
         logits, predicted, names = model(batch["pixels"], batch["points"])
         logits, target = logits.flatten(0, 1).flatten(2), batch["targets"].flatten(0, 1).flatten(2)
         target = target.to(logits.dtype) / 4
-        binary = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        # inside and outside count alike here: small masks would stay empty for a long time otherwise
-        balanced = (binary * target).sum(-1) / target.sum(-1).clamp(min=1)
-        balanced = balanced + (binary * (1 - target)).sum(-1) / (1 - target).sum(-1).clamp(min=1)
-        inside = logits.sigmoid()
-        overlap = 1 - (2 * (inside * target).sum(-1) + 1) / (inside.sum(-1) + target.sum(-1) + 1)
         with torch.no_grad():
+            # plain cross-entropy, and a share in which inside and outside count alike: small masks would stay empty
+            # for a long time without it
+            inside = target.sum(-1, keepdim=True)
+            masks = len(target) * target.shape[1]
+            within, without = 0.5 / masks / inside.clamp(min=1), 0.5 / masks / (target.shape[2] - inside).clamp(min=1)
+            weight = target * (within - without) + (without + 4 / target.numel())
             found, truth = logits > 0, target >= 0.5
             iou = (found & truth).sum(-1) / (found | truth).sum(-1).clamp(min=1)
+        binary = functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
+        covered = logits.sigmoid()
+        overlap = 1 - (2 * (covered * target).sum(-1) + 1) / (covered.sum(-1) + inside[..., 0] + 1)
         score = functional.mse_loss(predicted.flatten(0, 1), iou)
         seen = functional.cross_entropy(names, batch["names"])
-        total = 4 * binary.mean() + 0.5 * balanced.mean() + overlap.mean() + score + 0.5 * seen
+        total = binary + overlap.mean() + score + 0.5 * seen
         whole, part, sub = iou.mean(0).tolist()
         return total, {"loss": total.item(), "whole": whole, "part": part, "sub": sub, "names": seen.item()}
 
