@@ -176,8 +176,8 @@ def measure(
 PAGE = """# Scores of the small models
 
 Made by `make scores` (`python -m benchmarks.quality --scenes {scenes} --write docs/quickstart.md`): {scenes} drawn
-scenes from seed {first:,}, which neither training (seeds from 1,000,000) nor the quickstart (from 0) uses, with masks by
-the small SAM. `make quickstart` shows {shown} other scenes.
+scenes from seed {first:,}, which neither training (seeds from 1,000,000) nor the quickstart (from 0) uses, with masks
+by the small SAM. `make quickstart` shows {shown} other scenes.
 
 | | here |
 |---|---|
