@@ -12,23 +12,35 @@ from fiftyone_ssa.presets import load_preset, parse_override, preset_names
 
 
 def test_the_published_settings() -> None:
-    assert preset_names() == sorted(
+    published = [name for name in preset_names() if not name.startswith("mini-")]
+    assert published == sorted(
         ["engine-base", "engine-small", "ssa-ade20k", "ssa-ade20k-b0", "ssa-cityscapes", "ssa-foggy-driving"]
     )
-    for name in preset_names():
+    for name in published:
         preset = load_preset(name)
         assert preset.name == name
         assert preset.pipeline == name.split("-")[0]
         masks = preset.masks
         assert (masks.pred_iou_thresh, masks.stability_score_thresh, masks.min_mask_region_area) == (0.86, 0.92, 100)
         assert masks.crop_n_points_downscale_factor == 2
-    points = {name: load_preset(name).masks.points_per_side for name in preset_names()}
+    points = {name: load_preset(name).masks.points_per_side for name in published}
     assert list(points.values()) == [32, 16, 64, 64, 64, 128]
     assert load_preset("ssa-ade20k").masks.crop_n_layers == 1
     assert load_preset("ssa-foggy-driving").semantic.model == "shi-labs/oneformer_cityscapes_dinat_large"
     assert load_preset("ssa-ade20k").semantic.vote == "hard"
     base = load_preset("engine-base").open_vocabulary
     assert (base.top_k, base.filter_scale, base.caption_scale, base.decide_scale) == (3, 1.2, 1.6, 1.6)
+
+
+def test_the_small_models_come_with_the_package() -> None:
+    for name in ("mini-ssa", "mini-engine"):
+        preset = load_preset(name)
+        chosen = preset.open_vocabulary
+        filters = chosen.class_filter.removeprefix("local-dir:")
+        models = [preset.masks.model, preset.semantic.model, *chosen.segmenters, chosen.captioner, filters]
+        for model in filter(None, [*models, chosen.decider]):
+            assert (Path(model) / "README.md").is_file()
+            assert next(Path(model).glob("*.safetensors")).stat().st_size < 6_000_000
 
 
 @pytest.mark.parametrize(
@@ -129,4 +141,11 @@ def test_a_fingerprint_follows_what_can_change_a_label(tmp_path: Path) -> None:
     existing = load_preset(preset, {"masks.source": "existing"})
     assert load_preset(existing, {"masks.points_per_side": 1}).fingerprint == existing.fingerprint
     assert len(preset.fingerprint) == 16
+    words = tmp_path / "words.txt"
+    words.write_text("kite\n")
+    engine = load_preset("engine-small", {"open_vocabulary.vocabulary": str(words)})
+    before = engine.fingerprint
+    assert before == engine.fingerprint
+    words.write_text("kite\nrocket\n")
+    assert engine.fingerprint != before
     assert pickle.loads(pickle.dumps(preset)) == preset

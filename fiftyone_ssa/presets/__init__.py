@@ -80,8 +80,11 @@ class Preset:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits over all settings that can change a label; the preset's name does not count."""
-        settings = {
+        """Sixteen hex digits over all settings that can change a label; the preset's name does not count.
+
+        A vocabulary counts by what its file holds, so that an edited one is not taken for done.
+        """
+        settings: dict[str, Any] = {
             "pipeline": self.pipeline,
             "masks": {"source": "existing"} if self.masks.source == "existing" else dataclasses.asdict(self.masks),
             **(
@@ -90,6 +93,9 @@ class Preset:
                 else {"open_vocabulary": dataclasses.asdict(self.open_vocabulary)}
             ),
         }
+        vocabulary = Path(self.open_vocabulary.vocabulary)
+        if self.pipeline == "engine" and vocabulary.is_file():
+            settings["open_vocabulary"]["vocabulary"] = hashlib.sha256(vocabulary.read_bytes()).hexdigest()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
