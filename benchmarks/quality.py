@@ -1,8 +1,8 @@
 """How good the small models are on drawn scenes that they never saw; a change that harms quality shows here.
 
-    python -m benchmarks.quality [--scenes 200] [--true-masks] [--write docs/quickstart.md]
+    python -m benchmarks.quality [--scenes 200] [--sam FOLDER] [--write docs/quickstart.md]
 
-masks: SAM's everything-mode, the share of whole objects and of parts found at IoU 0.75.
+masks (with --sam): its everything-mode, the share of whole objects and of parts found at IoU 0.75.
 ssa: mIoU of the closed-set branch alone and after voting. engine: the share of whole objects rightly named.
 Prints one JSON object; `--write` makes the page that the repository keeps.
 """
@@ -141,21 +141,22 @@ def measure(
     *,
     ssa: str = "mini-ssa",
     engine: str = "mini-engine",
-    true_masks: bool = False,
+    sam: str = "",
     device: str = "auto",
     overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything of `count` scenes: one set of masks each, SAM's or the scene's own, for both pipelines."""
-    presets = [load_preset(name, {**(overrides or {}), "masks.source": "existing"}) for name in (ssa, engine)]
+    """Everything of `count` scenes, both pipelines on the same masks: the scene's own, or those of a SAM's folder."""
+    given = {**(overrides or {}), "masks.source": "existing"}
+    presets = [load_preset(name, {**given, "masks.model": sam} if sam else given) for name in (ssa, engine)]
     where = pick_device(device)
-    generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where))
+    generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where)) if sam else None
     by_ssa, by_engine = (build_pipeline(p, device=device, keep_branch=p.pipeline == "ssa") for p in presets)
     qualities = MaskQuality(), SsaQuality(), EngineQuality()
     seconds = dict.fromkeys(("masks", "ssa", "engine"), 0.0)
     drawn = scenes(count)
     while batch := list(islice(drawn, 8)):
         times = [time.perf_counter()]
-        masks = [scene.mask_set() if true_masks else generator(scene.image) for scene in batch]
+        masks = [generator(scene.image) if generator else scene.mask_set() for scene in batch]
         times.append(time.perf_counter())
         inputs = [Inputs(scene.image, found) for scene, found in zip(batch, masks, strict=True)]
         voted = by_ssa(inputs)
@@ -170,20 +171,18 @@ def measure(
             qualities[2].add(scene, named[index])
     answers = {key: quality.answer() for key, quality in zip(seconds, qualities, strict=True)}
     per_scene = {key: round(spent / count, 3) for key, spent in seconds.items()}
-    return {"scenes": count, "true_masks": true_masks, "seconds_per_scene": per_scene, **answers}
+    return {"scenes": count, "sam": bool(sam), "seconds_per_scene": per_scene, **answers}
 
 
 PAGE = """# Scores of the small models
 
 Made by `make scores` (`python -m benchmarks.quality --scenes {scenes} --write docs/quickstart.md`): {scenes} drawn
-scenes from seed {first:,}, which neither training (seeds from 1,000,000) nor the quickstart (from 0) uses, with masks
-by the small SAM. `make quickstart` shows {shown} other scenes.
+scenes from seed {first:,}, which neither training (seeds from 1,000,000) nor the quickstart (from 0) uses, with
+{source}. `make quickstart` shows {shown} other scenes.
 
 | | here |
 |---|---|
-| whole objects found by SAM at IoU {found} | {things:.1%} of {things_asked:,} |
-| parts found by SAM at IoU {found} (of {parts_px} pixels or more) | {parts:.1%} of {parts_asked:,} |
-| mIoU of the coarse segmenter alone | {branch:.3f} |
+{found_by_sam}| mIoU of the coarse segmenter alone | {branch:.3f} |
 | mIoU of SSA | {ssa:.3f} ({gain:+.3f}) |
 | whole objects rightly named by SSA-engine | {named:.1%} of {named_asked:,} |
 | of those in no closed set | {outside:.1%} |
@@ -220,13 +219,13 @@ def page(answer: Mapping[str, Any]) -> str:
         scenes=answer["scenes"],
         first=FIRST_SEED,
         shown=50,
-        found=FOUND,
         named_on=NAMED_ON,
-        parts_px=PARTS_PX,
-        things=masks["recall"]["things"],
-        things_asked=masks["asked"]["things"],
-        parts=masks["recall"]["parts"],
-        parts_asked=masks["asked"]["parts"],
+        source="masks by SAM" if answer["sam"] else "the scenes' own masks, so that only names are measured",
+        found_by_sam="".join(
+            f"| {what} found by SAM at IoU {FOUND} | {masks['recall'][group]:.1%} of {masks['asked'][group]:,} |\n"
+            for what, group in (("whole objects", "things"), (f"parts of {PARTS_PX} pixels or more", "parts"))
+            if answer["sam"]
+        ),
         branch=ssa["miou"]["branch"],
         ssa=ssa["miou"]["ssa"],
         gain=ssa["gain"],
@@ -248,7 +247,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--ssa", default="mini-ssa", help="preset of SSA and of its SAM")
     parser.add_argument("--engine", default="mini-engine", help="preset of SSA-engine")
-    parser.add_argument("--true-masks", action="store_true", help="the scenes' own masks instead of SAM's")
+    parser.add_argument("--sam", default="", metavar="FOLDER", help="masks of this SAM instead of the scenes' own")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[], help="section.key=value, as in annotate")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the scores as Markdown, too")
@@ -257,7 +256,7 @@ def main() -> None:
         given.scenes,
         ssa=given.ssa,
         engine=given.engine,
-        true_masks=given.true_masks,
+        sam=given.sam,
         device=given.device,
         overrides=dict(parse_override(text) for text in given.set),
     )

@@ -35,7 +35,7 @@ class Report:
     """mIoU of the segmenter alone, over ADE20K's names."""
     ssa_miou: float = 0.0
     named: float = 0.0
-    """Share of the masks that fit a region of the truth whose name by SSA-engine is right."""
+    """Share of the masks whose name by SSA-engine is right: a part must be called by the part's name."""
     things_named: float = 0.0
     """Share of whole objects that have a mask with a right name by SSA-engine."""
     outside_named: float = 0.0
@@ -47,7 +47,7 @@ class Report:
 
     def __str__(self) -> str:
         rows = [
-            ("masks found by SAM", f"{self.masks:,} in {self.samples} scenes"),
+            ("masks", f"{self.masks:,} in {self.samples} scenes"),
             ("mIoU of the segmenter alone", f"{self.branch_miou:.3f}"),
             ("mIoU of SSA", f"{self.ssa_miou:.3f}"),
             ("masks rightly named by SSA-engine", f"{self.named:.1%}"),
@@ -64,8 +64,9 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
     """Fill the dataset `ssa-quickstart` with `samples` drawn scenes and label it with `mini-ssa` and `mini-engine`.
 
     Fields: `ground_truth` (class map) and `regions` (every thing and part) are the truth; `ssa`, `ssa_semantic` and
-    `ssa_branch` SSA's; `engine` names the same masks with SSA-engine. Evaluations `branch` and `ssa` are stored, and a
-    COCO file is written beside the images, in FiftyOne's default dataset folder. What is done is not done again.
+    `ssa_branch` are SSA's, `engine` is SSA-engine's. Both name the masks of `regions`, which they see without names.
+    Evaluations `branch` and `ssa` are stored, and a COCO file is written beside the images, in FiftyOne's default
+    dataset folder. What is done is not done again.
     Raises InputError if another dataset has that name.
     """
     started = time.perf_counter()
@@ -74,12 +75,12 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
     dataset = _dataset(folder, samples)
     view = dataset.match(F("seed") < samples).sort_by("seed")
     report = Report(samples)
-    say("SSA: masks by SAM, each named by a vote over a coarse segmenter (preset mini-ssa)")
-    summary = annotate(view, "mini-ssa", keep_branch=True, device=device, progress=progress)
+    say("SSA: each mask named by a vote over a coarse segmenter (preset mini-ssa)")
+    summary = annotate(view, "mini-ssa", masks_field="regions", keep_branch=True, device=device, progress=progress)
     report.errors |= summary.errors
     say("SSA-engine: the same masks, with names from two segmenters and captions (preset mini-engine)")
     summary = annotate(
-        view, "mini-engine", label_field="engine", masks_field="ssa", device=device, batch_size=8, progress=progress
+        view, "mini-engine", label_field="engine", masks_field="regions", device=device, batch_size=8, progress=progress
     )
     report.errors |= summary.errors
     report.masks = view.count("engine.detections")

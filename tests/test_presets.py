@@ -37,7 +37,7 @@ def test_the_small_models_come_with_the_package() -> None:
         preset = load_preset(name)
         chosen = preset.open_vocabulary
         filters = chosen.class_filter.removeprefix("local-dir:")
-        models = [preset.masks.model, preset.semantic.model, *chosen.segmenters, chosen.captioner, filters]
+        models = [preset.semantic.model, *chosen.segmenters, chosen.captioner, filters]
         for model in filter(None, [*models, chosen.decider]):
             assert (Path(model) / "README.md").is_file()
             assert next(Path(model).glob("*.safetensors")).stat().st_size < 6_000_000
