@@ -75,7 +75,8 @@ def _compound(chunk: Any) -> Iterator[Any]:
         return
     for token in chunk:
         head = token
-        while head != chunk.root and head.dep_ == "compound":
+        # the parser calls a colour a compound where the tagger knows better ("a orange pumpkin")
+        while head != chunk.root and head.dep_ == "compound" and head.pos_ != "ADJ":
             head = head.head
         if head == chunk.root:
             yield token
