@@ -26,7 +26,7 @@ from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.pipeline import build_pipeline
 from fiftyone_ssa.presets import load_preset, parse_override
 from fiftyone_ssa.scenes import KINDS, Node, Scene, class_names, draw_scene
-from fiftyone_ssa.scenes.judge import NAMED_ON, SIZES_HW, best_iou, in_no_vocabulary, names_right, right_names
+from fiftyone_ssa.scenes.judge import NAMED_ON, SIZES_HW, best_mask, in_no_vocabulary, ious, names_right, right_names
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet
 
 FIRST_SEED = 5_000
@@ -65,8 +65,9 @@ class MaskQuality:
     def add(self, scene: Scene, masks: MaskSet) -> None:
         """Count one scene."""
         self.masks.append(len(masks))
+        found = ious(scene, masks)
         for group, node in asked_regions(scene):
-            self.found[group].append(best_iou(masks, scene.mask(node.id))[1] >= FOUND)
+            self.found[group].append(best_mask(found, node)[1] >= FOUND)
 
     def answer(self) -> dict[str, Any]:
         """Recall at IoU 0.75 and how many were asked for, by group."""
@@ -110,8 +111,9 @@ class EngineQuality:
 
     def add(self, scene: Scene, answer: Annotation) -> None:
         """Count one scene; a thing that no mask fits (IoU 0.5) has no name."""
+        found = ious(scene, answer.masks)
         for thing in scene.things():
-            index, iou = best_iou(answer.masks, scene.mask(thing.id))
+            index, iou = best_mask(found, thing)
             fits, right = iou >= NAMED_ON, right_names(thing)
             named = fits and answer.labels[index] in right
             proposed = fits and any(name in right for name in answer.proposals[index].names)
@@ -124,7 +126,7 @@ class EngineQuality:
                 self.shares["named where there is a mask"].append(named)
                 self.shares["proposed where there is a mask"].append(proposed)
             self.kinds[thing.name].append(named)
-        self.shares["masks named"] += names_right(scene, answer.masks, answer.labels)
+        self.shares["masks named"] += names_right(scene, found, answer.labels)
 
     def answer(self) -> dict[str, Any]:
         """All shares, and the share named with the number of things by kind."""

@@ -19,7 +19,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.evaluation import evaluate
 from fiftyone_ssa.labels import mask_set_from_detections, mask_targets, masks_document, save_png, segmentation_document
 from fiftyone_ssa.scenes import Scene, class_names, draw_scene
-from fiftyone_ssa.scenes.judge import NAMED_ON, SIZES_HW, best_iou, in_no_vocabulary, names_right, right_names
+from fiftyone_ssa.scenes.judge import NAMED_ON, SIZES_HW, best_mask, in_no_vocabulary, ious, names_right, right_names
 
 DATASET = "ssa-quickstart"
 Say = Callable[[str], None]
@@ -153,9 +153,10 @@ def _judge(view: Any, report: Report) -> None:
         scene = draw(seed)
         masks = mask_set_from_detections(label or fo.Detections(), scene.size_hw)
         labels = [detection.label for detection in label.detections] if label else []
-        masks_right += names_right(scene, masks, labels)
+        found = ious(scene, masks)
+        masks_right += names_right(scene, found, labels)
         for thing in scene.things():
-            index, iou = best_iou(masks, scene.mask(thing.id))
+            index, iou = best_mask(found, thing)
             things.append((in_no_vocabulary(thing), iou >= NAMED_ON and labels[index] in right_names(thing)))
     report.named = _share(masks_right)
     report.things_named = _share([right for _, right in things])

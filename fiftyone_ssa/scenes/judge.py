@@ -32,31 +32,36 @@ def in_no_vocabulary(node: Node) -> bool:
     return node.kind is not None and not node.kind.ade20k and not node.kind.coco
 
 
-def best_iou(masks: MaskSet, truth: npt.NDArray[np.bool_]) -> tuple[int, float]:
-    """The index of the mask that fits `truth` (H, W) best, and its IoU; (-1, 0.0) if none meets it."""
-    best, overlap = -1, 0.0
-    area = int(truth.sum())
-    for index, (code, pixels) in enumerate(zip(masks.rles, masks.areas_px, strict=True)):
-        if min(area, pixels) / max(area, pixels, 1) <= overlap:
-            continue  # sizes alone forbid a better fit
-        shared = int((rle.decode(code, masks.size_hw) & truth).sum())
-        iou = shared / (area + int(pixels) - shared)
-        if iou > overlap:
-            best, overlap = index, iou
-    return best, overlap
+def ious(scene: Scene, masks: MaskSet) -> npt.NDArray[np.float64]:
+    """(N, nodes) IoU of every mask with every node's visible pixels, its parts' included."""
+    count = len(scene.nodes)
+    shared = np.zeros((len(masks) + 1, count), np.int64)
+    for row, code in enumerate(masks.rles):
+        shared[row] = np.bincount(scene.leaves[rle.decode(code, masks.size_hw)], minlength=count)
+    shared[-1] = np.bincount(scene.leaves.ravel(), minlength=count)
+    for node in reversed(scene.nodes):  # parts come after what they are parts of
+        if node.parent >= 0:
+            shared[:, node.parent] += shared[:, node.id]
+    united = np.asarray(masks.areas_px)[:, None] + shared[-1] - shared[:-1]
+    found: npt.NDArray[np.float64] = shared[:-1] / np.maximum(united, 1)
+    return found
 
 
-def names_right(scene: Scene, masks: MaskSet, labels: Sequence[str | None]) -> list[bool]:
-    """Of each mask that fits a region of the scene (IoU 0.5), whether its name is right there."""
+def best_mask(found: npt.NDArray[np.float64], node: Node) -> tuple[int, float]:
+    """The index of the mask that fits a node best, and its IoU; (-1, 0.0) if there is none."""
+    if not len(found):
+        return -1, 0.0
+    best = int(found[:, node.id].argmax())
+    return best, float(found[best, node.id])
+
+
+def names_right(scene: Scene, found: npt.NDArray[np.float64], labels: Sequence[str | None]) -> list[bool]:
+    """Of each mask that fits a region of the scene (IoU 0.5), whether its name is right there; `found` is of `ious`."""
     regions = scene.regions()
-    truths = np.stack([scene.mask(node.id) for node in regions]).reshape(len(regions), -1).astype(np.float32)
-    areas = truths.sum(1)
+    fits = found[:, [node.id for node in regions]]
     right = []
-    for code, pixels, label in zip(masks.rles, masks.areas_px, labels, strict=True):
-        shared = truths @ rle.decode(code, masks.size_hw).reshape(-1).astype(np.float32)
-        iou = shared / (areas + pixels - shared)
-        if iou.max() >= NAMED_ON:
+    for row, label in zip(fits, labels, strict=True):
+        if row.max(initial=0.0) >= NAMED_ON:
             # a thing with a single visible part is both: every region that fits as well counts
-            fitting = np.flatnonzero(iou >= iou.max() - 1e-6)
-            right.append(any(label in right_names(regions[i]) for i in fitting))
+            right.append(any(label in right_names(regions[i]) for i in np.flatnonzero(row >= row.max() - 1e-9)))
     return right
