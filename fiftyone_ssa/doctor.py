@@ -99,7 +99,7 @@ def _spacy_model() -> Check:
 
 def _models(preset: Preset) -> Check:
     missing = [model for model in preset_models(preset) if not is_cached(model)]
-    text = f"{preset.name}: " + (f"not cached: {', '.join(missing)}" if missing else "all models are cached")
+    text = f"{preset.name}: " + (f"not cached: {', '.join(missing)}" if missing else "all models are there")
     remedy = " && ".join(f"hf download {model}" for model in missing)
     return Check("models", not missing, text, remedy, required=False)
 
@@ -114,17 +114,22 @@ def preset_models(preset: Preset) -> list[str]:
 
 
 def is_cached(model: str) -> bool:
-    """Whether a local snapshot of the model holds weights."""
+    """Whether the model's folder, or its local snapshot, holds weights."""
+    weights = ("*.safetensors", "*.bin", "*.pt")
+    folder = Path(model.removeprefix("local-dir:"))
+    if folder.is_absolute():
+        return any(any(folder.glob(pattern)) for pattern in weights)
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return False
     config = try_to_load_from_cache(model, "config.json") or try_to_load_from_cache(model, "open_clip_config.json")
-    weights = ("*.safetensors", "*.bin", "*.pt")
     return isinstance(config, str) and any(any(Path(config).parent.glob(pattern)) for pattern in weights)
 
 
 def _open_clip_repository(name: str) -> str:
+    if name.startswith("local-dir:"):
+        return name
     try:
         import open_clip
     except ImportError:

@@ -29,6 +29,7 @@ def test_everything_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"Python", "torch", "packages", "mongod", "spaCy model", "models ssa-ade20k", "plugin"} <= report.keys()
     assert report["Python"].ok
     assert report["packages"].ok
+    assert report["models mini-engine"].ok  # folders of the package, not ids of the hub
     main(["doctor"])
     printed = capsys.readouterr().out
     assert printed.startswith("ok      Python")
