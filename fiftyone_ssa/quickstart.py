@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -94,10 +96,15 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
 
 
 def open_app(say: Say = print) -> None:
-    """Open the App on the quickstart's dataset and wait until it is closed."""
-    session = fo.launch_app(fo.load_dataset(DATASET))
+    """Open the App on the quickstart's dataset and wait until it is closed or interrupted.
+
+    It listens on 127.0.0.1, unless FIFTYONE_DEFAULT_APP_ADDRESS names another address.
+    """
+    address = os.environ.get("FIFTYONE_DEFAULT_APP_ADDRESS") or "127.0.0.1"
+    session = fo.launch_app(fo.load_dataset(DATASET), address=address)
     say(f"the App is at {session.url}; close it, or press Ctrl-C, to end")
-    session.wait(-1)
+    with contextlib.suppress(KeyboardInterrupt):
+        session.wait(-1)
 
 
 def draw(seed: int) -> Scene:
