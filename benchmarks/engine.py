@@ -211,7 +211,7 @@ def main() -> None:
         where = torch.device("cpu") if models == "parity" else device
         report[models] = benchmark(models, where, options.masks)
         if models == "parity" and threads > 1:
-            # networks this small are slower with threads than without, the plain twin's far more than ours
+            # networks this small gain little from threads, and lose much where other programs want the cores
             torch.set_num_threads(1)
             report["parity, one thread"] = benchmark(models, where, options.masks)
             torch.set_num_threads(threads)
