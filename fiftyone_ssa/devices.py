@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -50,24 +52,44 @@ class Chunks:
 
     One shape for every call makes a result independent of what else is in the batch, and of how many items there are.
     With `pad=False` the last chunk stays short: for work whose chunks never depend on what else there is to do.
+    With `beside` chunks are worked on side by side, on as many threads as torch has, its operations on one each.
     Out of memory halves the size for the rest of the run, and says so.
     """
 
-    def __init__(self, size: int, what: str, *, pad: bool = True) -> None:
+    def __init__(self, size: int, what: str, *, pad: bool = True, beside: bool = False) -> None:
         self.size = size
         self.what = what
         self.pad = pad
+        self.beside = beside
 
     def map(self, function: Callable[[Sequence[Item]], Sequence[Out]], items: Sequence[Item]) -> list[Out]:
         """`function` over `items`, in order; it gets `size` items at a time and answers as many."""
+        return self.map_groups(function, [items])[0]
+
+    def map_groups(
+        self, function: Callable[[Sequence[Item]], Sequence[Out]], groups: Sequence[Sequence[Item]]
+    ) -> list[list[Out]]:
+        """`map` over each group; no chunk holds items of two."""
+        workers = torch.get_num_threads()
+        if not self.beside or workers == 1:  # as it is where this chunk is one of several side by side
+            return [self._in_turn(function, items) for items in groups]
+        starts = [(group, start) for group, items in enumerate(groups) for start in range(0, len(items), self.size)]
+
+        def run(place: tuple[int, int]) -> Sequence[Out]:
+            return function(self._chunk(groups[place[0]], place[1]))
+
+        results: list[list[Out]] = [[] for _ in groups]
+        with _one_thread_each(), ThreadPoolExecutor(workers, thread_name_prefix="chunk") as pool:
+            for (group, start), found in zip(starts, pool.map(run, starts), strict=True):
+                results[group].extend(found[: len(groups[group]) - start])
+        return results
+
+    def _in_turn(self, function: Callable[[Sequence[Item]], Sequence[Out]], items: Sequence[Item]) -> list[Out]:
         results: list[Out] = []
         while len(results) < len(items):
-            chunk = list(items[len(results) : len(results) + self.size])
-            real = len(chunk)
-            if self.pad:
-                chunk += [chunk[0]] * (self.size - real)
+            left = len(items) - len(results)
             try:
-                results.extend(function(chunk)[:real])
+                results.extend(function(self._chunk(items, len(results)))[:left])
             except torch.OutOfMemoryError:
                 if self.size == 1:
                     raise
@@ -77,12 +99,27 @@ class Chunks:
                     torch.cuda.empty_cache()
         return results
 
+    def _chunk(self, items: Sequence[Item], start: int) -> list[Item]:
+        chunk = list(items[start : start + self.size])
+        return chunk + [chunk[0]] * (self.size - len(chunk)) if self.pad else chunk
 
-def batch_rows(run: Callable[[int], object], network: torch.nn.Module, device: torch.device, most: int) -> int:
-    """How many rows a batch of `network` takes: a power of two from 1 to `most`, for the whole run.
 
-    On CUDA as many as fit into half of the free memory, judged by what `run(2)`, a batch of two, needs. On the CPU
-    one, unless the network is tiny.
+def plan_chunks(
+    run: Callable[[int], object],
+    network: torch.nn.Module,
+    device: torch.device,
+    *,
+    most: int,
+    what: str,
+    pad: bool = False,
+) -> Chunks:
+    """Chunks for `network`: how many rows, a power of two from 1 to `most`, and whether side by side, for a whole run.
+
+    `pad` says whether chunks on the CPU are padded; on CUDA they always are.
+
+    On CUDA as many rows as fit into half of the free memory, judged by what `run(2)`, a batch of two, needs. On the
+    CPU one, as large networks gain nothing from batches there; tiny ones take `most` rows and run side by side, since
+    threads inside their operations would cost more than they gain.
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -91,10 +128,30 @@ def batch_rows(run: Callable[[int], object], network: torch.nn.Module, device: t
         run(2)
         row_bytes = max(1, (torch.cuda.max_memory_allocated(device) - before) // 2)
         rows = torch.cuda.mem_get_info(device)[0] // 2 // row_bytes
-    else:
-        rows = most if sum(weight.numel() for weight in network.parameters()) < SMALL_NETWORK else 1
-    rows = min(max(rows, 1), most)
+        return Chunks(_power_of_two(min(max(rows, 1), most)), what)
+    if not is_small(network):
+        return Chunks(1, what, pad=pad)
+    return Chunks(_power_of_two(most), what, pad=pad, beside=True)
+
+
+def is_small(network: torch.nn.Module) -> bool:
+    """Whether a call of the network costs more than its arithmetic."""
+    return sum(weight.numel() for weight in network.parameters()) < SMALL_NETWORK
+
+
+def _power_of_two(rows: int) -> int:
     return 1 << (rows.bit_length() - 1)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Torch's operations on one thread, in this thread and in those that it starts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:

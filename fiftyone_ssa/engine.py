@@ -101,8 +101,7 @@ class Engine:
         groups = [list(chain.from_iterable(per_image))] if self.device.type == "cuda" else per_image
         self._propose_phrases_and_filter(groups)
         with self._stage("decide"):
-            for group in groups:
-                self._decide([candidate for candidate in group if candidate.proposals.names])
+            self._decide(groups)
         return [_annotation(masks, group) for masks, group in zip(mask_sets, per_image, strict=True)]
 
     def _candidates(self, inputs: Inputs, masks: MaskSet) -> list[Candidate]:
@@ -129,13 +128,14 @@ class Engine:
         if self.captioner is not None and self.phrases is not None:
             scale = self.settings.caption_scale
             with self._stage("caption"):
-                for group in groups:
-                    for candidate, caption in zip(group, self.captioner([c.crop(scale) for c in group]), strict=True):
-                        candidate.caption = caption
+                captions = self.captioner([[c.crop(scale) for c in group] for group in groups])
+                for candidate, caption in zip(candidates, chain.from_iterable(captions), strict=True):
+                    candidate.caption = caption
             reading = self._beside.submit(self.phrases, [candidate.caption for candidate in candidates])
         scale = self.settings.filter_scale
         with self._stage("filter"):
-            looks = [look for group in groups for look in self.class_filter.images([c.crop(scale) for c in group])]
+            found = self.class_filter.images([[c.crop(scale) for c in group] for group in groups])
+            looks = list(chain.from_iterable(found))
         if reading is not None:
             with self._stage("phrases"):
                 phrases = reading.result()
@@ -146,14 +146,17 @@ class Engine:
             for candidate, proposals in zip(candidates, ranked, strict=True):
                 candidate.proposals = proposals
 
-    def _decide(self, candidates: list[Candidate]) -> None:
-        questions = [self._question(candidate) for candidate in candidates]
-        visible = [i for i, question in enumerate(questions) if _size(question.box_xyxy) > 0]
-        for i, counts in zip(visible, self.decider([questions[i] for i in visible]), strict=True):
+    def _decide(self, groups: list[list[Candidate]]) -> None:
+        asked = [
+            [(c, question) for c in group if c.proposals.names and _size((question := self._question(c)).box_xyxy) > 0]
+            for group in groups
+        ]
+        answers = self.decider([[question for _, question in group] for group in asked])
+        for (candidate, _), counts in zip(chain.from_iterable(asked), chain.from_iterable(answers), strict=True):
             if counts.sum() > 0:
                 winner = int(counts.argmax())
-                candidates[i].label = candidates[i].proposals.names[winner]
-                candidates[i].confidence = float(counts[winner] / counts.sum())
+                candidate.label = candidate.proposals.names[winner]
+                candidate.confidence = float(counts[winner] / counts.sum())
 
     def _question(self, candidate: Candidate) -> Question:
         masks, crop = candidate.masks, candidate.crop_xyxy(self.settings.decide_scale)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fiftyone_ssa.devices import SMALL_NETWORK, Chunks, batch_rows, pick_device, pick_dtype, upload
+from fiftyone_ssa.devices import SMALL_NETWORK, Chunks, pick_device, pick_dtype, plan_chunks, upload
 from fiftyone_ssa.errors import InputError
 
 CPU = torch.device("cpu")
@@ -55,7 +55,49 @@ def test_what_does_not_fit_alone_is_an_error() -> None:
 
 def test_large_networks_get_no_batches_on_the_cpu() -> None:
     tiny, large = torch.nn.Linear(8, 8), torch.nn.Linear(1, SMALL_NETWORK)
-    assert [batch_rows(lambda rows: None, network, CPU, most=20) for network in (tiny, large)] == [16, 1]
+    plans = [plan_chunks(lambda rows: None, network, CPU, most=20, what="a stage") for network in (tiny, large)]
+    assert [(plan.size, plan.pad, plan.beside) for plan in plans] == [(16, False, True), (1, False, False)]
+    assert plan_chunks(lambda rows: None, tiny, CPU, most=20, what="a stage", pad=True).pad
+
+
+def test_chunks_side_by_side_answer_as_in_turn() -> None:
+    threads = torch.get_num_threads()
+    groups = [list(range(7)), [], [100], list(range(200, 211))]
+    seen: list[tuple[int, tuple[int, ...]]] = []
+
+    def double(chunk: Sequence[int]) -> list[int]:
+        seen.append((torch.get_num_threads(), tuple(chunk)))
+        return Chunks(1, "within").map(lambda one: [2 * one[0]], chunk)
+
+    torch.set_num_threads(3)
+    try:
+        for pad in (False, True):
+            found = Chunks(4, "doubling", pad=pad, beside=True).map_groups(double, groups)
+            assert torch.get_num_threads() == 3
+            assert {used for used, _ in seen} == {1}  # each operation on one thread
+            sides = {chunk for _, chunk in seen}
+            seen.clear()
+            assert found == Chunks(4, "doubling", pad=pad).map_groups(double, groups)
+            assert found == [[2 * item for item in group] for group in groups]
+            assert sides == {chunk for _, chunk in seen}  # the same chunks, none with items of two groups
+            seen.clear()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_an_error_side_by_side_is_raised_and_threads_are_given_back() -> None:
+    threads = torch.get_num_threads()
+
+    def fail(chunk: Sequence[int]) -> list[int]:
+        raise ValueError(f"chunk {chunk[0]}")
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError, match="chunk 0"):
+            Chunks(2, "failing", beside=True).map(fail, [0, 1, 2, 3])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.gpu
@@ -68,7 +110,7 @@ def test_batches_follow_free_memory() -> None:
     def run(rows: int) -> None:
         torch.empty(rows * row, dtype=torch.uint8, device=device)
 
-    assert batch_rows(run, torch.nn.Linear(8, 8), device, most=256) in (16, 32)
+    assert plan_chunks(run, torch.nn.Linear(8, 8), device, most=256, what="a stage").size in (16, 32)
 
 
 def test_arrays_arrive_as_they_are() -> None:

@@ -209,7 +209,7 @@ def test_one_candidate_is_enough(build: Build, parity: Path, tmp_path: Path) -> 
 
 def test_no_candidate_leaves_a_mask_unlabelled(build: Build, parity: Path) -> None:
     engine = build(segmenters=())
-    engine.captioner = lambda crops: ["", "running fast", "a red tree"]  # type: ignore[assignment]
+    engine.captioner = lambda groups: [["", "running fast", "a red tree"]]  # type: ignore[assignment]
     masks = [rectangle(10, 10, 60, 60), rectangle(20, 20, 90, 70), rectangle(30, 30, 80, 90)]
     (annotation,) = engine([one_image(parity, masks)])
     assert annotation.labels == (None, None, "a red tree")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fiftyone_ssa.devices import Chunks, batch_rows
+from fiftyone_ssa.devices import Chunks, plan_chunks
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.hub import loading
 
@@ -56,20 +56,23 @@ class Captioner:
         wide, tall = (self._pixels([self._blank(*shape)]) for shape in ((8, 64), (64, 8)))
         alike = {key: value.shape for key, value in wide.items()} == {key: value.shape for key, value in tall.items()}
         self._caption([self._blank(64, 64)])  # one that needs a prompt fails here, before work starts
-        rows = batch_rows(
-            lambda rows: self._caption([self._blank(64, 64)] * rows), self._network, self._device, most=32
+        self._crops = plan_chunks(
+            lambda rows: self._caption([self._blank(64, 64)] * rows),
+            self._network,
+            self._device,
+            most=32 if alike else 1,
+            what="the captioner",
         )
-        self._crops = Chunks(rows if alike else 1, "the captioner", pad=self._device.type == "cuda")
 
-    @torch.inference_mode()
-    def __call__(self, crops: Sequence[torch.Tensor]) -> list[str]:
-        """One caption for each (h, w, 3) uint8 crop on this captioner's device."""
-        order = sorted(range(len(crops)), key=lambda index: tuple(crops[index].shape))
-        captions = dict(zip(order, self._captions([crops[index] for index in order]), strict=True))
-        return [captions[index] for index in range(len(crops))]
+    def __call__(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[list[str]]:
+        """One caption for each (h, w, 3) uint8 crop of each group on this captioner's device."""
+        orders = [sorted(range(len(crops)), key=lambda index: tuple(crops[index].shape)) for crops in groups]
+        found = self._captions([[crops[i] for i in order] for crops, order in zip(groups, orders, strict=True)])
+        captions = [dict(zip(order, texts, strict=True)) for order, texts in zip(orders, found, strict=True)]
+        return [[texts[index] for index in range(len(texts))] for texts in captions]
 
-    def _captions(self, crops: list[torch.Tensor]) -> list[str]:
-        return self._crops.map(self._caption, crops)
+    def _captions(self, groups: list[list[torch.Tensor]]) -> list[list[str]]:
+        return self._crops.map_groups(self._caption, groups)
 
     @torch.inference_mode()
     def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
@@ -95,21 +98,27 @@ class BlipCaptioner(Captioner):
     """BLIP, looking in small batches and writing in large ones: a step of writing takes as long for 10 as for 200."""
 
     def _plan(self) -> None:
-        network, pad = self._network, self._device.type == "cuda"
-        blank = self._blank(1, 1)
-        rows = batch_rows(lambda rows: self._look([blank] * rows), network.vision_model, self._device, most=32)
-        self._crops = Chunks(rows, "the captioner's vision tower", pad=pad)
+        network, device, blank = self._network, self._device, self._blank(1, 1)
+        self._looks = plan_chunks(
+            lambda rows: self._look([blank] * rows),
+            network.vision_model,
+            device,
+            most=32,
+            what="the captioner's vision tower",
+        )
         seen = self._look([blank])[0]
-        most = 256 if pad else 64
-        rows = batch_rows(lambda rows: self._write([seen] * rows), network.text_decoder, self._device, most)
-        self._seen = Chunks(rows, "the captioner", pad=pad)
+        self._seen = plan_chunks(
+            lambda rows: self._write([seen] * rows),
+            network.text_decoder,
+            device,
+            most=256 if device.type == "cuda" else 64,
+            what="the captioner",
+        )
+        # what was looked at is held for one batch of writing only
+        self._crops = Chunks(self._seen.size, "the captioner", pad=False, beside=self._seen.beside)
 
-    def _captions(self, crops: list[torch.Tensor]) -> list[str]:
-        captions: list[str] = []
-        while len(captions) < len(crops):  # what was looked at is held for one batch of writing only
-            part = crops[len(captions) : len(captions) + self._seen.size]
-            captions += self._seen.map(self._write, self._crops.map(self._look, part))
-        return captions
+    def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
+        return self._seen.map(self._write, self._looks.map(self._look, crops))
 
     @torch.inference_mode()
     def _look(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:

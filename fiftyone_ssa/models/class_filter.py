@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from fiftyone_ssa.devices import Chunks, batch_rows
+from fiftyone_ssa.devices import plan_chunks
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.memo import Memo
 
@@ -49,23 +49,27 @@ class ClassFilter:
         self._mean, self._std = (
             torch.tensor(value, device=device)[:, None, None] for value in (normalize.mean, normalize.std)
         )
-        rows = batch_rows(self._embed_blank, network.visual, device, most=32)
-        self._images = Chunks(rows, "the class filter", pad=device.type == "cuda")
-        rows = batch_rows(lambda rows: self._embed_texts(["a"] * rows), network, device, most=32)
-        self._texts = Chunks(rows, "the class filter's texts")
+        self._images = plan_chunks(self._embed_blank, network.visual, device, most=32, what="the class filter")
+        self._texts = plan_chunks(
+            lambda rows: self._embed_texts(["a"] * rows),
+            network,
+            device,
+            most=32,
+            what="the class filter's texts",
+            pad=True,
+        )
         self._known = Memo(lambda names: self._texts.map(self._embed_texts, names), TEXTS_KEPT)
 
-    @torch.inference_mode()
-    def images(self, crops: Sequence[torch.Tensor]) -> Embeddings:
-        """(N, d) float32 unit embeddings of N (h, w, 3) uint8 crops on this filter's device."""
-        rows = self._images.map(self._embed_images, crops)
-        return torch.stack(rows).cpu().numpy() if rows else np.zeros((0, 0), np.float32)
+    def images(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[Embeddings]:
+        """(N, d) float32 unit embeddings of each group's N (h, w, 3) uint8 crops on this filter's device."""
+        found = self._images.map_groups(self._embed_images, groups)
+        return [torch.stack(rows).cpu().numpy() if rows else np.zeros((0, 0), np.float32) for rows in found]
 
-    @torch.inference_mode()
     def texts(self, names: Sequence[str]) -> Embeddings:
         """(N, d) float32 unit embeddings of N names."""
         return np.stack(self._known(names)) if names else np.zeros((0, 0), np.float32)
 
+    @torch.inference_mode()
     def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         squares = torch.stack([self._square(crop) for crop in crops])
         pixels = squares.to(self._device, torch.float32).div_(255).sub_(self._mean).div_(self._std)
@@ -89,7 +93,6 @@ class ClassFilter:
         square: torch.Tensor = self._shape(crop.permute(2, 0, 1))
         return square
 
-    @torch.inference_mode()
     def _embed_blank(self, rows: int) -> None:
         self._embed_images([torch.zeros((16, 16, 3), dtype=torch.uint8, device=self._device)] * rows)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +14,15 @@ from torch import nn
 from torch.nn import functional
 
 from fiftyone_ssa import masks
-from fiftyone_ssa.devices import Chunks, batch_rows, upload
+from fiftyone_ssa.devices import plan_chunks, upload
 from fiftyone_ssa.memo import Memo
 from fiftyone_ssa.models.hub import loading
 
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
-WIDE_HEADS = "sdpa_wide_heads"
+HEAD = 16
+"""Heads narrower than this are padded with zeros, for torch's fast kernels; rd16's decoder has heads of 4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Decider:
     """
 
     def __init__(self, model: str, device: torch.device, dtype: torch.dtype) -> None:
-        from transformers import AttentionInterface, AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
+        from transformers import AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
 
         with loading(model, "the decider"):
             processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
@@ -57,9 +60,8 @@ class Decider:
         self._taps = list(network.extract_layers)
         encoder = network.clip.vision_model.encoder
         encoder.layers = encoder.layers[: max(self._taps) + 1]
-        AttentionInterface.register(WIDE_HEADS, _attend)
         for layer in (*encoder.layers, *network.decoder.layers):
-            layer.self_attn.config._attn_implementation = WIDE_HEADS
+            _widen_heads(layer.self_attn)
         network.decoder.transposed_convolution, self._spread = _split(network.decoder.transposed_convolution)
         self._spread.requires_grad_(False).eval().to(device)
         self._grid = SIDE // network.config.vision_config.patch_size
@@ -70,39 +72,50 @@ class Decider:
         std = torch.tensor(processor.image_std, device=device)
         self._scale = processor.rescale_factor / std
         self._shift = -torch.tensor(processor.image_mean, device=device) / std
-        rows = batch_rows(
-            self._segment_blank, network.clip.vision_model, device, most=8 if device.type == "cpu" else 32
+        self._crops = plan_chunks(
+            self._segment_blank,
+            network.clip.vision_model,
+            device,
+            most=8 if device.type == "cpu" else 32,
+            what="the decider",
         )
-        self._crops = Chunks(rows, "the decider", pad=device.type == "cuda")
-        rows = batch_rows(lambda rows: self._embed(["a"] * rows), network.clip.text_model, device, most=32)
-        self._texts = Chunks(rows, "the decider's texts")
+        self._texts = plan_chunks(
+            lambda rows: self._embed(["a"] * rows),
+            network.clip.text_model,
+            device,
+            most=32,
+            what="the decider's texts",
+            pad=True,
+        )
         self._known = Memo(lambda names: self._texts.map(self._embed, names), TEXTS_KEPT)
 
-    @torch.inference_mode()
-    def __call__(self, questions: Sequence[Question]) -> list[npt.NDArray[np.int64]]:
+    def __call__(self, groups: Sequence[Sequence[Question]]) -> list[list[npt.NDArray[np.int64]]]:
         """For each question, how many of the mask's pixels in the crop each of its names wins; ties to the first."""
-        open_ones = [question for question in questions if len(question.names) > 1]
-        self._known([name for question in open_ones for name in question.names])
-        counts = self._crops.map(self._decide, open_ones)
+        open_ones = [[question for question in group if len(question.names) > 1] for group in groups]
+        self._known([name for question in chain.from_iterable(open_ones) for name in question.names])
+        counts = list(chain.from_iterable(self._crops.map_groups(self._decide, open_ones)))
         answers = torch.cat(counts).cpu().numpy() if counts else np.zeros(0, np.int64)
-        decided = iter(np.split(answers, np.cumsum([len(question.names) for question in open_ones])))
-        return [next(decided) if len(question.names) > 1 else _area(question) for question in questions]
+        decided = iter(np.split(answers, np.cumsum([len(count) for count in counts])))
+        return [
+            [next(decided) if len(question.names) > 1 else _area(question) for question in group] for group in groups
+        ]
 
+    @torch.inference_mode()
     def _decide(self, chunk: Sequence[Question]) -> list[torch.Tensor]:
         """A (len(names),) tensor of counts for each question; nothing here waits for the device."""
-        taps = self._look([question.crop for question in chunk])
+        seen = self._look([question.crop for question in chunk])
         windows = [_Window(question, self._grid, self._patch, self._device) for question in chunk]
         areas = _areas(chunk, self._device)
         best: list[torch.Tensor] = [torch.empty(0)] * len(chunk)
         winners = [torch.zeros(area.shape, dtype=torch.int16, device=self._device) for area in areas]
         for turn in range(max(len(question.names) for question in chunk)):
-            cells = self._segment(taps, [question.names[min(turn, len(question.names) - 1)] for question in chunk])
+            cells = self._segment(seen, [question.names[min(turn, len(question.names) - 1)] for question in chunk])
             for row, (question, window) in enumerate(zip(chunk, windows, strict=True)):
                 if turn >= len(question.names):
                     continue
                 scores = window.sample(self._spread(window.cut(cells[row]))[0, 0])
-                if turn > 0:
-                    winners[row].masked_fill_(scores > best[row], turn)
+                if turn > 0:  # the last to beat all before it wins
+                    winners[row] = torch.maximum(winners[row], (scores > best[row]).to(torch.int16).mul_(turn))
                     scores = torch.maximum(best[row], scores)
                 best[row] = scores
         return [
@@ -111,22 +124,34 @@ class Decider:
         ]
 
     def _look(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """What the decoder taps of the vision tower, (rows, tokens, width) each."""
+        """What each layer of the decoder takes of the vision tower, in its order, (rows, tokens, width) each."""
         pixels = torch.empty((len(crops), 3, SIDE, SIDE), device=self._device)
         for crop, square in zip(crops, pixels, strict=True):
             height, width, _ = crop.shape
             rows, columns = (_sources(SIDE, 0, SIDE, cells, self._device) for cells in (height, width))
-            scaled = (crop * self._scale + self._shift).permute(2, 0, 1)
-            _interpolate(scaled, rows, columns, out=square)
+            _interpolate((crop * self._scale + self._shift).permute(2, 1, 0).contiguous(), rows, columns, out=square)
         states = self._network.clip.vision_model(
             pixel_values=pixels.to(self._dtype), interpolate_pos_encoding=True, output_hidden_states=True
         ).hidden_states
-        return [states[layer + 1] for layer in self._taps]
+        taps = [states[layer + 1] for layer in reversed(self._taps)]
+        return [reduce(tap) for reduce, tap in zip(self._network.decoder.reduces, taps, strict=True)]
 
-    def _segment(self, taps: list[torch.Tensor], names: Sequence[str]) -> torch.Tensor:
-        """(rows, channels, grid, grid): of one name for each crop, what `_spread` makes logits of."""
-        conditions = upload(np.stack(self._known(names)), self._device).to(self._dtype)
-        cells: torch.Tensor = self._network.decoder(taps, conditions).logits
+    def _segment(self, seen: list[torch.Tensor], names: Sequence[str]) -> torch.Tensor:
+        """(rows, channels, grid, grid): of one name for each crop, what `_spread` makes logits of.
+
+        CLIPSeg's decoder, but for what is the same for every name.
+        """
+        decoder = self._network.decoder
+        conditions = upload(np.stack(self._known(names)), self._device).to(self._dtype)[:, None]
+        state = torch.zeros_like(seen[0])
+        for place, (tokens, layer) in enumerate(zip(seen, decoder.layers, strict=True)):
+            state = state + tokens
+            if place == decoder.conditional_layer:
+                state = decoder.film_mul(conditions) * state + decoder.film_add(conditions)
+            state = layer(state, attention_mask=None)
+        cells: torch.Tensor = decoder.transposed_convolution(
+            state[:, 1:].mT.reshape(len(state), -1, self._grid, self._grid)
+        )
         return cells
 
     @torch.inference_mode()
@@ -140,25 +165,25 @@ class Decider:
 
     @torch.inference_mode()
     def _segment_blank(self, rows: int) -> None:
-        taps = self._look([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
-        width = self._network.config.projection_dim
-        self._network.decoder(taps, torch.zeros((rows, width), dtype=self._dtype, device=self._device))
+        seen = self._look([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
+        self._segment(seen, [""] * rows)
 
 
-def _attend(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    **_: object,
-) -> tuple[torch.Tensor, None]:
-    """Attention with heads padded to a multiple of 16, for torch's fast kernels; rd16's decoder has heads of 4."""
-    width = query.shape[-1]
-    query, key, value = (functional.pad(values, (0, -width % 16)) for values in (query, key, value))
-    mixed = functional.scaled_dot_product_attention(query, key, value, attention_mask, scale=scaling)
-    return mixed[..., :width].transpose(1, 2).contiguous(), None
+def _widen_heads(attention: Any) -> None:
+    """Pad the heads of a CLIPSeg's attention to a multiple of HEAD, in its weights; its scale stays as it was."""
+    heads, width = attention.num_heads, attention.head_dim
+    more = -width % HEAD
+    if not more:
+        return
+    for name in ("q_proj", "k_proj", "v_proj"):
+        layer = getattr(attention, name)
+        weight = functional.pad(layer.weight.detach().unflatten(0, (heads, width)), (0, 0, 0, more)).flatten(0, 1)
+        bias = functional.pad(layer.bias.detach().view(heads, width), (0, more)).flatten()
+        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    out = attention.out_proj
+    weight = functional.pad(out.weight.detach().unflatten(1, (heads, width)), (0, more)).flatten(1)
+    out.weight = nn.Parameter(weight)
+    attention.head_dim = width + more
 
 
 def _area(question: Question) -> npt.NDArray[np.int64]:
@@ -184,12 +209,12 @@ class _Window:
         self._cells_x, self._columns = _span(x1 - x0, left - x0, right - x0, grid, patch, device)
 
     def cut(self, cells: torch.Tensor) -> torch.Tensor:
-        """(1, channels, h, w) of (channels, grid, grid)."""
-        return cells[None, :, self._cells_y, self._cells_x]
+        """(1, channels, w, h), turned, of (channels, grid, grid)."""
+        return cells[None, :, self._cells_y, self._cells_x].mT
 
-    def sample(self, logits: torch.Tensor) -> torch.Tensor:
-        """The box's scores, float32, from the (h * patch, w * patch) logits of the cells that were cut."""
-        return _interpolate(logits.float(), self._rows, self._columns)
+    def sample(self, turned: torch.Tensor) -> torch.Tensor:
+        """The box's scores, float32, from the (w * patch, h * patch) logits of the cells that were cut."""
+        return _interpolate(turned.float(), self._rows, self._columns)
 
 
 Sources = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -212,14 +237,14 @@ def _sources(pixels: int, start: int, stop: int, cells: int, device: torch.devic
 
 
 def _interpolate(
-    values: torch.Tensor, rows: Sources, columns: Sources, out: torch.Tensor | None = None
+    turned: torch.Tensor, rows: Sources, columns: Sources, out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Bilinear, without antialiasing, of (..., h, w): `functional.interpolate`'s arithmetic, one axis after the other.
+    """Bilinear, without antialiasing: `functional.interpolate`'s arithmetic, one axis after the other.
 
-    Several times faster on the CPU, as only whole rows are copied (columns are done on the turned image).
+    Several times faster on the CPU, as only whole rows are copied: it takes the image turned, (..., w, h), for its
+    columns, and gives it upright.
     """
     low, high, weight = columns
-    turned = values.mT.contiguous()
     wide = torch.lerp(turned.index_select(-2, low), turned.index_select(-2, high), weight[:, None]).mT.contiguous()
     low, high, weight = rows
     return torch.lerp(wide.index_select(-2, low), wide.index_select(-2, high), weight[:, None], out=out)
@@ -234,18 +259,21 @@ def _split(convolution: nn.Module) -> tuple[nn.Module, nn.Module]:
 
 
 class _Product(nn.Module):
-    """A transposed convolution whose kernel is its stride, as the matrix product it is: far faster on the CPU."""
+    """A transposed convolution whose kernel is its stride, as the matrix product it is: far faster on the CPU.
+
+    Of turned images, with a turned kernel: what it gives is turned, too.
+    """
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.side, self.planes = layer.kernel_size[0], layer.out_channels
-        self.weight = nn.Parameter(layer.weight.detach().flatten(1))
+        self.weight = nn.Parameter(layer.weight.detach().mT.flatten(1))
         bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(self.planes)
         self.bias = nn.Parameter(bias.detach().repeat_interleave(self.side**2))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """(B, C, h, w) to (B, out, h * side, w * side)."""
-        count, channels, height, width = values.shape
+        """(B, C, w, h) to (B, out, w * side, h * side)."""
+        count, channels, width, height = values.shape
         cells = torch.addmm(self.bias, values.permute(0, 2, 3, 1).reshape(-1, channels), self.weight)
-        cells = cells.view(count, height, width, self.planes, self.side, self.side)
-        return cells.permute(0, 3, 1, 4, 2, 5).reshape(count, self.planes, height * self.side, width * self.side)
+        cells = cells.view(count, width, height, self.planes, self.side, self.side)
+        return cells.permute(0, 3, 1, 4, 2, 5).reshape(count, self.planes, width * self.side, height * self.side)

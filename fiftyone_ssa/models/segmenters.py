@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fiftyone_ssa.devices import Chunks, is_small
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.hub import loading
@@ -164,6 +165,7 @@ class HuggingFaceSegmenter:
             self.model = _model_class(config, model).from_pretrained(model, dtype=dtype, **options)
         self.model.requires_grad_(False).eval().to(device)
         self.device, self.dtype = device, dtype
+        self._images = Chunks(1, f"the segmenter {model}", pad=False, beside=device.type == "cpu" and is_small(self.model))
         labels = {int(key): str(name) for key, name in config.id2label.items()}
         self.classes: Sequence[str] = tuple(labels[i].strip() for i in range(len(labels)))
 
@@ -171,11 +173,11 @@ class HuggingFaceSegmenter:
         """One class map per image, of its size."""
         return [scores.semantic_map() for scores in self.scores(images)]
 
-    @torch.inference_mode()
     def scores(self, images: Sequence[Image]) -> list[ClassScores]:
         """Class scores on the model's own grid."""
-        return [self._scores(image) for image in images]
+        return self._images.map(lambda alone: [self._scores(*alone)], images)
 
+    @torch.inference_mode()
     def _scores(self, image: Image) -> ClassScores:
         task = {"task_inputs": ["semantic"]} if self.kind == "oneformer" else {}
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -42,7 +42,7 @@ def test_embeddings_are_the_models_own(class_filter: ClassFilter, folder: str, c
     tokens = open_clip.get_tokenizer(folder)(NAMES)
     texts = network.encode_text(tokens, normalize=True).numpy()
     np.testing.assert_allclose(class_filter.texts(NAMES), texts, atol=1e-6)
-    for crop, embedding in zip(crops, class_filter.images(crops), strict=True):
+    for crop, embedding in zip(crops, class_filter.images([crops])[0], strict=True):
         pixels = preprocess(Image.fromarray(crop.numpy()))[None]
         np.testing.assert_allclose(embedding, network.encode_image(pixels, normalize=True)[0].numpy(), atol=1e-6)
     assert class_filter.logit_scale == pytest.approx(float(network.logit_scale.exp()))
@@ -61,20 +61,21 @@ def test_a_name_is_embedded_once_a_run(class_filter: ClassFilter) -> None:
 
 
 def test_nothing_in_nothing_out(class_filter: ClassFilter) -> None:
-    assert len(class_filter.images([])) == len(class_filter.texts([])) == 0
+    assert class_filter.images([]) == []
+    assert len(class_filter.images([[]])[0]) == len(class_filter.texts([])) == 0
 
 
 def test_an_endless_crop_is_cut_to_its_middle(class_filter: ClassFilter) -> None:
     crop = torch.zeros((1, 20_000, 3), dtype=torch.uint8)
     crop[:, 9_990:10_010] = 255
-    middle = class_filter.images([crop, crop[:, 9_000:11_000], crop[:, :1000]])
+    middle = class_filter.images([[crop, crop[:, 9_000:11_000], crop[:, :1000]]])[0]
     np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)
     assert np.abs(middle[0] - middle[2]).max() > 1e-3
 
 
 def test_bfloat16_runs(folder: str, class_filter: ClassFilter, crops: list[torch.Tensor]) -> None:
     half = ClassFilter(folder, CPU, torch.bfloat16)
-    np.testing.assert_allclose(half.images(crops), class_filter.images(crops), atol=0.05)
+    np.testing.assert_allclose(half.images([crops]), class_filter.images([crops]), atol=0.05)
     np.testing.assert_allclose(half.texts(NAMES), class_filter.texts(NAMES), atol=0.05)
 
 

@@ -96,7 +96,9 @@ def test_counts_equal_the_plain_models(
     kind: str, parity: Path, complex_decider: str, questions: list[Question]
 ) -> None:
     folder = complex_decider if kind == "complex" else str(parity / "models" / "clipseg")
-    answers = Decider(folder, CPU, torch.float32)(questions)
+    parts = Decider(folder, CPU, torch.float32)([questions[:7], [], questions[7:]])
+    assert [len(part) for part in parts] == [7, 0, len(questions) - 7]
+    answers = [answer for part in parts for answer in part]
     for question, answer, expected in zip(questions, answers, plain_counts(folder, questions), strict=True):
         assert answer.sum() == expected.sum()
         # a pixel where two names score alike to the last bit may go either way
@@ -111,14 +113,15 @@ def test_a_tower_is_no_deeper_than_what_is_tapped(complex_decider: str) -> None:
 def test_names_of_any_length_and_no_question_at_all(parity: Path, questions: list[Question]) -> None:
     decider = Decider(str(parity / "models" / "clipseg"), CPU, torch.float32)
     assert decider([]) == []
+    assert decider([[]]) == [[]]
     first = questions[0]
     long = Question(first.crop, first.crop_xyxy, first.box_xyxy, first.rle, first.size_hw, ("word " * 400, "", "ünï"))
-    (counts,) = decider([long])
+    ((counts,),) = decider([[long]])
     assert counts.sum() == masks.decode(first.rle, SIZE_HW).sum()
 
 
 def test_bfloat16_runs(parity: Path, questions: list[Question]) -> None:
-    counts = Decider(str(parity / "models" / "clipseg"), CPU, torch.bfloat16)(questions[:4])
+    (counts,) = Decider(str(parity / "models" / "clipseg"), CPU, torch.bfloat16)([questions[:4]])
     assert [len(count) for count in counts] == [3, 1, 2, 4]
 
 

@@ -55,9 +55,9 @@ def test_segmenters_and_sam_load(trained):
 def test_clip_blip_and_clipseg_load(trained):
     crop = torch.from_numpy(draw_scene(0, (64, 96)).image)
     clip = ClassFilter(f"local-dir:{trained['clip']}", CPU, torch.float32)
-    assert clip.images([crop]).shape == clip.texts(["traffic light"]).shape
+    assert clip.images([[crop]])[0].shape == clip.texts(["traffic light"]).shape
     assert abs(clip.texts(["kite"]) @ clip.texts(["xylophone"]).T) < 1
-    assert len(load_captioner(str(trained["blip"]), CPU, torch.float32, max_new_tokens=3)([crop])) == 1
+    assert len(load_captioner(str(trained["blip"]), CPU, torch.float32, max_new_tokens=3)([[crop]])[0]) == 1
     Decider(str(trained["clipseg"]), CPU, torch.float32)
 
 

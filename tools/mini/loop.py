@@ -51,6 +51,9 @@ class Plan:
     steps: int
     batch_size: int
     log: Callable[[str], None] = print
+    rank: int = 0
+    ranks: int = 1
+    """This process and how many train together, each on its share of every batch."""
     minutes: float = math.inf
     """Stop here at the latest; the checkpoint stays and the next run goes on from it."""
 
@@ -69,27 +72,42 @@ def train(stage: Stage, plan: Plan) -> Path:
     while step < plan.steps and (time.monotonic() - start) / 60 < plan.minutes:
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * _schedule(step, plan.steps)
-        batch = stage.batch([step * plan.batch_size + index for index in range(plan.batch_size)])
+        draws = range(step * plan.batch_size + plan.rank, (step + 1) * plan.batch_size, plan.ranks)
+        batch = stage.batch(list(draws))
         batch = {key: value.to(plan.device) if torch.is_tensor(value) else value for key, value in batch.items()}
         loss, figures = stage.loss(model, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if plan.ranks > 1:
+            _average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
         shown |= {key: 0.98 * shown.get(key, value) + 0.02 * value for key, value in figures.items()}
-        if step % 50 == 0 or step == plan.steps:
+        if (step % 50 == 0 or step == plan.steps) and plan.rank == 0:
             rate = (step - first) / (time.monotonic() - start)
             plan.log(f"{stage.name} {step}/{plan.steps} {_listed(shown)} ({rate:.2f} steps/s)")
-        if step % KEEP_EVERY == 0:
+        if step % KEEP_EVERY == 0 and plan.rank == 0:
             _keep(checkpoint, model, optimizer, step, shown)
-    _keep(checkpoint, model, optimizer, step, shown)
     folder = plan.out / stage.name
+    if plan.rank > 0:
+        return folder
+    _keep(checkpoint, model, optimizer, step, shown)
     folder.mkdir(parents=True, exist_ok=True)
     stage.save(model.eval(), folder)
     trained = {"steps": step, "batch_size": plan.batch_size, "learning_rate": stage.learning_rate}
     write_card(folder, stage.name, stage.about, trained, _listed(shown))
     return folder
+
+
+def _average_gradients(model: torch.nn.Module) -> None:
+    """Every process's gradients become their mean."""
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    flat = torch.cat([weight.grad.flatten() for weight in weights])
+    torch.distributed.all_reduce(flat, torch.distributed.ReduceOp.SUM)
+    flat /= torch.distributed.get_world_size()
+    for weight, mean in zip(weights, flat.split([weight.numel() for weight in weights]), strict=True):
+        weight.grad.copy_(mean.view_as(weight))
 
 
 def _listed(figures: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""SAM: points to whole, part and subpart, at 256 pixels with patches of 8."""
+"""SAM 2: points to whole, part and subpart, at 256 pixels with patches of 2."""
 
 from __future__ import annotations
 
@@ -6,46 +6,60 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image as Pillow
 from torch import nn
 from torch.nn import functional
 
-from fiftyone_ssa.scenes import Scene
+from fiftyone_ssa.scenes import Node, Scene
 from fiftyone_ssa.scenes.dice import Dice
 from tools.mini.crops import MEAN, STD, normalise
 from tools.mini.loop import Batch, widen
 from tools.mini.pool import training_scene
 from tools.mini.words import part_names
 
-SIDE, PATCH, WIDTH, CHANNELS, POINTS = 256, 8, 96, 64, 12
+import os
+SIDE, CHANNELS, POINTS = int(os.environ.get("SAM_SIDE", 192)), 64, int(os.environ.get("SAM_POINTS", 24))
+ALIKE = 12
+SMALLEST = 16
+PLAIN = float(os.environ.get("SAM_PLAIN", 1))
+WIDTHS, BLOCKS = [24, 48, 96, 160], [1, 2, 4, 2]
+STRIDE = 2
+"""Pixels to a cell of the first stage, and of the masks; 4 as published would be too coarse for parts of a few pixels."""
+CELLS = SIDE // STRIDE
 
 
 class Trained(nn.Module):
-    """SAM, and in training a head that reads names off the embedding: seeing things comes before tracing them."""
+    """SAM 2, and in training a head that reads names off the embedding: seeing things comes before tracing them."""
 
     def __init__(self) -> None:
         super().__init__()
-        from transformers import SamConfig, SamModel
+        from transformers import Sam2Config, Sam2Model
 
-        self.sam = SamModel(
-            SamConfig(
+        self.sam = Sam2Model(
+            Sam2Config(
                 vision_config={
-                    "hidden_size": WIDTH,
-                    "output_channels": CHANNELS,
-                    "num_hidden_layers": 5,
-                    "num_attention_heads": 3,
-                    "image_size": SIDE,
-                    "patch_size": PATCH,
-                    "window_size": 8,
-                    "global_attn_indexes": [2, 4],
-                    "use_rel_pos": False,
-                    "num_pos_feats": CHANNELS // 2,
-                    "mlp_ratio": 3.0,
-                    "initializer_range": 0.02,
+                    "backbone_config": {
+                        "model_type": "sam2_hiera_det_model",
+                        "hidden_size": WIDTHS[0],
+                        "image_size": [SIDE, SIDE],
+                        "patch_kernel_size": [5, 5],
+                        "patch_stride": [STRIDE, STRIDE],
+                        "patch_padding": [2, 2],
+                        "blocks_per_stage": BLOCKS,
+                        "embed_dim_per_stage": WIDTHS,
+                        "num_attention_heads_per_stage": [1, 2, 4, 5],
+                        "window_size_per_stage": [8, 8, 8, 8],
+                        "global_attention_blocks": [8],
+                        "mlp_ratio": 2.0,
+                    },
+                    "backbone_channel_list": WIDTHS[::-1],
+                    "backbone_feature_sizes": [[CELLS, CELLS], [CELLS // 2, CELLS // 2], [CELLS // 4, CELLS // 4]],
+                    "fpn_hidden_size": CHANNELS,
                 },
                 prompt_encoder_config={
                     "hidden_size": CHANNELS,
                     "image_size": SIDE,
-                    "patch_size": PATCH,
+                    "patch_size": STRIDE * 4,
                     "mask_input_channels": 8,
                 },
                 mask_decoder_config={
@@ -58,47 +72,75 @@ class Trained(nn.Module):
         )
         widen(self.sam)
         look_at_points(self.sam.mask_decoder)
-        # transformers draws frequencies of 48 and more, under which neighbours have nothing in common; here they go
-        # from the whole picture's to a patch's, in half precision because that is what is shipped
+        # frequencies from the whole picture's to a few cells', in half precision because that is what is shipped
         positions = self.sam.shared_image_embedding.positional_embedding
-        scales = torch.logspace(-0.3, 0.6, CHANNELS // 2)
+        scales = torch.logspace(-0.3, 0.8, CHANNELS // 2)
         positions.data = (torch.randn(2, CHANNELS // 2) * scales).half().float()
-        self.sam.prompt_encoder.shared_embedding.positional_embedding = positions.requires_grad_(False)
+        self.sam.prompt_encoder.shared_embedding.positional_embedding.data = positions.data
         self.names = nn.Conv2d(CHANNELS, len(part_names()) * 4, 1)
+        self.alike = nn.ModuleList(nn.Conv2d(CHANNELS, 3 * ALIKE, 1) for _ in range(3))
+        self.reach = nn.Parameter(torch.full((3, 1, 1), 2.0))
 
-    def forward(self, pixels: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(B, P, 3, 128, 128) logits, (B, P, 3) predicted IoU, (B, names, 64, 64) logits."""
+    def forward(self, pixels: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(B, P, 3, cells, cells) logits, (B, P, 3) predicted IoU, (B, names, cells / 2, cells / 2) logits."""
         # get_image_embeddings would give the same, without gradients
-        embeddings = self.sam.vision_encoder(pixels).last_hidden_state
-        out = self.sam(image_embeddings=embeddings, input_points=points[:, :, None], multimask_output=True)
-        return out.pred_masks, out.iou_scores, functional.pixel_shuffle(self.names(embeddings), 2)
+        fine, middle, coarse = self.sam.vision_encoder(pixels).fpn_hidden_states
+        decoder = self.sam.mask_decoder
+        coarse = coarse + self.sam.no_memory_embedding.view(1, -1, 1, 1)
+        out = self.sam(
+            image_embeddings=[decoder.conv_s0(fine), decoder.conv_s1(middle), coarse],
+            input_points=points[:, :, None],
+            multimask_output=True,
+        )
+        return (
+            out.pred_masks,
+            out.iou_scores,
+            functional.pixel_shuffle(self.names(coarse), 2),
+            self._alike(fine, middle, coarse, points),
+        )
+
+    def _alike(
+        self, fine: torch.Tensor, middle: torch.Tensor, coarse: torch.Tensor, points: torch.Tensor
+    ) -> torch.Tensor:
+        """(B, P, 3, cells / 2, cells / 2) logits: how near each cell's features are to those at each point."""
+        of_fine, of_middle, of_coarse = self.alike
+        seen = functional.avg_pool2d(of_fine(fine), 2) + of_middle(middle)
+        seen = seen + functional.interpolate(of_coarse(coarse), scale_factor=2.0)
+        seen = seen.unflatten(1, (3, ALIKE)).flatten(3)  # (B, 3, D, cells)
+        side = CELLS // 2
+        place = (points * (side / SIDE)).long().clamp(max=side - 1)
+        index = (place[..., 1] * side + place[..., 0])[:, None, None].expand(-1, 3, ALIKE, -1)
+        chosen = seen.gather(3, index)
+        distance = chosen.square().sum(2)[..., None] + seen.square().sum(2)[:, :, None]
+        distance = distance - 2 * chosen.mT @ seen  # (B, 3, P, cells)
+        return (self.reach - distance).transpose(1, 2).unflatten(3, (side, side))
 
 
 class SamStage:
     """Trains `mini/sam`."""
 
     name = "sam"
-    about = "A SAM (`SamModel`): a point gives three masks, the whole, the part and the subpart it lies on."
+    about = "A SAM 2 (`Sam2Model`): a point gives three masks, the whole, the part and the subpart it lies on."
     steps = 3600
     batch_size = 4
-    learning_rate = 1e-3
+    learning_rate = float(os.environ.get("SAM_LR", 2e-3))
 
     def build(self) -> nn.Module:
         """SAM with its helper head."""
         return Trained()
 
     def batch(self, draws: list[int]) -> Batch:
-        """Pixels (B, 3, 256, 256), points (B, P, 2), targets (B, P, 3, 128, 128) coverage, names (B, 64, 64)."""
+        """Pixels (B, 3, side, side), points (B, P, 2), targets (B, P, 3, cells, cells) coverage, names."""
         pixels, points, targets, names = [], [], [], []
         for draw in draws:
             dice = Dice(draw, 1)
-            scene = training_scene(draw, SIDE)
-            chosen, masks = prompts(scene, dice)
-            pixels.append(torch.from_numpy(scene.image).permute(2, 0, 1))
+            image, leaves, nodes = view(training_scene(draw), dice)
+            chosen, masks = prompts(leaves, nodes, dice)
+            pixels.append(torch.from_numpy(image).permute(2, 0, 1))
             points.append(chosen)
             targets.append(masks)
-            table = np.array([part_names().index(node.name) for node in scene.nodes])
-            names.append(table[scene.leaves[2::4, 2::4]])
+            table = np.array([part_names().index(node.name) for node in nodes])
+            names.append(table[leaves[2::4, 2::4]])
         return {
             "pixels": normalise(torch.stack(pixels), MEAN, STD),
             "points": torch.tensor(np.array(points), dtype=torch.float32),
@@ -108,7 +150,15 @@ class SamStage:
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy, plain and balanced, and dice of each mask; squared error of the predicted IoU; the names."""
-        logits, predicted, names = model(batch["pixels"], batch["points"])
+        logits, predicted, names, alike = model(batch["pixels"], batch["points"])
+        covered = functional.avg_pool2d(batch["targets"].flatten(0, 2)[:, None].float() / 4, 2)[:, 0].flatten(1)
+        with torch.no_grad():
+            inside = covered.sum(-1, keepdim=True)
+            within, without = 0.5 / inside.clamp(min=1), 0.5 / (covered.shape[1] - inside).clamp(min=1)
+            weight = (covered * within + (1 - covered) * without) / len(covered)
+        near = functional.binary_cross_entropy_with_logits(
+            alike.flatten(0, 2).flatten(1), covered, weight=weight, reduction="sum"
+        )
         logits, target = logits.flatten(0, 1).flatten(2), batch["targets"].flatten(0, 1).flatten(2)
         target = target.to(logits.dtype) / 4
         with torch.no_grad():
@@ -117,7 +167,7 @@ class SamStage:
             inside = target.sum(-1, keepdim=True)
             masks = len(target) * target.shape[1]
             within, without = 0.5 / masks / inside.clamp(min=1), 0.5 / masks / (target.shape[2] - inside).clamp(min=1)
-            weight = target * (within - without) + (without + 4 / target.numel())
+            weight = target * (within - without) + (without + PLAIN / target.numel())
             found, truth = logits > 0, target >= 0.5
             iou = (found & truth).sum(-1) / (found | truth).sum(-1).clamp(min=1)
         binary = functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
@@ -125,20 +175,18 @@ class SamStage:
         overlap = 1 - (2 * (covered * target).sum(-1) + 1) / (covered.sum(-1) + inside[..., 0] + 1)
         score = functional.mse_loss(predicted.flatten(0, 1), iou)
         seen = functional.cross_entropy(names, batch["names"])
-        total = binary + overlap.mean() + score + 0.5 * seen
+        total = binary + overlap.mean() + score + 0.5 * seen + near
         whole, part, sub = iou.mean(0).tolist()
-        return total, {"loss": total.item(), "whole": whole, "part": part, "sub": sub, "names": seen.item()}
+        hit = (iou > 0.75).float().mean(0).tolist()
+        return total, {"loss": total.item(), "whole": whole, "part": part, "sub": sub, "whole75": hit[0], "sub75": hit[2], "bin": binary.item(), "dice": overlap.mean().item(), "near": near.item(), "names": seen.item()}
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """As `SamModel.from_pretrained` and `SamImageProcessor` read it."""
-        from transformers import SamImageProcessor
+        """As `Sam2Model.from_pretrained` and `Sam2ImageProcessor` read it."""
+        from transformers import Sam2ImageProcessor
 
         model.sam.half().save_pretrained(folder)
-        SamImageProcessor(
-            size={"longest_edge": SIDE},
-            pad_size={"height": SIDE, "width": SIDE},
-            mask_size={"longest_edge": SIDE // 2},
-            mask_pad_size={"height": SIDE // 2, "width": SIDE // 2},
+        Sam2ImageProcessor(
+            size={"height": SIDE, "width": SIDE}, mask_size={"height": CELLS, "width": CELLS}
         ).save_pretrained(folder)
 
 
@@ -148,31 +196,47 @@ def look_at_points(decoder: nn.Module) -> None:
         if name.endswith(("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn_token_to_image")):
             nn.init.orthogonal_(module.q_proj.weight, gain=1.6)
             module.k_proj.weight.data.copy_(module.q_proj.weight.data)
+            nn.init.orthogonal_(module.v_proj.weight)
+            module.o_proj.weight.data.copy_(module.v_proj.weight.data.T)
+        if name.endswith("self_attn"):
+            nn.init.eye_(module.v_proj.weight)
+            nn.init.eye_(module.o_proj.weight)
 
 
-def prompts(scene: Scene, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
-    """(P, 2) points and (P, 3, 128, 128) uint8 quarters covered: the whole, the part and the subpart each shows."""
-    regions = scene.regions()
-    cached: dict[int, np.ndarray] = {}
+def view(scene: Scene, dice: Dice) -> tuple[np.ndarray, np.ndarray, tuple[Node, ...]]:
+    """A part of a scene, seven tenths of each side or more, at the model's size: its pixels, its leaves, and the nodes."""
+    (height, width), spans = scene.size_hw, []
+    for side in (height, width):
+        long = int(side * dice.between(0.7, 1.0))
+        start = dice.whole(0, side - long)
+        spans.append((start, start + long))
+    (top, bottom), (left, right) = spans
+    image = Pillow.fromarray(scene.image[top:bottom, left:right]).resize((SIDE, SIDE), Pillow.Resampling.BILINEAR)
+    rows, columns = (((np.arange(SIDE) * 2 + 1) * (stop - start) // (2 * SIDE)) + start for start, stop in spans)
+    return np.array(image), scene.leaves[rows[:, None], columns], scene.nodes
 
-    def mask(node: int) -> np.ndarray:
-        if node not in cached:
-            cached[node] = scene.mask(node)
-        return cached[node]
 
-    points = np.zeros((POINTS, 2))
-    targets = np.zeros((POINTS, 3, SIDE // 2, SIDE // 2), np.uint8)
+def prompts(leaves: np.ndarray, nodes: tuple[Node, ...], dice: Dice) -> tuple[np.ndarray, np.ndarray]:
+    """(P, 2) points and (P, 3, cells, cells) uint8 quarters covered: the whole, the part and the subpart each shows."""
+    chains = [[node.id] for node in nodes]
+    for node in nodes:  # parts come after what they are parts of
+        if node.parent >= 0:
+            chains[node.id] = [*chains[node.parent], node.id]
+    table = np.array([[chain[min(slot, len(chain) - 1)] for chain in chains] for slot in range(3)])
+    maps = table[:, leaves]
+    regions = []
+    for slot in range(3):
+        found, counts = np.unique(maps[slot], return_counts=True)
+        regions.append([int(node) for node, count in zip(found, counts, strict=True) if count >= SMALLEST])
+    points = np.zeros((POINTS, 2), np.int64)
     for index in range(POINTS):
-        if index % 3 == 2:
-            y, x = dice.whole(0, SIDE - 1), dice.whole(0, SIDE - 1)
+        if index % 4 == 3:
+            points[index] = dice.whole(0, SIDE - 1), dice.whole(0, SIDE - 1)
         else:  # small regions get as many points as large ones
-            inside = np.flatnonzero(mask(dice.pick(regions).id))
+            slot = dice.whole(0, 2)
+            inside = np.flatnonzero(maps[slot] == dice.pick(regions[slot]))
             y, x = divmod(int(inside[dice.whole(0, len(inside) - 1)]), SIDE)
-        points[index] = x, y
-        chain = [int(scene.leaves[y, x])]
-        while scene.nodes[chain[0]].parent >= 0:
-            chain.insert(0, scene.nodes[chain[0]].parent)
-        for slot in range(3):
-            covered = mask(chain[min(slot, len(chain) - 1)]).reshape(SIDE // 2, 2, SIDE // 2, 2)
-            targets[index, slot] = covered.sum((1, 3))
-    return points, targets
+            points[index] = x, y
+    wanted = maps[:, points[:, 1], points[:, 0]].T
+    covered = maps.reshape(3, CELLS, 2, CELLS, 2)[None] == wanted[:, :, None, None, None, None]
+    return points, covered.sum((3, 5), dtype=np.uint8)
