@@ -76,7 +76,8 @@ class Chunks:
         starts = [(group, start) for group, items in enumerate(groups) for start in range(0, len(items), self.size)]
 
         def run(place: tuple[int, int]) -> Sequence[Out]:
-            return function(self._chunk(groups[place[0]], place[1]))
+            with torch.inference_mode():  # which a thread does not inherit
+                return function(self._chunk(groups[place[0]], place[1]))
 
         results: list[list[Out]] = [[] for _ in groups]
         with _one_thread_each(), ThreadPoolExecutor(workers, thread_name_prefix="chunk") as pool:

@@ -12,17 +12,19 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from fiftyone_ssa import masks
 from fiftyone_ssa.devices import plan_chunks, upload
 from fiftyone_ssa.memo import Memo
 from fiftyone_ssa.models.hub import loading
+from fiftyone_ssa.models.narrow_heads import attend, register
 
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
-HEAD = 16
-"""Heads narrower than this are padded with zeros, for torch's fast kernels; rd16's decoder has heads of 4."""
+ROWS_AT_A_TIME = 64
+"""So few rows of an enlarged crop stay in the CPU's caches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +62,24 @@ class Decider:
         self._taps = list(network.extract_layers)
         encoder = network.clip.vision_model.encoder
         encoder.layers = encoder.layers[: max(self._taps) + 1]
+        attention = register()
         for layer in (*encoder.layers, *network.decoder.layers):
-            _widen_heads(layer.self_attn)
+            layer.self_attn.config._attn_implementation = attention
         network.decoder.transposed_convolution, self._spread = _split(network.decoder.transposed_convolution)
+        looks = [step for step in network.decoder.transposed_convolution if isinstance(step, nn.Conv2d)]
+        self._margin = sum(step.kernel_size[0] // 2 for step in looks)
         self._spread.requires_grad_(False).eval().to(device)
         self._grid = SIDE // network.config.vision_config.patch_size
         self._patch = int(np.prod([step.side for step in self._spread.modules() if isinstance(step, _Product)]))
         self._network = network.requires_grad_(False).eval().to(device)
+        embeddings = network.clip.vision_model.embeddings
+        blank = torch.empty((1, self._grid**2 + 1, embeddings.embed_dim))
+        self._positions = embeddings.interpolate_pos_encoding(blank, SIDE, SIDE)
         self._device, self._dtype = device, dtype
         self._longest = int(network.config.text_config.max_position_embeddings)
-        std = torch.tensor(processor.image_std, device=device)
+        std = torch.tensor(processor.image_std, device=device)[:, None, None]
         self._scale = processor.rescale_factor / std
-        self._shift = -torch.tensor(processor.image_mean, device=device) / std
+        self._shift = -torch.tensor(processor.image_mean, device=device)[:, None, None] / std
         self._crops = plan_chunks(
             self._segment_blank,
             network.clip.vision_model,
@@ -105,11 +113,13 @@ class Decider:
         """A (len(names),) tensor of counts for each question; nothing here waits for the device."""
         seen = self._look([question.crop for question in chunk])
         windows = [_Window(question, self._grid, self._patch, self._device) for question in chunk]
+        places = self._places(windows)
         areas = _areas(chunk, self._device)
         best: list[torch.Tensor] = [torch.empty(0)] * len(chunk)
         winners = [torch.zeros(area.shape, dtype=torch.int16, device=self._device) for area in areas]
         for turn in range(max(len(question.names) for question in chunk)):
-            cells = self._segment(seen, [question.names[min(turn, len(question.names) - 1)] for question in chunk])
+            names = [question.names[min(turn, len(question.names) - 1)] for question in chunk]
+            cells = self._segment(seen, names, places)
             for row, (question, window) in enumerate(zip(chunk, windows, strict=True)):
                 if turn >= len(question.names):
                     continue
@@ -125,21 +135,35 @@ class Decider:
 
     def _look(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """What each layer of the decoder takes of the vision tower, in its order, (rows, tokens, width) each."""
-        pixels = torch.empty((len(crops), 3, SIDE, SIDE), device=self._device)
-        for crop, square in zip(crops, pixels, strict=True):
-            height, width, _ = crop.shape
-            rows, columns = (_sources(SIDE, 0, SIDE, cells, self._device) for cells in (height, width))
-            _interpolate((crop * self._scale + self._shift).permute(2, 1, 0).contiguous(), rows, columns, out=square)
-        states = self._network.clip.vision_model(
-            pixel_values=pixels.to(self._dtype), interpolate_pos_encoding=True, output_hidden_states=True
-        ).hidden_states
-        taps = [states[layer + 1] for layer in reversed(self._taps)]
+        vision = self._network.clip.vision_model
+        patches = torch.cat([self._patches(crop) for crop in crops])
+        classes = vision.embeddings.class_embedding.expand(len(crops), 1, -1)
+        state = vision.pre_layrnorm(torch.cat([classes, patches], 1) + self._positions)
+        states = [state := layer(state, attention_mask=None) for layer in vision.encoder.layers]
+        taps = [states[layer] for layer in reversed(self._taps)]
         return [reduce(tap) for reduce, tap in zip(self._network.decoder.reduces, taps, strict=True)]
 
-    def _segment(self, seen: list[torch.Tensor], names: Sequence[str]) -> torch.Tensor:
-        """(rows, channels, grid, grid): of one name for each crop, what `_spread` makes logits of.
+    def _patches(self, crop: torch.Tensor) -> torch.Tensor:
+        """(1, grid * grid, width): one enlarged crop's patches, made while it is in the caches."""
+        height, width, _ = crop.shape
+        rows, columns = (_sources(SIDE, 0, SIDE, cells, self._device) for cells in (height, width))
+        turned = crop.permute(2, 1, 0).to(torch.float32, memory_format=torch.contiguous_format)
+        square = _interpolate(turned.mul_(self._scale).add_(self._shift), rows, columns)
+        embed = self._network.clip.vision_model.embeddings.patch_embedding
+        patches: torch.Tensor = embed(square[None].to(self._dtype)).flatten(2).mT
+        return patches
 
-        CLIPSeg's decoder, but for what is the same for every name.
+    def _places(self, windows: Sequence[_Window]) -> torch.Tensor:
+        """(rows, cells) the tokens whose logits the windows need, some repeated; on CUDA as many for every chunk."""
+        places = pad_sequence([window.tokens(self._margin) for window in windows], batch_first=True, padding_value=1)
+        if self._device.type == "cuda":
+            places = functional.pad(places, (0, self._grid**2 - places.shape[1]), value=1)
+        return upload(places.numpy(), self._device)
+
+    def _segment(self, seen: list[torch.Tensor], names: Sequence[str], places: torch.Tensor) -> torch.Tensor:
+        """(rows, channels, grid, grid): of one name for each crop, what `_spread` makes logits of, in `places` only.
+
+        CLIPSeg's decoder, without what is the same for every name and what no logit is asked of.
         """
         decoder = self._network.decoder
         conditions = upload(np.stack(self._known(names)), self._device).to(self._dtype)[:, None]
@@ -148,10 +172,10 @@ class Decider:
             state = state + tokens
             if place == decoder.conditional_layer:
                 state = decoder.film_mul(conditions) * state + decoder.film_add(conditions)
-            state = layer(state, attention_mask=None)
-        cells: torch.Tensor = decoder.transposed_convolution(
-            state[:, 1:].mT.reshape(len(state), -1, self._grid, self._grid)
-        )
+            state = layer(state, attention_mask=None) if place + 1 < len(seen) else _last_layer(layer, state, places)
+        index = (places - 1)[:, None].expand(-1, state.shape[-1], -1)
+        grid = state.new_zeros((len(state), state.shape[-1], self._grid**2)).scatter_(2, index, state.mT)
+        cells: torch.Tensor = decoder.transposed_convolution(grid.unflatten(2, (self._grid, self._grid)))
         return cells
 
     @torch.inference_mode()
@@ -166,24 +190,22 @@ class Decider:
     @torch.inference_mode()
     def _segment_blank(self, rows: int) -> None:
         seen = self._look([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
-        self._segment(seen, [""] * rows)
+        places = torch.arange(1, self._grid**2 + 1, device=self._device).expand(rows, -1)
+        self._segment(seen, [""] * rows, places)
 
 
-def _widen_heads(attention: Any) -> None:
-    """Pad the heads of a CLIPSeg's attention to a multiple of HEAD, in its weights; its scale stays as it was."""
-    heads, width = attention.num_heads, attention.head_dim
-    more = -width % HEAD
-    if not more:
-        return
-    for name in ("q_proj", "k_proj", "v_proj"):
-        layer = getattr(attention, name)
-        weight = functional.pad(layer.weight.detach().unflatten(0, (heads, width)), (0, 0, 0, more)).flatten(0, 1)
-        bias = functional.pad(layer.bias.detach().view(heads, width), (0, more)).flatten()
-        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
-    out = attention.out_proj
-    weight = functional.pad(out.weight.detach().unflatten(1, (heads, width)), (0, more)).flatten(1)
-    out.weight = nn.Parameter(weight)
-    attention.head_dim = width + more
+def _last_layer(layer: Any, state: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """(rows, cells, channels): a layer of CLIPSeg's decoder for some of (rows, tokens, channels) only."""
+    attention = layer.self_attn
+    asked = state.gather(1, places[..., None].expand(-1, -1, state.shape[-1]))
+    query, key, value = (
+        projection(tokens).unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+        for projection, tokens in ((attention.q_proj, asked), (attention.k_proj, state), (attention.v_proj, state))
+    )
+    mixed, _ = attend(attention, query, key, value, None, attention.scale)
+    asked = layer.layer_norm1(asked + attention.out_proj(mixed.flatten(2)))
+    answer: torch.Tensor = layer.layer_norm2(asked + layer.mlp(asked))
+    return answer
 
 
 def _area(question: Question) -> npt.NDArray[np.int64]:
@@ -205,8 +227,17 @@ class _Window:
     def __init__(self, question: Question, grid: int, patch: int, device: torch.device) -> None:
         x0, y0, x1, y1 = question.crop_xyxy
         left, top, right, bottom = question.box_xyxy
+        self._grid = grid
         self._cells_y, self._rows = _span(y1 - y0, top - y0, bottom - y0, grid, patch, device)
         self._cells_x, self._columns = _span(x1 - x0, left - x0, right - x0, grid, patch, device)
+
+    def tokens(self, margin: int) -> torch.Tensor:
+        """(cells,) the places of the cells and of `margin` round them among the decoder's tokens, on the CPU."""
+        rows, columns = (
+            torch.arange(max(cells.start - margin, 0), min(cells.stop + margin, self._grid))
+            for cells in (self._cells_y, self._cells_x)
+        )
+        return (1 + rows[:, None] * self._grid + columns).flatten()
 
     def cut(self, cells: torch.Tensor) -> torch.Tensor:
         """(1, channels, w, h), turned, of (channels, grid, grid)."""
@@ -236,18 +267,22 @@ def _sources(pixels: int, start: int, stop: int, cells: int, device: torch.devic
     return low, (low + 1).clamp_(max=cells - 1), place - low
 
 
-def _interpolate(
-    turned: torch.Tensor, rows: Sources, columns: Sources, out: torch.Tensor | None = None
-) -> torch.Tensor:
+def _interpolate(turned: torch.Tensor, rows: Sources, columns: Sources) -> torch.Tensor:
     """Bilinear, without antialiasing: `functional.interpolate`'s arithmetic, one axis after the other.
 
-    Several times faster on the CPU, as only whole rows are copied: it takes the image turned, (..., w, h), for its
-    columns, and gives it upright.
+    Several times faster on the CPU, as only whole rows are copied, some at a time: it takes the image turned,
+    (..., w, h), for its columns, and gives it upright.
     """
     low, high, weight = columns
     wide = torch.lerp(turned.index_select(-2, low), turned.index_select(-2, high), weight[:, None]).mT.contiguous()
     low, high, weight = rows
-    return torch.lerp(wide.index_select(-2, low), wide.index_select(-2, high), weight[:, None], out=out)
+    out = wide.new_empty((*wide.shape[:-2], len(low), wide.shape[-1]))
+    step = ROWS_AT_A_TIME if wide.device.type == "cpu" else len(low)
+    for start in range(0, len(low), step):
+        part = slice(start, start + step)
+        below, above = wide.index_select(-2, low[part]), wide.index_select(-2, high[part])
+        torch.lerp(below, above, weight[part, None], out=out[..., part, :])
+    return out
 
 
 def _split(convolution: nn.Module) -> tuple[nn.Module, nn.Module]:

@@ -165,13 +165,14 @@ class HuggingFaceSegmenter:
             self.model = _model_class(config, model).from_pretrained(model, dtype=dtype, **options)
         self.model.requires_grad_(False).eval().to(device)
         self.device, self.dtype = device, dtype
-        self._images = Chunks(1, f"the segmenter {model}", pad=False, beside=device.type == "cpu" and is_small(self.model))
+        beside = device.type == "cpu" and is_small(self.model)
+        self._images = Chunks(1, f"the segmenter {model}", pad=False, beside=beside)
         labels = {int(key): str(name) for key, name in config.id2label.items()}
         self.classes: Sequence[str] = tuple(labels[i].strip() for i in range(len(labels)))
 
     def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
         """One class map per image, of its size."""
-        return [scores.semantic_map() for scores in self.scores(images)]
+        return self._images.map(lambda alone: [self._scores(*alone).semantic_map()], images)
 
     def scores(self, images: Sequence[Image]) -> list[ClassScores]:
         """Class scores on the model's own grid."""
