@@ -63,13 +63,24 @@ def stability_bound(logits: torch.Tensor, frame: Frame, offset: float) -> torch.
         torch.as_tensor(counts, device=logits.device)
         for counts in frame.pixels_per_cell((logits.shape[1], logits.shape[2]))
     )
-    highest = functional.max_pool2d(logits[:, None], 3, 1, 1)[:, 0]
-    lowest = -functional.max_pool2d(-logits[:, None], 3, 1, 1)[:, 0]
+    highest, lowest = _highest_near(logits), -_highest_near(-logits)
 
     def area(inside: torch.Tensor) -> torch.Tensor:
         return (inside.float() @ columns.float()).double() @ rows
 
     return area(highest > offset) / area(lowest > -offset).clamp(min=1)
+
+
+def _highest_near(values: torch.Tensor) -> torch.Tensor:
+    """The highest of each 3 x 3 of (N, h, w): as torch's max_pool2d, which takes ten times as long on the CPU."""
+    for axis in (1, 2):
+        count = values.shape[axis] - 1
+        first, last = values.narrow(axis, 0, count), values.narrow(axis, 1, count)
+        found = values.clone()
+        found.narrow(axis, 0, count).copy_(torch.maximum(first, last))
+        found.narrow(axis, 1, count).copy_(torch.maximum(found.narrow(axis, 1, count), first))
+        values = found
+    return values
 
 
 @dataclass(frozen=True, eq=False)

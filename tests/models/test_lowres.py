@@ -9,7 +9,7 @@ from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_
 from torch.nn import functional
 from transformers import Sam2ImageProcessor, SamImageProcessor
 
-from fiftyone_ssa.models.lowres import Frame, outlines, stability_bound
+from fiftyone_ssa.models.lowres import Frame, _highest_near, outlines, stability_bound
 
 FRAMES = [
     Frame((90, 131), (88, 128), 128, by_input=True),
@@ -77,3 +77,9 @@ def test_every_pixel_has_its_cell() -> None:
     for frame in FRAMES:
         rows, columns = frame.pixels_per_cell((32, 32))
         assert (rows.sum(), columns.sum()) == frame.size_hw
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 5), (2, 5, 1), (3, 2, 2), (4, 7, 9)])
+def test_highest_near_is_max_pooling(shape: tuple[int, int, int]) -> None:
+    values = torch.from_numpy(np.random.default_rng(0).normal(size=shape))
+    assert torch.equal(_highest_near(values), torch.nn.functional.max_pool2d(values[:, None], 3, 1, 1)[:, 0])

@@ -2,11 +2,13 @@
 is written loads by the library's own loaders.
 """
 
+import argparse
 import json
 import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import ClassFilter
@@ -16,8 +18,10 @@ from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.scenes import class_names, draw_scene
 from tools.mini import loop
-from tools.mini.__main__ import STAGES
 from tools.mini.clipseg import ClipSegStage
+from tools.mini.muon import orthogonal
+from tools.mini.sam import SamStage
+from tools.mini.stages import STAGES, train_stage
 
 CPU = torch.device("cpu")
 
@@ -89,5 +93,27 @@ def test_losses_reach_the_weights():
         assert math.isfinite(loss.item())
         assert all(math.isfinite(value) for value in figures.values())
         idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
-        # SAM's boxes, mask prompts and single mask, and what CLIPSeg's decoder does not tap
-        assert len(idle) <= {"sam": 20, "clipseg": 4}.get(stage.name, 0), idle
+        # SAM 2's boxes, mask prompts, single mask and object score, and what CLIPSeg's decoder does not tap
+        assert len(idle) <= {"sam": 22, "clipseg": 4}.get(stage.name, 0), idle
+
+
+def test_processes_that_share_batches_train_as_one_does(tmp_path):
+    found = []
+    for threads in (1, 2):
+        out = tmp_path / str(threads)
+        given = {"out": out, "work": out / "work", "device": "cpu", "steps": 1, "minutes": math.inf}
+        train_stage("sam", argparse.Namespace(**given, threads=threads, smoke=False))
+        found.append(load_file(out / "sam" / "model.safetensors"))
+    one, two = (torch.cat([values.flatten().float() for _, values in sorted(weights.items())]) for weights in found)
+    torch.manual_seed(7)
+    start = SamStage().build().sam.state_dict()
+    untrained = torch.cat([start[name].flatten() for name in sorted(found[0])])
+    assert (one - untrained).abs().mean() > 20 * (one - two).abs().mean()
+
+
+def test_orthogonal_has_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in ((5, 40), (40, 5), (16, 16)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert values.min() > 0.5
+        assert values.max() < 1.3

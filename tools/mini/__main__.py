@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
-from tools.mini.stages import STAGES, train_stages, work
+from tools.mini.stages import STAGES, train_stage
 
 
 def main() -> None:
@@ -18,7 +17,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("fiftyone_ssa/mini"), help="where the models are written")
     parser.add_argument("--work", type=Path, default=Path("checkpoints"), help="where training goes on from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--ranks", type=int, default=2, help="processes on the CPU, a thread each")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--steps", type=int, help="instead of each stage's own number")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="for each stage, at most")
     parser.add_argument("--smoke", action="store_true", help="three steps of two scenes: does it run?")
@@ -26,11 +25,8 @@ def main() -> None:
     for name in arguments.stages:
         if name not in STAGES:
             parser.error(f"there is no stage {name!r}; choose of {', '.join(STAGES)}")
-    if arguments.device == "cpu" and arguments.ranks > 1:
-        with TemporaryDirectory() as folder:
-            torch.multiprocessing.spawn(work, (arguments, f"file://{folder}/meeting"), arguments.ranks)
-    else:
-        train_stages(arguments, 0, 1)
+    for name in arguments.stages:
+        train_stage(name, arguments)
 
 
 if __name__ == "__main__":

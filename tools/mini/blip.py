@@ -27,6 +27,8 @@ class BlipStage(ReadsWords):
     steps = 3000
     batch_size = 6
     learning_rate = 1e-3
+    muon = False
+    splits = False
 
     def build(self) -> nn.Module:
         """BlipForConditionalGeneration."""

@@ -30,6 +30,8 @@ class ClipStage(ReadsWords):
     steps = 2500
     batch_size = 6
     learning_rate = 1e-3
+    muon = False
+    splits = False
 
     @cached_property
     def config(self) -> dict[str, Any]:

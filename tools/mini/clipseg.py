@@ -30,6 +30,8 @@ class ClipSegStage(ReadsWords):
     steps = 2000
     batch_size = 2
     learning_rate = 8e-4
+    muon = False
+    splits = False
 
     def build(self) -> nn.Module:
         """CLIPSegForImageSegmentation."""

@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from tools.mini.card import write_card
+from tools.mini.muon import Muon
 
 KEEP_EVERY = 250
 """Steps between checkpoints."""
@@ -27,6 +29,10 @@ class Stage(Protocol):
     steps: int
     batch_size: int
     learning_rate: float
+    muon: bool
+    """Whether hidden layers are trained by Muon, all else by AdamW."""
+    splits: bool
+    """Whether a batch's loss is the mean of its parts', so that processes can share it."""
 
     def build(self) -> torch.nn.Module:
         """The model to train, with random weights; helper heads may be part of it."""
@@ -62,42 +68,58 @@ def train(stage: Stage, plan: Plan) -> Path:
     """Train a stage from its last checkpoint, if there is one, and write the model; the model's folder."""
     torch.manual_seed(7)
     model = stage.build().to(plan.device).train()
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98))
+    optimizers = _optimizers(stage, model)
     checkpoint = plan.work / f"{stage.name}.pt"
-    step, shown = _resume(checkpoint, model, optimizer, plan)
+    step, shown = _resume(checkpoint, model, optimizers, plan)
     start, first = time.monotonic(), step
     while step < plan.steps and (time.monotonic() - start) / 60 < plan.minutes:
-        for group in optimizer.param_groups:
+        for group in chain.from_iterable(optimizer.param_groups for optimizer in optimizers):
             group["lr"] = stage.learning_rate * _schedule(step, plan.steps)
         draws = range(step * plan.batch_size + plan.rank, (step + 1) * plan.batch_size, plan.ranks)
         batch = stage.batch(list(draws))
         batch = {key: value.to(plan.device) if torch.is_tensor(value) else value for key, value in batch.items()}
         loss, figures = stage.loss(model, batch)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         if plan.ranks > 1:
             _average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         step += 1
         shown |= {key: 0.98 * shown.get(key, value) + 0.02 * value for key, value in figures.items()}
         if (step % 50 == 0 or step == plan.steps) and plan.rank == 0:
             rate = (step - first) / (time.monotonic() - start)
             plan.log(f"{stage.name} {step}/{plan.steps} {_listed(shown)} ({rate:.2f} steps/s)")
         if step % KEEP_EVERY == 0 and plan.rank == 0:
-            _keep(checkpoint, model, optimizer, step, shown)
+            _keep(checkpoint, model, optimizers, step, shown)
     folder = plan.out / stage.name
     if plan.rank > 0:
         return folder
-    _keep(checkpoint, model, optimizer, step, shown)
+    _keep(checkpoint, model, optimizers, step, shown)
     folder.mkdir(parents=True, exist_ok=True)
     stage.save(model.eval(), folder)
     trained = {"steps": step, "batch_size": plan.batch_size, "learning_rate": stage.learning_rate}
     write_card(folder, stage.name, stage.about, trained, _listed(shown))
     return folder
+
+
+def _optimizers(stage: Stage, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
+    """AdamW for all weights, or but for those of hidden layers where the stage leaves them to Muon."""
+    hidden = _hidden(model) if stage.muon else []
+    others = [p for p in model.parameters() if p.requires_grad and not any(p is weight for weight in hidden)]
+    groups = [
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": 0.05},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98))
+    return [adamw, Muon(hidden, stage.learning_rate)] if hidden else [adamw]
+
+
+def _hidden(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The weights of linear layers that give more than one number."""
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    return [layer.weight for layer in layers if layer.weight.requires_grad and layer.out_features > 1]
 
 
 def _average_gradients(model: torch.nn.Module) -> None:
@@ -122,25 +144,29 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _resume(
-    checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, plan: Plan
+    checkpoint: Path, model: torch.nn.Module, optimizers: list[torch.optim.Optimizer], plan: Plan
 ) -> tuple[int, dict[str, float]]:
     if not checkpoint.exists():
         return 0, {}
     kept = torch.load(checkpoint, map_location=plan.device, weights_only=True)
     model.load_state_dict(kept["model"])
-    optimizer.load_state_dict(kept["optimizer"])
+    for optimizer, state in zip(optimizers, kept["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
     plan.log(f"going on from step {kept['step']} of {checkpoint}")
     return int(kept["step"]), dict(kept["figures"])
 
 
 def _keep(
-    checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, figures: dict[str, float]
+    checkpoint: Path,
+    model: torch.nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    step: int,
+    figures: dict[str, float],
 ) -> None:
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     partial = checkpoint.with_suffix(".part")
-    torch.save(
-        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "figures": figures}, partial
-    )
+    states = [optimizer.state_dict() for optimizer in optimizers]
+    torch.save({"model": model.state_dict(), "optimizers": states, "step": step, "figures": figures}, partial)
     partial.replace(checkpoint)
 
 

@@ -21,6 +21,8 @@ class SegformerStage:
 
     batch_size = 12
     learning_rate = 1.5e-3
+    muon = False
+    splits = False
 
     def __init__(self, name: str, vocabulary: str, side: int, widths: list[int], steps: int) -> None:
         self.name, self.vocabulary, self.side, self.widths, self.steps = name, vocabulary, side, widths, steps

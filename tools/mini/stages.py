@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -25,28 +26,37 @@ STAGES: dict[str, Callable[[], Stage]] = {
 }
 
 
-def work(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
+def train_stage(name: str, arguments: argparse.Namespace) -> None:
+    """Train one stage: on the CPU in two processes of a thread each where its batches can be shared."""
+    if arguments.device == "cpu" and STAGES[name]().splits:
+        with TemporaryDirectory() as folder:
+            torch.multiprocessing.spawn(_share, (name, arguments, f"file://{folder}/meeting"), arguments.threads)
+    else:
+        torch.set_num_threads(arguments.threads)
+        _train(name, arguments, 0, 1)
+
+
+def _share(rank: int, name: str, arguments: argparse.Namespace, meeting: str) -> None:
     """One of several processes, which average their gradients."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=arguments.ranks)
-    train_stages(arguments, rank, arguments.ranks)
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=arguments.threads)
+    _train(name, arguments, rank, arguments.threads)
     torch.distributed.destroy_process_group()
 
 
-def train_stages(arguments: argparse.Namespace, rank: int, ranks: int) -> None:
-    for name in arguments.stages:
-        stage = STAGES[name]()
-        plan = Plan(
-            out=arguments.out,
-            work=arguments.work,
-            device=torch.device(arguments.device),
-            steps=3 if arguments.smoke else arguments.steps or stage.steps,
-            batch_size=2 if arguments.smoke else stage.batch_size,
-            minutes=arguments.minutes,
-            rank=rank,
-            ranks=ranks,
-        )
-        folder = train(stage, plan)
-        if rank == 0:
-            print(f"{name}: {folder}")
+def _train(name: str, arguments: argparse.Namespace, rank: int, ranks: int) -> None:
+    stage = STAGES[name]()
+    plan = Plan(
+        out=arguments.out,
+        work=arguments.work,
+        device=torch.device(arguments.device),
+        steps=3 if arguments.smoke else arguments.steps or stage.steps,
+        batch_size=2 if arguments.smoke else stage.batch_size,
+        minutes=arguments.minutes,
+        rank=rank,
+        ranks=ranks,
+    )
+    folder = train(stage, plan)
+    if rank == 0:
+        print(f"{name}: {folder}")

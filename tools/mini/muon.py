@@ -1,0 +1,40 @@
+"""Muon in float32: torch's own works in bfloat16, which is slow on a CPU without instructions for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose steps are made orthogonal (Jordan et al., 2024), scaled to the size of AdamW's (Liu et al., 2025).
+
+    For (N, M) weights of hidden layers; `decay` is decoupled, as AdamW's.
+    """
+
+    def __init__(self, weights: Iterable[torch.Tensor], lr: float, momentum: float = 0.95, decay: float = 0.05) -> None:
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """One step."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                kept = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                kept.lerp_(weight.grad, 1 - group["momentum"])
+                step = orthogonal(weight.grad.lerp(kept, group["momentum"]))
+                weight.mul_(1 - group["lr"] * group["decay"])
+                weight.add_(step, alpha=-0.2 * group["lr"] * max(weight.shape) ** 0.5)
+
+
+def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """Nearly the matrix with all its singular values 1, by Newton and Schulz's iteration with Jordan's coefficients."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    found = (matrix.mT if tall else matrix) / matrix.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = found @ found.mT
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=-4.775, alpha=2.0315), found, beta=3.4445)
+    return found.mT if tall else found
