@@ -130,6 +130,31 @@ def test_no_bit_depends_on_the_batch(engine: Engine, batch: list[Inputs], annota
         assert everything(together) == everything(single) == everything(other)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_no_bit_depends_on_the_threads(
+    threads: int, engine: Engine, batch: list[Inputs], annotations: list[Annotation]
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert [everything(found) for found in engine(batch)] == [everything(expected) for expected in annotations]
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_failure_is_raised_and_the_next_batch_is_done(
+    engine: Engine, batch: list[Inputs], annotations: list[Annotation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, captions = torch.get_num_threads(), engine.captioner
+    monkeypatch.setattr(engine, "captioner", lambda groups: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine(batch)
+    monkeypatch.setattr(engine, "captioner", captions)
+    assert torch.get_num_threads() == threads
+    assert [found.labels for found in engine(batch)] == [expected.labels for expected in annotations]
+
+
 def test_no_bit_depends_on_the_hash_seed(parity: Path, tmp_path: Path, annotations: list[Annotation]) -> None:
     code = (
         "import sys; from pathlib import Path\n"

@@ -3,6 +3,7 @@ is written loads by the library's own loaders.
 """
 
 import argparse
+import dataclasses
 import json
 import math
 
@@ -84,6 +85,14 @@ def test_a_run_cut_off_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert (whole / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
 
 
+def test_batches_drawn_ahead_are_the_same(tmp_path):
+    stage, folders = STAGES["segformer-ade20k"], []
+    for loaders in (0, 2):
+        chosen = dataclasses.replace(plan(tmp_path / str(loaders), steps=2), loaders=loaders)
+        folders.append(loop.train(stage(), chosen))
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 1
+
+
 def test_losses_reach_the_weights():
     for stage in (build() for build in STAGES.values()):
         torch.manual_seed(0)
@@ -102,7 +111,7 @@ def test_processes_that_share_batches_train_as_one_does(tmp_path):
     for threads in (1, 2):
         out = tmp_path / str(threads)
         given = {"out": out, "work": out / "work", "device": "cpu", "steps": 1, "minutes": math.inf}
-        train_stage("sam", argparse.Namespace(**given, threads=threads, smoke=False))
+        train_stage("sam", argparse.Namespace(**given, threads=threads, smoke=True))
         found.append(load_file(out / "sam" / "model.safetensors"))
     one, two = (torch.cat([values.flatten().float() for _, values in sorted(weights.items())]) for weights in found)
     torch.manual_seed(7)

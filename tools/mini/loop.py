@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from tools.mini.card import write_card
 from tools.mini.muon import Muon
@@ -60,6 +61,8 @@ class Plan:
     rank: int = 0
     ranks: int = 1
     """This process and how many train together, each on its share of every batch."""
+    loaders: int = 0
+    """Processes that draw batches ahead; 0: batches are drawn between steps."""
     minutes: float = math.inf
     """Stop here at the latest; the checkpoint stays and the next run goes on from it."""
 
@@ -72,11 +75,13 @@ def train(stage: Stage, plan: Plan) -> Path:
     checkpoint = plan.work / f"{stage.name}.pt"
     step, shown = _resume(checkpoint, model, optimizers, plan)
     start, first = time.monotonic(), step
+    batches = iter(
+        DataLoader(_Batches(stage, plan), sampler=range(step, plan.steps), batch_size=None, num_workers=plan.loaders)
+    )
     while step < plan.steps and (time.monotonic() - start) / 60 < plan.minutes:
         for group in chain.from_iterable(optimizer.param_groups for optimizer in optimizers):
             group["lr"] = stage.learning_rate * _schedule(step, plan.steps)
-        draws = range(step * plan.batch_size + plan.rank, (step + 1) * plan.batch_size, plan.ranks)
-        batch = stage.batch(list(draws))
+        batch = next(batches)
         batch = {key: value.to(plan.device) if torch.is_tensor(value) else value for key, value in batch.items()}
         loss, figures = stage.loss(model, batch)
         model.zero_grad(set_to_none=True)
@@ -102,6 +107,18 @@ def train(stage: Stage, plan: Plan) -> Path:
     trained = {"steps": step, "batch_size": plan.batch_size, "learning_rate": stage.learning_rate}
     write_card(folder, stage.name, stage.about, trained, _listed(shown))
     return folder
+
+
+@dataclass(frozen=True)
+class _Batches(Dataset[Batch]):
+    """This process's share of each step's batch, by step."""
+
+    stage: Stage
+    plan: Plan
+
+    def __getitem__(self, step: int) -> Batch:
+        size = self.plan.batch_size
+        return self.stage.batch(list(range(step * size + self.plan.rank, (step + 1) * size, self.plan.ranks)))
 
 
 def _optimizers(stage: Stage, model: torch.nn.Module) -> list[torch.optim.Optimizer]:

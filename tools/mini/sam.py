@@ -1,4 +1,4 @@
-"""SAM 2: a point gives the whole, the part and the subpart it lies on; 256 pixels, masks of 64 x 64 cells."""
+"""SAM 2: a point gives the whole, the part and the subpart it lies on; 256 pixels, masks of 128 x 128 cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.mini.loop import Batch, widen
 from tools.mini.pool import training_scene
 from tools.mini.words import part_names
 
-SIDE, STRIDE, CHANNELS, POINTS = 256, 4, 64, 16
+SIDE, STRIDE, CHANNELS, POINTS = 256, 2, 64, 16
 CELLS = SIDE // STRIDE
 FINE = 2 * CELLS
 """Truth is looked up at two places a side in each of a mask's cells."""
@@ -120,8 +120,8 @@ class SamStage:
 
     name = "sam"
     about = "A SAM 2 (`Sam2Model`): a point gives three masks, the whole, the part and the subpart it lies on."
-    steps = 4500
-    batch_size = 8
+    steps = 12_000
+    batch_size = 16
     learning_rate = 2e-3
     muon = True
     splits = True

@@ -54,6 +54,7 @@ def _train(name: str, arguments: argparse.Namespace, rank: int, ranks: int) -> N
         steps=3 if arguments.smoke else arguments.steps or stage.steps,
         batch_size=2 if arguments.smoke else stage.batch_size,
         minutes=arguments.minutes,
+        loaders=0 if arguments.device == "cpu" else os.cpu_count() or 1,
         rank=rank,
         ranks=ranks,
     )
