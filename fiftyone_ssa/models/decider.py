@@ -175,7 +175,7 @@ class Decider:
             state = layer(state, attention_mask=None) if place + 1 < len(seen) else _last_layer(layer, state, places)
         index = (places - 1)[:, None].expand(-1, state.shape[-1], -1)
         grid = state.new_zeros((len(state), state.shape[-1], self._grid**2)).scatter_(2, index, state.mT)
-        cells: torch.Tensor = decoder.transposed_convolution(grid.unflatten(2, (self._grid, self._grid)))
+        cells: torch.Tensor = decoder.transposed_convolution(grid.view(*grid.shape[:2], self._grid, self._grid))
         return cells
 
     @torch.inference_mode()

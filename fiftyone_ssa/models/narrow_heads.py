@@ -47,7 +47,7 @@ def attend(
 def _largest(query: torch.Tensor, key: torch.Tensor, scaling: float) -> float:
     """What no exponent of two exceeds, up or down."""
     lengths = query.square().sum(-1).amax() * key.square().sum(-1).amax()
-    return float(lengths) ** 0.5 * abs(scaling) * math.log2(math.e)
+    return math.sqrt(lengths.item()) * abs(scaling) * math.log2(math.e)
 
 
 def _by_powers(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
