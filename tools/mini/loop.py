@@ -78,7 +78,7 @@ def train(stage: Stage, plan: Plan) -> Path:
     batches = iter(
         DataLoader(_Batches(stage, plan), sampler=range(step, plan.steps), batch_size=None, num_workers=plan.loaders)
     )
-    while step < plan.steps and (time.monotonic() - start) / 60 < plan.minutes:
+    while step < plan.steps and not _late(plan, start):
         for group in chain.from_iterable(optimizer.param_groups for optimizer in optimizers):
             group["lr"] = stage.learning_rate * _schedule(step, plan.steps)
         batch = next(batches)
@@ -137,6 +137,14 @@ def _hidden(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     """The weights of linear layers that give more than one number."""
     layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     return [layer.weight for layer in layers if layer.weight.requires_grad and layer.out_features > 1]
+
+
+def _late(plan: Plan, start: float) -> bool:
+    """Whether time is up for any of the processes, so that none waits for another that has stopped."""
+    late = torch.tensor(float((time.monotonic() - start) / 60 >= plan.minutes))
+    if plan.ranks > 1:
+        torch.distributed.all_reduce(late, torch.distributed.ReduceOp.MAX)
+    return bool(late)
 
 
 def _average_gradients(model: torch.nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
@@ -27,21 +28,28 @@ STAGES: dict[str, Callable[[], Stage]] = {
 
 
 def train_stage(name: str, arguments: argparse.Namespace) -> None:
-    """Train one stage: on the CPU in two processes of a thread each where its batches can be shared."""
-    if arguments.device == "cpu" and STAGES[name]().splits:
+    """Train one stage: on the CPU in processes of a thread each where its batches can be shared."""
+    stage = STAGES[name]()
+    # the mean over processes is the batch's where their shares are equal
+    ranks = math.gcd(arguments.threads, _batch_size(stage, arguments))
+    if arguments.device == "cpu" and stage.splits and ranks > 1:
         with TemporaryDirectory() as folder:
-            torch.multiprocessing.spawn(_share, (name, arguments, f"file://{folder}/meeting"), arguments.threads)
+            torch.multiprocessing.spawn(_share, (name, arguments, f"file://{folder}/meeting", ranks), ranks)
     else:
         torch.set_num_threads(arguments.threads)
         _train(name, arguments, 0, 1)
 
 
-def _share(rank: int, name: str, arguments: argparse.Namespace, meeting: str) -> None:
+def _batch_size(stage: Stage, arguments: argparse.Namespace) -> int:
+    return 2 if arguments.smoke else stage.batch_size
+
+
+def _share(rank: int, name: str, arguments: argparse.Namespace, meeting: str, ranks: int) -> None:
     """One of several processes, which average their gradients."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=arguments.threads)
-    _train(name, arguments, rank, arguments.threads)
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
+    _train(name, arguments, rank, ranks)
     torch.distributed.destroy_process_group()
 
 
@@ -52,7 +60,7 @@ def _train(name: str, arguments: argparse.Namespace, rank: int, ranks: int) -> N
         work=arguments.work,
         device=torch.device(arguments.device),
         steps=3 if arguments.smoke else arguments.steps or stage.steps,
-        batch_size=2 if arguments.smoke else stage.batch_size,
+        batch_size=_batch_size(stage, arguments),
         minutes=arguments.minutes,
         loaders=0 if arguments.device == "cpu" else os.cpu_count() or 1,
         rank=rank,
