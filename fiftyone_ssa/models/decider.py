@@ -19,6 +19,7 @@ from fiftyone_ssa.devices import plan_chunks, upload
 from fiftyone_ssa.memo import Memo
 from fiftyone_ssa.models.hub import loading
 from fiftyone_ssa.models.narrow_heads import attend, register
+from fiftyone_ssa.models.scores import argmax
 
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
@@ -115,23 +116,17 @@ class Decider:
         windows = [_Window(question, self._grid, self._patch, self._device) for question in chunk]
         places = self._places(windows)
         areas = _areas(chunk, self._device)
-        best: list[torch.Tensor] = [torch.empty(0)] * len(chunk)
-        winners = [torch.zeros(area.shape, dtype=torch.int16, device=self._device) for area in areas]
-        for turn in range(max(len(question.names) for question in chunk)):
-            names = [question.names[min(turn, len(question.names) - 1)] for question in chunk]
-            cells = self._segment(seen, names, places)
-            for row, (question, window) in enumerate(zip(chunk, windows, strict=True)):
-                if turn >= len(question.names):
-                    continue
-                scores = window.sample(self._spread(window.cut(cells[row]))[0, 0])
-                if turn > 0:  # the last to beat all before it wins
-                    winners[row] = torch.maximum(winners[row], (scores > best[row]).to(torch.int16).mul_(turn))
-                    scores = torch.maximum(best[row], scores)
-                best[row] = scores
-        return [
-            torch.stack([(inside & (winner == turn)).count_nonzero() for turn in range(len(question.names))])
-            for question, inside, winner in zip(chunk, areas, winners, strict=True)
-        ]
+        most = max(len(question.names) for question in chunk)
+        asked = [[question.names[min(turn, len(question.names) - 1)] for question in chunk] for turn in range(most)]
+        cells = torch.stack([self._segment(seen, names, places) for names in asked], 1)
+        counts = []
+        for question, window, inside, of_names in zip(chunk, windows, areas, cells, strict=True):
+            scores = window.sample(self._spread(window.cut(of_names[: len(question.names)]))[:, 0])
+            winners = argmax(scores)
+            counts.append(
+                torch.stack([(inside & (winners == turn)).count_nonzero() for turn in range(len(question.names))])
+            )
+        return counts
 
     def _look(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """What each layer of the decoder takes of the vision tower, in its order, (rows, tokens, width) each."""
@@ -240,11 +235,11 @@ class _Window:
         return (1 + rows[:, None] * self._grid + columns).flatten()
 
     def cut(self, cells: torch.Tensor) -> torch.Tensor:
-        """(1, channels, w, h), turned, of (channels, grid, grid)."""
-        return cells[None, :, self._cells_y, self._cells_x].mT
+        """(names, channels, w, h), turned, of (names, channels, grid, grid)."""
+        return cells[..., self._cells_y, self._cells_x].mT
 
     def sample(self, turned: torch.Tensor) -> torch.Tensor:
-        """The box's scores, float32, from the (w * patch, h * patch) logits of the cells that were cut."""
+        """(names, h, w) float32, the box's scores, from (names, w * patch, h * patch) logits of the cells cut."""
         return _interpolate(turned.float(), self._rows, self._columns)
 
 

@@ -54,8 +54,8 @@ class ClassScores:
             cells = self.values[:, y.cells, x.cells]
             if on_cpu:
                 able = cells.amax((1, 2)) >= cells.amin((1, 2)).max()
-                able_ids = able.nonzero()[:, 0]
-                ids[top:bottom, left:right] = able_ids[_argmax(mix(mix(cells[able], x, 2), y, 1))].to(dtype)
+                able_ids = able.nonzero()[:, 0].to(dtype)
+                ids[top:bottom, left:right] = able_ids[argmax(mix(mix(cells[able], x, 2), y, 1)).long()]
             else:
                 ids[top:bottom, left:right] = mix(mix(cells, x, 2), y, 1).argmax(0).to(dtype)
         return SemanticMap(class_ids(ids.cpu().numpy(), len(self.names)), self.names)
@@ -79,13 +79,14 @@ class ClassScores:
                 yield top, min(top + high, height), left, min(left + wide, width)
 
 
-def _argmax(values: torch.Tensor) -> torch.Tensor:
-    """`argmax(0)` of (K, h, w), ties to the lowest; on the CPU several times faster than torch's own for small K."""
-    best = values[0].clone()
-    winners = torch.zeros(best.shape, dtype=torch.int64)
+def argmax(values: torch.Tensor) -> torch.Tensor:
+    """`argmax(0)` of (K, h, w) as int16, ties to the lowest; several times faster than torch's own for small K."""
+    best = values[0]
+    winners = torch.zeros(best.shape, dtype=torch.int16, device=values.device)
     for index, candidate in enumerate(values[1:], 1):
-        winners.masked_fill_(candidate > best, index)
-        torch.maximum(best, candidate, out=best)
+        # the last to beat all before it wins
+        winners = torch.maximum(winners, (candidate > best).to(torch.int16).mul_(index))
+        best = torch.maximum(best, candidate)
     return winners
 
 

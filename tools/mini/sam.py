@@ -1,8 +1,9 @@
-"""SAM 2: a point gives the whole, the part and the subpart it lies on; 256 pixels, masks of 128 x 128 cells."""
+"""SAM 2: a point gives the whole, the part and the subpart it lies on; 192 pixels, masks of 96 x 96 cells."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,23 +19,46 @@ from tools.mini.loop import Batch, widen
 from tools.mini.pool import training_scene
 from tools.mini.words import part_names
 
-SIDE, STRIDE, CHANNELS, POINTS = 256, 2, 64, 16
+SIDE, STRIDE, CHANNELS, POINTS = 192, 2, 64, 8
 CELLS = SIDE // STRIDE
 FINE = 2 * CELLS
 """Truth is looked up at two places a side in each of a mask's cells."""
-ZOOM = (0.33, 1.0)
-"""Of the sides that a view shows: everything-mode looks at crops, in which parts are as large as things are."""
+ZOOMS = (0.7, 1.0), (0.4, 0.8)
+"""Of the sides that a scene's two views show: everything-mode looks at crops, in which parts are as large as things."""
 SMALLEST = 12
 """Regions of fewer such places are not pointed at."""
-WIDTHS, BLOCKS = [24, 48, 96, 160], [1, 2, 3, 2]
-ALIKE = 12
+WIDTHS, BLOCKS = [16, 48, 96, 160], [1, 1, 4, 2]
+ALIKE, PLACES, CENTRES = 12, 1024, 64
+"""Of each view so many cells are asked what they show, and so many of them with which others they are one region."""
+LOOK_FIRST = 3_000
+"""Steps before the mask decoder joins: it learns within minutes from features that tell things apart, never before."""
+
+
+class Look(nn.Module):
+    """A helper of SAM in training: what the encoder's features say of each place's whole, part and subpart.
+
+    Their likeness (places of one region have features near each other), how far it is to the region's sides, and the
+    names of the whole and of the smallest part.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(channels, width, 1)
+        self.head = nn.Conv1d(width, 3 * (ALIKE + 4), 1)
+        self.names = nn.Conv1d(width, 2 * len(part_names()), 1)
+        self.reach = nn.Parameter(torch.full((3, 1, 1), 2.0))
+
+    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Of (B, channels, P): `near` (B, 3, centres, P), `sides` (B, 3, 4, P), `names` (B, 2, names, P)."""
+        mixed = functional.gelu(self.mix(features))
+        alike, sides = self.head(mixed).unflatten(1, (3, -1)).split([ALIKE, 4], 2)
+        centres = alike[..., :CENTRES]
+        distance = centres.square().sum(2)[..., None] + alike.square().sum(2)[:, :, None] - 2 * centres.mT @ alike
+        return {"near": self.reach - distance, "sides": sides, "names": self.names(mixed).unflatten(1, (2, -1))}
 
 
 class Trained(nn.Module):
-    """SAM 2, and two helpers in training, since seeing things comes before tracing them: both read the features alone.
-
-    One names what each place shows; the other tells how alike two places are, as parts of a whole, a part, a subpart.
-    """
+    """SAM 2 and two helpers, on its finest features and on its embedding, since seeing comes before tracing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,14 +74,15 @@ class Trained(nn.Module):
                         "patch_stride": [STRIDE, STRIDE],
                         "blocks_per_stage": BLOCKS,
                         "embed_dim_per_stage": WIDTHS,
-                        "num_attention_heads_per_stage": [1, 2, 4, 5],
-                        "window_size_per_stage": [8, 8, 8, 8],
-                        "global_attention_blocks": [7],
+                        "num_attention_heads_per_stage": [1, 2, 3, 5],
+                        "window_size_per_stage": [4, 8, 8, 6],
+                        "global_attention_blocks": [5, 7],
                         "mlp_ratio": 2.0,
                     },
                     "backbone_channel_list": WIDTHS[::-1],
                     "backbone_feature_sizes": [[CELLS, CELLS], [CELLS // 2, CELLS // 2], [CELLS // 4, CELLS // 4]],
                     "fpn_hidden_size": CHANNELS,
+                    "fpn_top_down_levels": [0, 1, 2, 3],  # fine features know what they are part of
                 },
                 prompt_encoder_config={
                     "hidden_size": CHANNELS,
@@ -80,39 +105,32 @@ class Trained(nn.Module):
         scales = torch.logspace(-0.3, 0.8, CHANNELS // 2)
         positions.data = (torch.randn(2, CHANNELS // 2) * scales).half().float()
         self.sam.prompt_encoder.shared_embedding.positional_embedding.data = positions.data
-        self.merge = nn.ModuleList(nn.Conv2d(CHANNELS, 96, 1) for _ in range(3))
-        self.heads = nn.Conv2d(96, 3 * (ALIKE + 4 + len(part_names())), 1)
-        self.reach = nn.Parameter(torch.full((3, 1, 1), 2.0))
+        self.fine, self.coarse = Look(CHANNELS + 2, 96), Look(CHANNELS + 2, 128)
+        self.steps: torch.Tensor
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, pixels: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(B, P, 3, cells, cells) logits, (B, P, 3) predicted IoU, then at half the cells names and `_alike`."""
+    def forward(self, batch: Batch) -> dict[str, Any]:
+        """What the helpers say of the batch's places; `masks` (B, P, 3, cells, cells) and `scores` (B, P, 3)."""
         # get_image_embeddings would give the same, without gradients
-        fine, middle, coarse = self.sam.vision_encoder(pixels).fpn_hidden_states
-        decoder = self.sam.mask_decoder
-        out = self.sam(
-            image_embeddings=[
-                decoder.conv_s0(fine),
-                decoder.conv_s1(middle),
-                coarse + self.sam.no_memory_embedding.view(1, -1, 1, 1),
-            ],
-            input_points=points[:, :, None],
-            multimask_output=True,
-        )
-        of_fine, of_middle, of_coarse = self.merge
-        seen = functional.avg_pool2d(of_fine(fine), 2) + of_middle(middle)
-        seen = functional.gelu(seen + functional.interpolate(of_coarse(coarse), scale_factor=2.0))
-        alike, boxes, names = self.heads(seen).unflatten(1, (3, -1)).split([ALIKE, 4, len(part_names())], 2)
-        return out.pred_masks, out.iou_scores, names, boxes, self._alike(alike, points)
-
-    def _alike(self, seen: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """(B, P, 3, cells / 2, cells / 2) logits: whether a place's features are near those at the point."""
-        seen = seen.flatten(3)  # (B, 3, D, cells)
-        side = CELLS // 2
-        place = (points * (side / SIDE)).long().clamp(0, side - 1)
-        index = (place[..., 1] * side + place[..., 0])[:, None, None].expand(-1, 3, ALIKE, -1)
-        chosen = seen.gather(3, index)
-        distance = chosen.square().sum(2)[..., None] + seen.square().sum(2)[:, :, None] - 2 * chosen.mT @ seen
-        return (self.reach - distance).transpose(1, 2).unflatten(3, (side, side))
+        fine, middle, coarse = self.sam.vision_encoder(batch["pixels"]).fpn_hidden_states
+        found: dict[str, Any] = {
+            "fine": self.fine(_at(fine, batch["places"])),
+            "coarse": self.coarse(_at(coarse, batch["places_coarse"])),
+        }
+        if self.steps >= LOOK_FIRST:
+            decoder = self.sam.mask_decoder
+            out = self.sam(
+                image_embeddings=[
+                    decoder.conv_s0(fine),
+                    decoder.conv_s1(middle),
+                    coarse + self.sam.no_memory_embedding.view(1, -1, 1, 1),
+                ],
+                input_points=batch["points"][:, :, None],
+                multimask_output=True,
+            )
+            found |= {"masks": out.pred_masks, "scores": out.iou_scores}
+        self.steps += 1
+        return found
 
 
 class SamStage:
@@ -120,9 +138,9 @@ class SamStage:
 
     name = "sam"
     about = "A SAM 2 (`Sam2Model`): a point gives three masks, the whole, the part and the subpart it lies on."
-    steps = 12_000
-    batch_size = 16
-    learning_rate = 2e-3
+    steps = 9_000
+    batch_size = 4
+    learning_rate = 8e-4
     muon = True
     splits = True
 
@@ -131,54 +149,38 @@ class SamStage:
         return Trained()
 
     def batch(self, draws: list[int]) -> Batch:
-        """Pixels (B, 3, side, side), points (B, P, 2), targets (B, P, 3, cells, cells) quarters, names."""
-        pixels, points, targets, names, boxes = [], [], [], [], []
-        for draw in draws:
-            dice = Dice(draw, 1)
-            scene = training_scene(draw)
-            image, leaves = view(scene, dice)
-            maps = slots(scene.nodes)[:, leaves]
-            chosen, masks = prompts(maps, dice)
-            pixels.append(torch.from_numpy(image).permute(2, 0, 1))
-            points.append(chosen)
-            targets.append(masks)
-            table = np.array([part_names().index(node.name) for node in scene.nodes])
-            names.append(table[maps[:, 1::4, 1::4]])
-            boxes.append(sides(maps))
-        return {
-            "pixels": normalise(torch.stack(pixels), MEAN, STD),
-            "points": torch.tensor(np.array(points), dtype=torch.float32),
-            "targets": torch.from_numpy(np.array(targets)),
-            "names": torch.from_numpy(np.array(names)),
-            "boxes": torch.from_numpy(np.array(boxes)),
-        }
+        """Two views of each scene: pixels (B, 3, side, side), points (B, P, 2) with their masks' quarters, and truth.
+
+        `places` (B, PLACES) are cells, small regions' as often as large ones', `regions` (B, 3, PLACES) the ids of the
+        whole, the part and the subpart there, `names` (B, 2, PLACES) of the first and the last, `sides`
+        (B, 3, 4, PLACES); `_coarse` the same of the embedding's cells.
+        """
+        views = [_view(draw, zoom) for draw in draws for zoom in range(len(ZOOMS))]
+        batch: Batch = {key: torch.from_numpy(np.stack([one[key] for one in views])) for key in views[0]}
+        return batch | {"pixels": normalise(batch["pixels"].permute(0, 3, 1, 2), MEAN, STD)}
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        """Cross-entropy, plain and balanced, and dice of each mask; error of the predicted IoU; the helpers'."""
-        logits, predicted, names, boxes, alike = model(batch["pixels"], batch["points"])
-        logits, target = logits.flatten(0, 2).flatten(1), batch["targets"].flatten(0, 2).to(logits.dtype) / 4
-        near = _balanced(alike.flatten(0, 2).flatten(1), functional.avg_pool2d(target, 2).flatten(1))
-        target = target.flatten(1)
-        covered = logits.sigmoid()
-        dice = 1 - (2 * (covered * target).sum(-1) + 1) / (covered.sum(-1) + target.sum(-1) + 1)
-        found, truth = logits > 0, target >= 0.5
-        iou = (found & truth).sum(-1) / (found | truth).sum(-1).clamp(min=1)
-        losses = {
-            "plain": functional.binary_cross_entropy_with_logits(logits, target),
-            # small masks would stay empty for a long time without it
-            "balanced": _balanced(logits, target),
-            "dice": dice.mean(),
-            "score": functional.mse_loss(predicted.flatten(), iou),
-            "near": near,
-            "names": 0.5 * functional.cross_entropy(names.transpose(1, 2), batch["names"]),
-            "boxes": 3 * functional.l1_loss(boxes, batch["boxes"]),
-        }
+        """The helpers' losses, and the masks' and their scores' from when they are asked for."""
+        found = model(batch)
+        losses, figures = {}, {}
+        for name, end, share in (("fine", "", 1.0), ("coarse", "_coarse", 0.3)):
+            regions, sides = batch["regions" + end], batch["sides" + end]
+            same = (regions[..., :CENTRES, None] == regions[:, :, None]).float()
+            near, alike = _traced(found[name]["near"], same)
+            long = (sides[:, :, 1::2] - sides[:, :, ::2]).repeat_interleave(2, 2)
+            losses[f"near {name}"] = share * near
+            losses[f"sides {name}"] = share * ((found[name]["sides"] - sides).abs() / (long + 0.03)).mean()
+            names = functional.cross_entropy(found[name]["names"].transpose(1, 2), batch["names" + end])
+            losses[f"names {name}"] = 0.5 * share * names
+            figures |= _found_75(f"near {name}", alike.transpose(1, 2))
+        if "masks" in found:
+            target = batch["targets"].flatten(3).to(found["masks"].dtype) / 4
+            losses["masks"], iou = _traced(found["masks"].flatten(3).transpose(1, 2), target.transpose(1, 2))
+            iou = iou.transpose(1, 2)
+            losses["scores"] = functional.mse_loss(found["scores"], iou)
+            figures |= _found_75("mask", iou)
         total = torch.stack(list(losses.values())).sum()
-        means = dict(zip(("whole", "part", "sub"), iou.view(-1, 3).mean(0).tolist(), strict=True))
-        found_75 = dict(
-            zip(("whole 75", "part 75", "sub 75"), (iou > 0.75).view(-1, 3).float().mean(0).tolist(), strict=True)
-        )
-        return total, {"loss": total.item(), **{key: loss.item() for key, loss in losses.items()}, **means, **found_75}
+        return total, {"loss": total.item(), **{key: loss.item() for key, loss in losses.items()}, **figures}
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """As `Sam2Model.from_pretrained` and `Sam2ImageProcessor` read it."""
@@ -190,12 +192,37 @@ class SamStage:
         ).save_pretrained(folder)
 
 
-def _balanced(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of (N, cells) in which the inside and the outside of each mask count alike."""
-    inside = target.sum(-1, keepdim=True)
-    within, without = 0.5 / inside.clamp(min=1), 0.5 / (target.shape[1] - inside).clamp(min=1)
-    weight = (target * within + (1 - target) * without) / len(target)
-    return functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
+def _at(features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """(B, channels + 2, P): (B, channels, H, W) features at (B, P) places, and where these are, from -1 to 1."""
+    width = features.shape[3]
+    where = torch.stack([places % width, places // width], 1) * (2 / width) + (1 / width - 1)
+    chosen = features.flatten(2).gather(2, places[:, None].expand(-1, features.shape[1], -1))
+    return torch.cat([chosen, where.to(chosen.dtype)], 1)
+
+
+def _traced(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of (B, 3, P, cells) masks of wholes, parts and subparts, and the (B, 3, P) IoU of each.
+
+    Dice, and cross-entropy: plain; with the inside and the outside of each mask counted alike, as small ones would stay
+    empty without; and the same between a part and what else its whole has, as that is what parts are taken for.
+    """
+    whole = target[:, :1]
+    inside, outside, beside = target, 1 - target, (1 - target) * whole
+    shares = [cells / cells.sum(-1, keepdim=True).clamp(min=1) for cells in (inside, outside, beside)]
+    weights = 0.5 * (shares[0] + shares[1])
+    weights = weights + 0.25 * (shares[0] + shares[2]) * (beside.sum(-1, keepdim=True) > 0)
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    covered = logits.sigmoid()
+    dice = 1 - (2 * (covered * target).sum(-1) + 1) / (covered.sum(-1) + target.sum(-1) + 1)
+    found, truth = logits > 0, target >= 0.5
+    iou = (found & truth).sum(-1) / (found | truth).sum(-1).clamp(min=1)
+    return entropy.mean() + (entropy * weights).sum(-1).mean() + dice.mean(), iou
+
+
+def _found_75(what: str, iou: torch.Tensor) -> dict[str, float]:
+    """Shares of (B, P, 3) IoU above 0.75, by slot."""
+    shares = (iou > 0.75).float().mean((0, 1)).tolist()
+    return {f"{what} {slot}": share for slot, share in zip(("whole", "part", "sub"), shares, strict=True)}
 
 
 def look_at_points(decoder: nn.Module) -> None:
@@ -211,18 +238,40 @@ def look_at_points(decoder: nn.Module) -> None:
             nn.init.eye_(module.o_proj.weight)
 
 
-def view(scene: Scene, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
-    """A part of a scene, a third of each side or more: (side, side, 3) pixels and (FINE, FINE) node ids."""
+def _view(draw: int, zoom: int) -> dict[str, np.ndarray]:
+    """One view of a scene and everything that is asked of it."""
+    dice, random = Dice(draw, zoom + 1), np.random.default_rng((draw, zoom))
+    scene = training_scene(draw)
+    image, leaves = view(scene, dice, ZOOMS[zoom])
+    maps = slots(scene.nodes)[:, leaves]
+    points, targets = prompts(maps, dice)
+    names = np.array([part_names().index(node.name) for node in scene.nodes])
+    asked: dict[str, np.ndarray] = {"pixels": image, "points": points.astype(np.float32), "targets": targets}
+    for end, step in (("", 2), ("_coarse", 8)):
+        cells = maps[:, step // 2 :: step, step // 2 :: step]
+        chosen = places(cells, random)
+        regions = cells.reshape(3, -1)[:, chosen]
+        asked |= {
+            f"places{end}": chosen,
+            f"regions{end}": regions,
+            f"names{end}": names[regions[::2]],
+            f"sides{end}": sides(maps, regions, chosen, step),
+        }
+    return asked
+
+
+def view(scene: Scene, dice: Dice, zoom: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """A part of a scene, `zoom` of its sides or so: (side, side, 3) pixels and (FINE, FINE) node ids."""
     spans = []
-    zoom = dice.between(*ZOOM)
+    share = dice.between(*zoom)
     for side in scene.size_hw:
-        long = min(int(side * zoom * dice.between(0.85, 1.15)), side)
+        long = min(int(side * share * dice.between(0.85, 1.15)), side)
         start = dice.whole(0, side - long)
         spans.append((start, start + long))
     (top, bottom), (left, right) = spans
     image = Pillow.fromarray(scene.image[top:bottom, left:right]).resize((SIDE, SIDE), Pillow.Resampling.BILINEAR)
     rows, columns = ((np.arange(FINE) * 2 + 1) * (stop - start) // (2 * FINE) + start for start, stop in spans)
-    return np.array(image), scene.leaves[rows[:, None], columns]
+    return np.array(image), scene.leaves[rows[:, None], columns].astype(np.int64)
 
 
 def slots(nodes: tuple[Node, ...]) -> np.ndarray:
@@ -233,19 +282,28 @@ def slots(nodes: tuple[Node, ...]) -> np.ndarray:
     return np.array([[chain[min(slot, len(chain) - 1)] for chain in chains] for slot in range(3)])
 
 
-def sides(maps: np.ndarray) -> np.ndarray:
-    """(3, 4, FINE / 4, FINE / 4) float32: how far it is from each place to the sides of its region, of the view's."""
-    places = (np.arange(FINE // 4, dtype=np.float32) * 4 + 2) / FINE
-    found = np.zeros((3, 4, FINE // 4, FINE // 4), np.float32)
+def places(regions: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(PLACES,) cells of (3, H, W) regions, small regions' as often as large ones'."""
+    weights = np.full(regions[0].size, 1e-9)
+    for ids in regions.reshape(3, -1):
+        sizes = np.bincount(ids)
+        weights += (sizes[ids] >= 3) / sizes[ids] / np.count_nonzero(sizes)
+    return random.choice(len(weights), PLACES, p=weights / weights.sum())
+
+
+def sides(maps: np.ndarray, regions: np.ndarray, chosen: np.ndarray, step: int) -> np.ndarray:
+    """(3, 4, PLACES) float32: how far it is from each place to the sides of its region, of the view's."""
+    found = np.zeros((3, 4, len(chosen)), np.float32)
     for slot, ids in enumerate(maps):
         table = np.zeros((int(ids.max()) + 1, 4), np.float32)
         for node, where in enumerate(find_objects(ids + 1)):
             if where is not None:
                 table[node] = where[0].start, where[0].stop, where[1].start, where[1].stop
-        found[slot] = (table[ids[2::4, 2::4]] / FINE).transpose(2, 0, 1)
-    found[:, :2] -= places[:, None]
-    found[:, 2:] -= places
-    return found
+        found[slot] = table[regions[slot]].T
+    width = FINE // step
+    found[:, :2] -= (chosen // width + 0.5) * step
+    found[:, 2:] -= (chosen % width + 0.5) * step
+    return found / FINE
 
 
 def prompts(maps: np.ndarray, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
