@@ -246,6 +246,7 @@ def _view(draw: int, zoom: int) -> dict[str, np.ndarray]:
     maps = slots(scene.nodes)[:, leaves]
     points, targets = prompts(maps, dice)
     names = np.array([part_names().index(node.name) for node in scene.nodes])
+    found = boxes(maps, len(scene.nodes))
     asked: dict[str, np.ndarray] = {"pixels": image, "points": points.astype(np.float32), "targets": targets}
     for end, step in (("", 2), ("_coarse", 8)):
         cells = maps[:, step // 2 :: step, step // 2 :: step]
@@ -255,7 +256,7 @@ def _view(draw: int, zoom: int) -> dict[str, np.ndarray]:
             f"places{end}": chosen,
             f"regions{end}": regions,
             f"names{end}": names[regions[::2]],
-            f"sides{end}": sides(maps, regions, chosen, step),
+            f"sides{end}": sides(found, regions, chosen, step),
         }
     return asked
 
@@ -291,19 +292,23 @@ def places(regions: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return random.choice(len(weights), PLACES, p=weights / weights.sum())
 
 
-def sides(maps: np.ndarray, regions: np.ndarray, chosen: np.ndarray, step: int) -> np.ndarray:
-    """(3, 4, PLACES) float32: how far it is from each place to the sides of its region, of the view's."""
-    found = np.zeros((3, 4, len(chosen)), np.float32)
+def boxes(maps: np.ndarray, nodes: int) -> np.ndarray:
+    """(3, nodes, 4) float32: where each region of (3, FINE, FINE) ids starts and stops, rows first; 0 if unseen."""
+    found = np.zeros((3, nodes, 4), np.float32)
     for slot, ids in enumerate(maps):
-        table = np.zeros((int(ids.max()) + 1, 4), np.float32)
         for node, where in enumerate(find_objects(ids + 1)):
             if where is not None:
-                table[node] = where[0].start, where[0].stop, where[1].start, where[1].stop
-        found[slot] = table[regions[slot]].T
+                found[slot, node] = where[0].start, where[0].stop, where[1].start, where[1].stop
+    return found
+
+
+def sides(found: np.ndarray, regions: np.ndarray, chosen: np.ndarray, step: int) -> np.ndarray:
+    """(3, 4, PLACES) float32: how far it is from each place to the sides of its region's box, of the view's."""
+    away = np.stack([of_slot[ids].T for of_slot, ids in zip(found, regions, strict=True)])
     width = FINE // step
-    found[:, :2] -= (chosen // width + 0.5) * step
-    found[:, 2:] -= (chosen % width + 0.5) * step
-    return found / FINE
+    away[:, :2] -= (chosen // width + 0.5) * step
+    away[:, 2:] -= (chosen % width + 0.5) * step
+    return away / FINE
 
 
 def prompts(maps: np.ndarray, dice: Dice) -> tuple[np.ndarray, np.ndarray]:
