@@ -17,15 +17,13 @@ from torch.nn.utils.rnn import pad_sequence
 from fiftyone_ssa import masks
 from fiftyone_ssa.devices import plan_chunks, upload
 from fiftyone_ssa.memo import Memo
+from fiftyone_ssa.models.enlarging import EnlargedPatches, Sources, interpolate, sources
 from fiftyone_ssa.models.hub import loading
-from fiftyone_ssa.models.narrow_heads import attend, register
 from fiftyone_ssa.models.scores import argmax
 
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
-ROWS_AT_A_TIME = 64
-"""So few rows of an enlarged crop stay in the CPU's caches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +61,6 @@ class Decider:
         self._taps = list(network.extract_layers)
         encoder = network.clip.vision_model.encoder
         encoder.layers = encoder.layers[: max(self._taps) + 1]
-        attention = register()
-        for layer in (*encoder.layers, *network.decoder.layers):
-            layer.self_attn.config._attn_implementation = attention
         network.decoder.transposed_convolution, self._spread = _split(network.decoder.transposed_convolution)
         looks = [step for step in network.decoder.transposed_convolution if isinstance(step, nn.Conv2d)]
         self._margin = sum(step.kernel_size[0] // 2 for step in looks)
@@ -81,6 +76,9 @@ class Decider:
         std = torch.tensor(processor.image_std, device=device)[:, None, None]
         self._scale = processor.rescale_factor / std
         self._shift = -torch.tensor(processor.image_mean, device=device)[:, None, None] / std
+        self._patches = self._enlarge_and_embed
+        if device.type == "cpu" and dtype == torch.float32:
+            self._patches = EnlargedPatches(embeddings.patch_embedding, SIDE, self._scale, self._shift)
         self._crops = plan_chunks(
             self._segment_blank,
             network.clip.vision_model,
@@ -138,12 +136,12 @@ class Decider:
         taps = [states[layer] for layer in reversed(self._taps)]
         return [reduce(tap) for reduce, tap in zip(self._network.decoder.reduces, taps, strict=True)]
 
-    def _patches(self, crop: torch.Tensor) -> torch.Tensor:
-        """(1, grid * grid, width): one enlarged crop's patches, made while it is in the caches."""
+    def _enlarge_and_embed(self, crop: torch.Tensor) -> torch.Tensor:
+        """(1, grid * grid, width): one enlarged crop's patches."""
         height, width, _ = crop.shape
-        rows, columns = (_sources(SIDE, 0, SIDE, cells, self._device) for cells in (height, width))
+        rows, columns = (sources(SIDE, 0, SIDE, cells, self._device) for cells in (height, width))
         turned = crop.permute(2, 1, 0).to(torch.float32, memory_format=torch.contiguous_format)
-        square = _interpolate(turned.mul_(self._scale).add_(self._shift), rows, columns)
+        square = interpolate(turned.mul_(self._scale).add_(self._shift), rows, columns)
         embed = self._network.clip.vision_model.embeddings.patch_embedding
         patches: torch.Tensor = embed(square[None].to(self._dtype)).flatten(2).mT
         return patches
@@ -197,8 +195,8 @@ def _last_layer(layer: Any, state: torch.Tensor, places: torch.Tensor) -> torch.
         projection(tokens).unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
         for projection, tokens in ((attention.q_proj, asked), (attention.k_proj, state), (attention.v_proj, state))
     )
-    mixed, _ = attend(attention, query, key, value, None, attention.scale)
-    asked = layer.layer_norm1(asked + attention.out_proj(mixed.flatten(2)))
+    mixed = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    asked = layer.layer_norm1(asked + attention.out_proj(mixed.transpose(1, 2).flatten(2)))
     answer: torch.Tensor = layer.layer_norm2(asked + layer.mlp(asked))
     return answer
 
@@ -240,10 +238,7 @@ class _Window:
 
     def sample(self, turned: torch.Tensor) -> torch.Tensor:
         """(names, h, w) float32, the box's scores, from (names, w * patch, h * patch) logits of the cells cut."""
-        return _interpolate(turned.float(), self._rows, self._columns)
-
-
-Sources = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+        return interpolate(turned.float(), self._rows, self._columns)
 
 
 def _span(pixels: int, start: int, stop: int, grid: int, patch: int, device: torch.device) -> tuple[slice, Sources]:
@@ -251,33 +246,8 @@ def _span(pixels: int, start: int, stop: int, grid: int, patch: int, device: tor
     scale = grid * patch / pixels
     first = int(max((start + 0.5) * scale - 0.5, 0)) // patch
     last = min(int(max((stop - 0.5) * scale - 0.5, 0)) + 1, grid * patch - 1) // patch
-    low, high, weight = _sources(pixels, start, stop, grid * patch, device)
+    low, high, weight = sources(pixels, start, stop, grid * patch, device)
     return slice(first, last + 1), (low - first * patch, high - first * patch, weight)
-
-
-def _sources(pixels: int, start: int, stop: int, cells: int, device: torch.device) -> Sources:
-    """For start..stop - 1 of `pixels` along a side: the two of `cells` each lies between, and the second's weight."""
-    place = (torch.arange(start, stop, device=device) + 0.5).mul_(cells / pixels).sub_(0.5).clamp_(min=0)
-    low = place.long()
-    return low, (low + 1).clamp_(max=cells - 1), place - low
-
-
-def _interpolate(turned: torch.Tensor, rows: Sources, columns: Sources) -> torch.Tensor:
-    """Bilinear, without antialiasing: `functional.interpolate`'s arithmetic, one axis after the other.
-
-    Several times faster on the CPU, as only whole rows are copied, some at a time: it takes the image turned,
-    (..., w, h), for its columns, and gives it upright.
-    """
-    low, high, weight = columns
-    wide = torch.lerp(turned.index_select(-2, low), turned.index_select(-2, high), weight[:, None]).mT.contiguous()
-    low, high, weight = rows
-    out = wide.new_empty((*wide.shape[:-2], len(low), wide.shape[-1]))
-    step = ROWS_AT_A_TIME if wide.device.type == "cpu" else len(low)
-    for start in range(0, len(low), step):
-        part = slice(start, start + step)
-        below, above = wide.index_select(-2, low[part]), wide.index_select(-2, high[part])
-        torch.lerp(below, above, weight[part, None], out=out[..., part, :])
-    return out
 
 
 def _split(convolution: nn.Module) -> tuple[nn.Module, nn.Module]:

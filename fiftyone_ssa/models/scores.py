@@ -36,8 +36,8 @@ class ClassScores:
     def semantic_map(self) -> SemanticMap:
         """The best class of every pixel: bilinear upsampling, then argmax, ties to the lowest id.
 
-        On the CPU a tile is upsampled only for the classes that can win in it: interpolation never exceeds its
-        cells, so a class whose best cell is below another's worst is out.
+        On the CPU a tile is upsampled only for the classes that can win in it: interpolation keeps order, so a class
+        that is below the tile's strongest in every cell is out.
         """
         if self.antialias and (self.values.shape[1] > self.size_hw[0] or self.values.shape[2] > self.size_hw[1]):
             small = torch.nn.functional.interpolate(self.values[None], self.size_hw, mode="bilinear", antialias=True)
@@ -53,9 +53,10 @@ class ClassScores:
             y, x = rows.part(top, bottom), columns.part(left, right)
             cells = self.values[:, y.cells, x.cells]
             if on_cpu:
-                able = cells.amax((1, 2)) >= cells.amin((1, 2)).max()
-                able_ids = able.nonzero()[:, 0].to(dtype)
-                ids[top:bottom, left:right] = able_ids[argmax(mix(mix(cells[able], x, 2), y, 1)).long()]
+                able = (cells >= cells[cells.sum((1, 2)).argmax()]).flatten(1).any(1).nonzero()[:, 0]
+                if len(able) > 1:
+                    able = able[argmax(mix(mix(cells[able], x, 2), y, 1)).long()]
+                ids[top:bottom, left:right] = able.to(dtype)
             else:
                 ids[top:bottom, left:right] = mix(mix(cells, x, 2), y, 1).argmax(0).to(dtype)
         return SemanticMap(class_ids(ids.cpu().numpy(), len(self.names)), self.names)

@@ -16,15 +16,19 @@ SHAPES += [((4, 8, 8), (1, 5)), ((300, 9, 9), (50, 60))]
 @pytest.mark.parametrize(("grid", "size_hw"), SHAPES)
 @pytest.mark.parametrize("align", [False, True])
 @pytest.mark.parametrize("tile_bytes", [1 << 16, 64 << 20])
+@pytest.mark.parametrize("leads", [0.0, 0.5, 3.0])  # by how much a class exceeds the others: alone in some tiles, in all
 def test_map_is_interpolate_and_argmax(
     grid: tuple[int, int, int],
     size_hw: tuple[int, int],
     align: bool,
     tile_bytes: int,
+    leads: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "TILE_BYTES", tile_bytes)
     values = torch.randn(grid, generator=torch.Generator().manual_seed(0))
+    values[grid[0] // 2] += 2 * leads
+    values[0, :, : grid[2] // 2] += 3 * leads
     names = tuple(map(str, range(grid[0])))
     answer = ClassScores(values, names, size_hw, logits=True, align_corners=align).semantic_map()
     full = torch.nn.functional.interpolate(values[None], size_hw, mode="bilinear", align_corners=align)[0]
