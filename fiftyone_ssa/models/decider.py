@@ -83,7 +83,7 @@ class Decider:
             self._segment_blank,
             network.clip.vision_model,
             device,
-            most=8 if device.type == "cpu" else 32,
+            most=16 if device.type == "cpu" else 32,
             what="the decider",
         )
         self._texts = plan_chunks(
@@ -267,13 +267,15 @@ class _Product(nn.Module):
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.side, self.planes = layer.kernel_size[0], layer.out_channels
-        self.weight = nn.Parameter(layer.weight.detach().mT.flatten(1))
         bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(self.planes)
-        self.bias = nn.Parameter(bias.detach().repeat_interleave(self.side**2))
+        bias = bias.detach().repeat_interleave(self.side**2)
+        # the bias is what a channel of ones adds: no pass of its own over the many cells
+        self.weight = nn.Parameter(torch.cat([layer.weight.detach().mT.flatten(1), bias[None]]))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """(B, C, w, h) to (B, out, w * side, h * side)."""
         count, channels, width, height = values.shape
-        cells = torch.addmm(self.bias, values.permute(0, 2, 3, 1).reshape(-1, channels), self.weight)
+        values = torch.cat([values, torch.ones_like(values[:, :1])], 1)
+        cells = values.permute(0, 2, 3, 1).reshape(-1, channels + 1) @ self.weight
         cells = cells.view(count, width, height, self.planes, self.side, self.side)
         return cells.permute(0, 3, 1, 4, 2, 5).reshape(count, self.planes, width * self.side, height * self.side)

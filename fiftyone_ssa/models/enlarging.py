@@ -18,33 +18,42 @@ class EnlargedPatches:
     `embed` is a convolution with a stride of its size, on the CPU; a pixel's `scale` and `shift` are (3, 1, 1).
     Interpolating and embedding are both linear, and each patch sees only a few of the crop's rows and columns. What it
     makes of one of these rows is a mix of its kernels' rows; so the kernels are mixed, not the pixels, in half the
-    time. A few large products, as many small ones from two threads wait for each other's interpreter.
+    time: along the shorter side, which has fewer to mix. A few large products, as many small ones from two threads
+    wait for each other's interpreter.
     """
 
     def __init__(self, embed: nn.Conv2d, side: int, scale: torch.Tensor, shift: torch.Tensor) -> None:
         kernels = embed.weight.detach().float()  # (width, 3, patch, patch)
         self._width, _, self._patch, _ = kernels.shape
         self._side, self._grid = side, side // self._patch
-        self._rows = (kernels * scale).permute(2, 1, 3, 0).reshape(self._patch, -1)
+        scaled = kernels * scale
+        self._upright = scaled.permute(2, 1, 3, 0).reshape(self._patch, -1)
+        self._turned = scaled.permute(3, 1, 2, 0).reshape(self._patch, -1)
         self._bias = (kernels * shift).sum((1, 2, 3))
         if embed.bias is not None:
             self._bias += embed.bias.detach().float()
 
     def __call__(self, crop: torch.Tensor) -> torch.Tensor:
         """(1, grid * grid, width) float32 of a (h, w, 3) uint8 crop."""
+        if crop.shape[0] <= crop.shape[1]:
+            return self._embed(crop, self._upright).view(1, -1, self._width)
+        return self._embed(crop.transpose(0, 1), self._turned).transpose(0, 1).reshape(1, -1, self._width)
+
+    def _embed(self, crop: torch.Tensor, lines: torch.Tensor) -> torch.Tensor:
+        """(grid, grid, width), of a crop and the kernels' rows, or of both turned."""
         grid, height = self._grid, crop.shape[0]
         columns, mixes = self._seen(crop.shape[1])
         seen = crop.index_select(1, columns.flatten()).view(height, grid, -1, 3).permute(1, 0, 3, 2)
         wide = seen.to(torch.float32, memory_format=torch.contiguous_format).flatten(1, 2) @ mixes
         wide = wide.view(grid, height, -1)  # of each row, a patch's three channels side by side
         rows, mixes = self._seen(height)
-        step = max(1, KERNELS_AT_A_TIME // (rows.shape[1] * self._rows.shape[1]))
+        step = max(1, KERNELS_AT_A_TIME // (rows.shape[1] * lines.shape[1]))
         patches = []
         for some, mix in zip(torch.split(rows, step), torch.split(mixes, step), strict=True):
-            kernels = (mix.flatten(0, 1) @ self._rows).view(len(some), -1, self._width)
+            kernels = (mix.flatten(0, 1) @ lines).view(len(some), -1, self._width)
             seen = wide.index_select(1, some.flatten()).view(grid, len(some), -1).transpose(0, 1)
             patches.append(torch.baddbmm(self._bias, seen, kernels))
-        return torch.cat(patches).view(1, -1, self._width)
+        return torch.cat(patches)
 
     def _seen(self, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Of `cells` along a side, those that each patch sees, (grid, k), and their shares, (grid, k, patch)."""
