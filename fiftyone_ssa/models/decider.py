@@ -275,7 +275,7 @@ class _Product(nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """(B, C, w, h) to (B, out, w * side, h * side)."""
         count, channels, width, height = values.shape
-        values = torch.cat([values, torch.ones_like(values[:, :1])], 1)
-        cells = values.permute(0, 2, 3, 1).reshape(-1, channels + 1) @ self.weight
+        rows = functional.pad(values.permute(0, 2, 3, 1), (0, 1), value=1.0).view(-1, channels + 1)
+        cells = rows @ self.weight
         cells = cells.view(count, width, height, self.planes, self.side, self.side)
         return cells.permute(0, 3, 1, 4, 2, 5).reshape(count, self.planes, width * self.side, height * self.side)

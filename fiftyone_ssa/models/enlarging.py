@@ -43,8 +43,8 @@ class EnlargedPatches:
         """(grid, grid, width), of a crop and the kernels' rows, or of both turned."""
         grid, height = self._grid, crop.shape[0]
         columns, mixes = self._seen(crop.shape[1])
-        seen = crop.index_select(1, columns.flatten()).view(height, grid, -1, 3).permute(1, 0, 3, 2)
-        wide = seen.to(torch.float32, memory_format=torch.contiguous_format).flatten(1, 2) @ mixes
+        cells = crop.index_select(1, columns.flatten()).view(height, grid, -1, 3).permute(1, 0, 3, 2)
+        wide = cells.to(torch.float32, memory_format=torch.contiguous_format).flatten(1, 2) @ mixes
         wide = wide.view(grid, height, -1)  # of each row, a patch's three channels side by side
         rows, mixes = self._seen(height)
         step = max(1, KERNELS_AT_A_TIME // (rows.shape[1] * lines.shape[1]))

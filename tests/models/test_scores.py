@@ -16,9 +16,7 @@ SHAPES += [((4, 8, 8), (1, 5)), ((300, 9, 9), (50, 60))]
 @pytest.mark.parametrize(("grid", "size_hw"), SHAPES)
 @pytest.mark.parametrize("align", [False, True])
 @pytest.mark.parametrize("tile_bytes", [1 << 16, 64 << 20])
-@pytest.mark.parametrize(
-    "leads", [0.0, 0.5, 3.0]
-)  # by how much a class exceeds the others: alone in some tiles, in all
+@pytest.mark.parametrize("leads", [0.0, 0.5, 3.0])  # none; a class alone in some tiles; one alone in all
 def test_map_is_interpolate_and_argmax(
     grid: tuple[int, int, int],
     size_hw: tuple[int, int],
