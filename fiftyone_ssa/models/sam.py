@@ -1,4 +1,4 @@
-"""The SAM family behind one adapter: segment_anything checkpoints, and SAM, SAM-HQ, SAM 2 and SAM 3's tracker."""
+"""The SAM family behind one adapter: segment_anything checkpoints, and SAM, SAM-HQ, SAM 2, EdgeTAM, SAM 3's tracker."""
 
 from __future__ import annotations
 
@@ -40,12 +40,15 @@ _CHECKPOINT = Family("SamModel", "SamImageProcessor", keeps_shape=True, resized_
 _SAM = Family("SamModel", "SamImageProcessor", keeps_shape=True)
 _SAM_HQ = Family("SamHQModel", "SamImageProcessor", keeps_shape=True)
 _SAM2 = Family("Sam2Model", "Sam2ImageProcessor", keeps_shape=False)
+_EDGETAM = Family("EdgeTamModel", "Sam2ImageProcessor", keeps_shape=False)
 _SAM3 = Family("Sam3TrackerModel", "Sam3ImageProcessor", keeps_shape=False)
 FAMILIES = {
     "sam": _SAM,
     "sam_hq": _SAM_HQ,
     "sam2": _SAM2,
     "sam2_video": _SAM2,  # the published SAM 2 and 2.1 repositories name the video model
+    "edgetam": _EDGETAM,
+    "edgetam_video": _EDGETAM,
     "sam3_tracker": _SAM3,
     "sam3_tracker_video": _SAM3,
     "sam3_video": _SAM3,

@@ -38,6 +38,25 @@ _HIERA = {
     "backbone_channel_list": [128, 64, 32, 16],
     **_LEVELS,
 }
+_RESNET = {
+    "model_type": "edgetam_vision_model",
+    "backbone_config": {
+        "model_type": "timm_wrapper",
+        "architecture": "resnet18d",
+        "num_classes": 2,
+        "do_pooling": False,
+        "model_args": {
+            "features_only": True,
+            "out_indices": [0, 1, 2, 3],
+            "stem_width": 8,
+            "channels": [16, 32, 32, 8],
+            "layers": [1, 1, 1, 0],
+        },
+    },
+    "backbone_channel_list": [32, 32, 16, 16],
+    "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
+    "fpn_hidden_size": 32,
+}
 _VIT3 = {
     "backbone_config": {
         "model_type": "sam3_vit_model",
@@ -66,6 +85,8 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sam_hq": ("SamHQModel", "SamImageProcessor", {"vision_config": _VIT}),
     "sam2": ("Sam2Model", "Sam2ImageProcessor", {"vision_config": _HIERA}),
     "sam2_video": ("Sam2VideoModel", "Sam2ImageProcessor", {"vision_config": _HIERA, **_MEMORY}),
+    "edgetam": ("EdgeTamModel", "Sam2ImageProcessor", {"vision_config": _RESNET}),
+    "edgetam_video": ("EdgeTamVideoModel", "Sam2ImageProcessor", {"vision_config": _RESNET, **_MEMORY}),
     "sam3_tracker": ("Sam3TrackerModel", "Sam3ImageProcessor", {"vision_config": _VIT3}),
 }
 
@@ -74,8 +95,9 @@ def save(family: str, folder: Path) -> Path:
     """A random model of the family with its image processor."""
     model_name, processor_name, settings = FAMILIES[family]
     kind = getattr(transformers, model_name)
+    prompts = {**_PROMPTS, **({"patch_size": 8} if family.startswith("edgetam") else {})}
     decoder = {**_DECODER, **({"vit_dim": 32} if family == "sam_hq" else {})}
-    config = kind.config_class(prompt_encoder_config=_PROMPTS, mask_decoder_config=decoder, **settings)
+    config = kind.config_class(prompt_encoder_config=prompts, mask_decoder_config=decoder, **settings)
     model = kind(config)
     randomize(model, seed=0)
     model.save_pretrained(folder)

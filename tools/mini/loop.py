@@ -134,9 +134,10 @@ def _optimizers(stage: Stage, model: torch.nn.Module) -> list[torch.optim.Optimi
 
 
 def _hidden(model: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """The weights of linear layers that give more than one number."""
-    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
-    return [layer.weight for layer in layers if layer.weight.requires_grad and layer.out_features > 1]
+    """The weights of layers that take features, and give more than one number."""
+    kinds = torch.nn.Linear | torch.nn.Conv2d
+    weights = [module.weight for module in model.modules() if isinstance(module, kinds)]
+    return [weight for weight in weights if weight.requires_grad and weight.shape[0] > 1 and weight.shape[1] > 3]
 
 
 def _late(plan: Plan, start: float) -> bool:

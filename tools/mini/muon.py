@@ -1,4 +1,4 @@
-"""Muon in float32: torch's own works in bfloat16, which is slow on a CPU without instructions for it."""
+"""Muon, for the kernels of convolutions as well: torch's own takes matrices only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 class Muon(torch.optim.Optimizer):
     """Momentum whose steps are made orthogonal (Jordan et al., 2024), scaled to the size of AdamW's (Liu et al., 2025).
 
-    For (N, M) weights of hidden layers; `decay` is decoupled, as AdamW's.
+    For (N, M) weights of hidden layers and (N, C, h, w) kernels; `decay` is decoupled, as AdamW's.
     """
 
     def __init__(self, weights: Iterable[torch.Tensor], lr: float, momentum: float = 0.95, decay: float = 0.05) -> None:
@@ -25,16 +25,16 @@ class Muon(torch.optim.Optimizer):
                     continue
                 kept = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
                 kept.lerp_(weight.grad, 1 - group["momentum"])
-                step = orthogonal(weight.grad.lerp(kept, group["momentum"]))
+                step = orthogonal(weight.grad.lerp(kept, group["momentum"]).flatten(1))
                 weight.mul_(1 - group["lr"] * group["decay"])
-                weight.add_(step, alpha=-0.2 * group["lr"] * max(weight.shape) ** 0.5)
+                weight.add_(step.view_as(weight), alpha=-0.2 * group["lr"] * max(step.shape) ** 0.5)
 
 
 def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """Nearly the matrix with all its singular values 1, by Newton and Schulz's iteration with Jordan's coefficients."""
     tall = matrix.shape[0] > matrix.shape[1]
-    found = (matrix.mT if tall else matrix) / matrix.norm().clamp(min=1e-7)
+    found = ((matrix.mT if tall else matrix) / matrix.norm().clamp(min=1e-7)).bfloat16()
     for _ in range(steps):
         gram = found @ found.mT
         found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=-4.775, alpha=2.0315), found, beta=3.4445)
-    return found.mT if tall else found
+    return (found.mT if tall else found).to(matrix.dtype)
