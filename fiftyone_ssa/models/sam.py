@@ -19,6 +19,7 @@ from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
 from fiftyone_ssa.models.hub import loading
 from fiftyone_ssa.models.lowres import Frame
+from fiftyone_ssa.models.mask_decoder import PointDecoder
 from fiftyone_ssa.models.sam_checkpoint import read_checkpoint
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.types import Floats, Image
@@ -110,6 +111,9 @@ class Sam:
         # positions in half precision miss by whole pixels, so the prompt encoder stays float32
         self.model.vision_encoder.to(dtype)
         self.model.mask_decoder.to(dtype)
+        # measured on CPUs; SAM-HQ's decoder has a second way from the features to its masks
+        own = device.type != "cpu" or family.model == "SamHQModel"
+        self._decoder = self.model.mask_decoder if own else PointDecoder(self.model.mask_decoder)
         self.side = int(self.model.prompt_encoder.input_image_size)
         self.mean, self.std = (
             torch.tensor(values, device=device)[:, None, None] / processor.rescale_factor
@@ -148,7 +152,7 @@ class Sam:
             input_boxes=None,
             input_masks=None,
         )
-        logits, ious = self.model.mask_decoder(
+        logits, ious = self._decoder(
             image_positional_embeddings=self.positions,
             sparse_prompt_embeddings=sparse.to(self.dtype),
             dense_prompt_embeddings=dense.to(self.dtype),

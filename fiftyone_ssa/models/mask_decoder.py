@@ -1,0 +1,141 @@
+"""A SAM's mask decoder for many points in one image: half of transformers' multiplications and few of its copies.
+
+A point brings about eight tokens, an image hundreds or thousands of cells, and transformers projects all cells for each
+point. Attention needs only products of the two, and (A x) . (B y) = (B' A x) . y: so the tokens are projected twice and
+the cells not at all, and as long as the cells are the image's own they are multiplied with all points' tokens at once.
+Enlarging is two products of rows, since its kernels do not overlap; only the masks are put in the order of pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+
+class PointDecoder:
+    """Answers what `decoder`, SAM's or that of SAM 2 and its successors, answers to points in one image."""
+
+    def __init__(self, decoder: Any) -> None:
+        self.decoder = decoder
+        parts = ("obj_score_token", "iou_token", "mask_tokens")
+        own = [getattr(decoder, part).weight for part in parts if hasattr(decoder, part)]
+        self.tokens = torch.cat(own)
+        self.masks_from = len(self.tokens) - decoder.num_mask_tokens
+
+    def __call__(
+        self,
+        image_embeddings: torch.Tensor,
+        image_positional_embeddings: torch.Tensor,
+        sparse_prompt_embeddings: torch.Tensor,
+        dense_prompt_embeddings: torch.Tensor,
+        high_resolution_features: Sequence[torch.Tensor] = (),
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(1, P, 3, 4 h, 4 w) logits and (1, P, 3) predicted IoU.
+
+        Of (1, C, h, w) embeddings and positions, (1, P, S, C) sparse prompts, and (1, C / 8, 4 h, 4 w) and
+        (1, C / 4, 2 h, 2 w) fine features where the model has them.
+        """
+        points = sparse_prompt_embeddings[0]
+        tokens = torch.cat([self.tokens.expand(len(points), -1, -1), points], 1)
+        cells, places = (
+            grid[0].flatten(1).mT for grid in (image_embeddings + dense_prompt_embeddings, image_positional_embeddings)
+        )
+        tokens, cells = two_way(self.decoder.transformer, tokens, cells, places)
+        asked = tokens[:, self.masks_from + 1 : len(self.tokens)]  # without the single mask for many points
+        networks = list(self.decoder.output_hypernetworks_mlps)[1:]
+        weights = torch.stack([network(asked[:, index]) for index, network in enumerate(networks)], 1)
+        masks = weights @ self._enlarged(cells, high_resolution_features).mT
+        height, width = image_embeddings.shape[2:]
+        # a cell's quarters' quarters, in the order of pixels
+        masks = masks.view(*masks.shape[:2], height, width, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
+        scores = self.decoder.iou_prediction_head(tokens[:, self.masks_from - 1])[:, 1:]
+        return masks.reshape(*masks.shape[:2], 4 * height, 4 * width)[None], scores[None]
+
+    def _enlarged(self, cells: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(P, 16 N, C / 8): the (P, N, C) cells' quarters' quarters, cell by cell."""
+        decoder, points = self.decoder, len(cells)
+        quarters = _quartered(decoder.upscale_conv1, cells)
+        if features:
+            fine, middle = (grid[0] for grid in features)
+            height, width = (side // 2 for side in middle.shape[1:])
+            quarters += middle.reshape(-1, height, 2, width, 2).permute(1, 3, 2, 4, 0).flatten(0, 3)
+        norm = decoder.upscale_layer_norm
+        quarters = functional.layer_norm(quarters, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        small = _quartered(decoder.upscale_conv2, decoder.activation(quarters))
+        if features:
+            fine = fine.reshape(-1, height, 2, 2, width, 2, 2)
+            small += fine.permute(1, 4, 2, 5, 3, 6, 0).flatten(0, 5)
+        enlarged: torch.Tensor = decoder.activation(small)
+        return enlarged.view(points, -1, enlarged.shape[-1])
+
+
+def two_way(
+    transformer: Any, tokens: torch.Tensor, cells: torch.Tensor, places: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(P, T, C) tokens and (P, N, C) cells, by the decoder's transformer, of (P, T, C), and (N, C) cells and places."""
+    queries = tokens
+    for layer in transformer.layers:
+        if layer.skip_first_layer_pe:
+            queries = _among(layer.self_attn, queries, queries)
+        else:
+            queries = queries + _among(layer.self_attn, queries + tokens, queries)
+        queries = layer.layer_norm1(queries)
+        seen = cells + places
+        found = _gathered(layer.cross_attn_token_to_image, queries + tokens, seen, cells)
+        queries = layer.layer_norm2(queries + found)
+        queries = layer.layer_norm3(queries + layer.mlp(queries))
+        cells = layer.layer_norm4(_told(layer.cross_attn_image_to_token, cells, seen, queries + tokens, queries))
+    found = _gathered(transformer.final_attn_token_to_image, queries + tokens, cells + places, cells)
+    return transformer.layer_norm_final_attn(queries + found), cells
+
+
+def _among(attention: Any, queries: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """(P, T, C): each point's tokens attend to one another."""
+    found: torch.Tensor = attention(query=queries[None], key=queries[None], value=values[None])[0][0]
+    return found
+
+
+def _gathered(attention: Any, queries: torch.Tensor, seen: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """(P, T, C) tokens of the (N, C) or (P, N, C) cells they attend to; `seen` are the cells with their places."""
+    heads = attention.num_attention_heads
+    asked = attention.q_proj(queries).unflatten(2, (heads, -1)) * attention.scaling
+    rows = torch.einsum("pthd,hdc->phtc", asked, attention.k_proj.weight.unflatten(0, (heads, -1)))
+    # the keys' bias is the same for all cells, so that the softmax takes it out
+    shares = (rows.flatten(1, 2) @ seen.mT).softmax(2)
+    pooled = (shares @ cells).view(len(queries), heads, -1, cells.shape[-1])
+    found = torch.einsum("phtc,hdc->pthd", pooled, attention.v_proj.weight.unflatten(0, (heads, -1)))
+    answer: torch.Tensor = _out(attention)(found.flatten(2) + attention.v_proj.bias)
+    return answer
+
+
+def _told(
+    attention: Any, cells: torch.Tensor, seen: torch.Tensor, tokens: torch.Tensor, values: torch.Tensor
+) -> torch.Tensor:
+    """(P, N, C): the cells, and what they gather of each point's (P, T, C) tokens."""
+    heads, out = attention.num_attention_heads, _out(attention)
+    keys = attention.k_proj(tokens).unflatten(2, (heads, -1)) * attention.scaling
+    rows = torch.einsum("pthd,hdc->phtc", keys, attention.q_proj.weight.unflatten(0, (heads, -1)))
+    shift = torch.einsum("pthd,hd->pht", keys, attention.q_proj.bias.unflatten(0, (heads, -1)))
+    scores = (rows.flatten(1, 2) @ seen.mT).view(*shift.shape, -1) + shift[..., None]
+    shares = scores.softmax(2).flatten(1, 2)
+    spoken = attention.v_proj(values).unflatten(2, (heads, -1))
+    told = torch.einsum("pthd,chd->phtc", spoken, out.weight.unflatten(1, (heads, -1)))
+    told = told.flatten(1, 2) + out.bias / heads  # each head's shares sum to 1
+    return torch.baddbmm(cells.expand(len(told), -1, -1), shares.mT, told)
+
+
+def _out(attention: Any) -> Any:
+    """The last projection, which SAM 1 and its successors name differently."""
+    return attention.out_proj if hasattr(attention, "out_proj") else attention.o_proj
+
+
+def _quartered(convolution: Any, cells: torch.Tensor) -> torch.Tensor:
+    """(P, 4 N, D) quarters of (P, N, C) cells, by a transposed convolution with kernels of 2 x 2."""
+    weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)
+    return torch.addmm(convolution.bias.repeat(4), cells.flatten(0, 1), weight).view(
+        len(cells), -1, convolution.out_channels
+    )
