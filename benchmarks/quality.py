@@ -1,9 +1,10 @@
 """How good the small models are on drawn scenes that they never saw; a change that harms quality shows here.
 
-    python -m benchmarks.quality [--scenes 200] [--sam FOLDER] [--write docs/quickstart.md]
+    python -m benchmarks.quality [--scenes 200] [--set masks.model=FOLDER] [--write docs/quickstart.md]
 
-masks (with --sam): its everything-mode, the share of whole objects and of parts found at IoU 0.75.
+masks: SAM's everything-mode, the share of whole objects and of parts found at IoU 0.75.
 ssa: mIoU of the closed-set branch alone and after voting. engine: the share of whole objects rightly named.
+Both on SAM's masks, which is what a user gets, and on the scenes' own, which tells names from masks.
 Prints one JSON object; `--write` makes the page that the repository keeps.
 """
 
@@ -13,7 +14,8 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,34 +27,31 @@ from fiftyone_ssa.miou import Scores, confusion_matrix
 from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.pipeline import build_pipeline
 from fiftyone_ssa.presets import load_preset, parse_override
-from fiftyone_ssa.scenes import KINDS, Node, Scene, class_names, draw_scene
-from fiftyone_ssa.scenes.judge import NAMED_ON, SIZES_HW, best_mask, in_no_vocabulary, ious, names_right, right_names
+from fiftyone_ssa.scenes import KINDS, Scene, class_names, draw_scene
+from fiftyone_ssa.scenes.judge import (
+    FOUND,
+    NAMED_ON,
+    PARTS_PX,
+    SIZES_HW,
+    asked_regions,
+    best_mask,
+    in_no_vocabulary,
+    ious,
+    names_right,
+    right_names,
+)
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet
 
 FIRST_SEED = 5_000
 """Neither the quickstart's scenes (from 0) nor those that were trained on (from 1,000,000)."""
-FOUND = 0.75
-"""IoU at which a mask counts as found."""
-PARTS_PX = 64
-"""Parts smaller than this are not asked for."""
+SOURCES = "sam", "own"
+"""Whose masks are named: SAM's, or the scene's own."""
 
 
 def scenes(count: int) -> Iterator[Scene]:
     """The scenes that are measured on."""
     for index in range(count):
         yield draw_scene(FIRST_SEED + index, SIZES_HW[index % len(SIZES_HW)])
-
-
-def asked_regions(scene: Scene) -> Iterator[tuple[str, Node]]:
-    """The regions that SAM should find, by group."""
-    for node in scene.regions():
-        if node.kind:
-            if node.visible >= 0.3:
-                yield "things", node
-        elif node.level == 0:
-            yield "surfaces", node
-        elif scene.mask(node.id).sum() >= PARTS_PX:
-            yield ("parts" if node.level == 1 else "subparts"), node
 
 
 class MaskQuality:
@@ -141,103 +140,117 @@ def _means(groups: Mapping[str, list[bool]]) -> dict[str, float]:
 def measure(
     count: int,
     *,
+    sources: Sequence[str] = SOURCES,
     ssa: str = "mini-ssa",
     engine: str = "mini-engine",
-    sam: str = "",
     device: str = "auto",
     overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything of `count` scenes, both pipelines on the same masks: the scene's own, or those of a SAM's folder."""
-    given = {**(overrides or {}), "masks.source": "existing"}
-    presets = [load_preset(name, {**given, "masks.model": sam} if sam else given) for name in (ssa, engine)]
+    """Everything of `count` scenes, both pipelines on the same masks: of `ssa`'s SAM, and the scenes' own."""
+    presets = load_preset(ssa, overrides), load_preset(engine, overrides)
     where = pick_device(device)
-    generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where)) if sam else None
-    by_ssa, by_engine = (build_pipeline(p, device=device, keep_branch=p.pipeline == "ssa") for p in presets)
-    qualities = MaskQuality(), SsaQuality(), EngineQuality()
-    seconds = dict.fromkeys(("masks", "ssa", "engine"), 0.0)
+    generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where)) if "sam" in sources else None
+    # masks are given to both, so that none is made twice
+    existing = [replace(preset, masks=replace(preset.masks, source="existing")) for preset in presets]
+    by_ssa, by_engine = (build_pipeline(p, device=device, keep_branch=p.pipeline == "ssa") for p in existing)
+    qualities = {source: (MaskQuality(), SsaQuality(), EngineQuality()) for source in sources}
+    seconds = {source: dict.fromkeys(("masks", "ssa", "engine"), 0.0) for source in sources}
     drawn = scenes(count)
     while batch := list(islice(drawn, 8)):
-        times = [time.perf_counter()]
-        masks = [generator(scene.image) if generator else scene.mask_set() for scene in batch]
-        times.append(time.perf_counter())
-        inputs = [Inputs(scene.image, found) for scene, found in zip(batch, masks, strict=True)]
-        voted = by_ssa(inputs)
-        times.append(time.perf_counter())
-        named = by_engine(inputs)
-        times.append(time.perf_counter())
-        for key, spent in zip(seconds, np.diff(times), strict=True):
-            seconds[key] += float(spent)
-        for index, scene in enumerate(batch):
-            qualities[0].add(scene, masks[index])
-            qualities[1].add(scene, voted[index])
-            qualities[2].add(scene, named[index])
-    answers = {key: quality.answer() for key, quality in zip(seconds, qualities, strict=True)}
-    per_scene = {key: round(spent / count, 3) for key, spent in seconds.items()}
-    return {"scenes": count, "sam": bool(sam), "seconds_per_scene": per_scene, **answers}
+        for source in sources:
+            times = [time.perf_counter()]
+            masks = [generator(s.image) if generator and source == "sam" else s.mask_set() for s in batch]
+            times.append(time.perf_counter())
+            inputs = [Inputs(scene.image, found) for scene, found in zip(batch, masks, strict=True)]
+            voted = by_ssa(inputs)
+            times.append(time.perf_counter())
+            named = by_engine(inputs)
+            times.append(time.perf_counter())
+            for key, spent in zip(seconds[source], np.diff(times), strict=True):
+                seconds[source][key] += float(spent)
+            for index, scene in enumerate(batch):
+                for quality, answer in zip(qualities[source], (masks, voted, named), strict=True):
+                    quality.add(scene, answer[index])
+    answer: dict[str, Any] = {"scenes": count}
+    for source in sources:
+        per_scene = {key: round(spent / count, 3) for key, spent in seconds[source].items()}
+        scored = {key: quality.answer() for key, quality in zip(per_scene, qualities[source], strict=True)}
+        answer[source] = {"seconds_per_scene": per_scene, **scored}
+    return answer
 
 
 PAGE = """# Scores of the small models
 
 Made by `make scores` (`python -m benchmarks.quality --scenes {scenes} --write docs/quickstart.md`): {scenes} drawn
-scenes from seed {first:,}, which neither training (seeds from 1,000,000) nor the quickstart (from 0) uses, with
-{source}. `make quickstart` shows {shown} other scenes.
+scenes from seed {first:,}, which neither training (seeds from 1,000,000) nor the quickstart (from 0) uses. On SAM's
+masks, as in `make quickstart`, and on the scenes' own, so that names are measured without the masks' faults.
 
-| | here |
-|---|---|
-{found_by_sam}| mIoU of the coarse segmenter alone | {branch:.3f} |
-| mIoU of SSA | {ssa:.3f} ({gain:+.3f}) |
-| whole objects rightly named by SSA-engine | {named:.1%} of {named_asked:,} |
-| of those in no closed set | {outside:.1%} |
-| right name among the proposals | {proposed:.1%} |
-| where a mask fits the object (IoU {named_on}): rightly named | {named_fit:.1%} |
-| where a mask fits the object: right name among the proposals | {proposed_fit:.1%} |
-| all masks that fit a region: rightly named | {masks_named:.1%} |
+| | SAM's masks | the scenes' own |
+|---|---|---|
+{rows}
 
-An object that no mask fits counts as wrongly named. Objects of which less than 30 % is seen are not asked for.
+An object that no mask fits counts as wrongly named. Objects of which less than 30 % is seen, and parts of fewer than
+{parts_px} pixels, are not asked for.
 
 ## SSA: IoU of each class
 
-| class | segmenter alone | SSA |
-|---|---|---|
+| class | segmenter alone | SSA, SAM's masks | SSA, the scenes' own |
+|---|---|---|---|
 {classes}
 
 ## SSA-engine: whole objects rightly named, by kind
 
-| kind | named | objects | in a closed set |
-|---|---|---|---|
+| kind | SAM's masks | the scenes' own | objects | in a closed set |
+|---|---|---|---|---|
 {kinds}
 """
 
 
 def page(answer: Mapping[str, Any]) -> str:
-    """The scores as Markdown."""
-    masks, ssa, engine = answer["masks"], answer["ssa"], answer["engine"]
-    classes = [f"| {name} | {branch:.3f} | {voted:.3f} |" for name, (branch, voted) in ssa["classes"].items()]
+    """The scores as Markdown, of both sources of masks."""
+    sam, own = (answer[source] for source in SOURCES)
+    recall, asked = sam["masks"]["recall"], sam["masks"]["asked"]
+    objects = own["engine"]["things"]
+    found = f"found at IoU {FOUND}"
+    rows = [
+        (f"whole objects {found}", f"{recall['things']:.1%} of {asked['things']:,}", ""),
+        (f"parts {found}", f"{recall['parts']:.1%} of {asked['parts']:,}", ""),
+        (f"parts of parts {found}", f"{recall['subparts']:.1%} of {asked['subparts']:,}", ""),
+        ("masks a scene", *(f"{scored['masks']['masks_per_scene']:.0f}" for scored in (sam, own))),
+        ("mIoU of the coarse segmenter alone", *(f"{scored['ssa']['miou']['branch']:.3f}" for scored in (sam, own))),
+        (
+            "mIoU of SSA",
+            *(f"{scored['ssa']['miou']['ssa']:.3f} ({scored['ssa']['gain']:+.3f})" for scored in (sam, own)),
+        ),
+        *(
+            (what, *(f"{scored['engine'][key]:.1%}" for scored in (sam, own)))
+            for what, key in (
+                (f"of {objects:,} whole objects: a mask fits (IoU {NAMED_ON})", "things with a mask"),
+                ("rightly named by SSA-engine", "things named"),
+                ("rightly named, of those in no closed set", "outside named"),
+                ("right name among the proposals", "things proposed"),
+                ("where a mask fits: rightly named", "named where there is a mask"),
+                ("where a mask fits: right name among the proposals", "proposed where there is a mask"),
+                ("all masks that fit a region: rightly named", "masks named"),
+            )
+        ),
+    ]
+    classes = [
+        f"| {name} | {branch:.3f} | {by_sam:.3f} | {by_own:.3f} |"
+        for (name, (branch, by_sam)), (_, by_own) in zip(
+            sam["ssa"]["classes"].items(), own["ssa"]["classes"].values(), strict=True
+        )
+    ]
     kinds = [
-        f"| {name} | {share:.1%} | {count} | {'yes' if KINDS[name].ade20k or KINDS[name].coco else 'no'} |"
-        for name, (share, count) in engine["kinds"].items()
+        f"| {name} | {by_sam:.1%} | {own['engine']['kinds'][name][0]:.1%} | {count} | "
+        f"{'yes' if KINDS[name].ade20k or KINDS[name].coco else 'no'} |"
+        for name, (by_sam, count) in sam["engine"]["kinds"].items()
     ]
     return PAGE.format(
         scenes=answer["scenes"],
         first=FIRST_SEED,
-        shown=50,
-        named_on=NAMED_ON,
-        source="masks by SAM" if answer["sam"] else "the scenes' own masks, so that only names are measured",
-        found_by_sam="".join(
-            f"| {what} found by SAM at IoU {FOUND} | {masks['recall'][group]:.1%} of {masks['asked'][group]:,} |\n"
-            for what, group in (("whole objects", "things"), (f"parts of {PARTS_PX} pixels or more", "parts"))
-            if answer["sam"]
-        ),
-        branch=ssa["miou"]["branch"],
-        ssa=ssa["miou"]["ssa"],
-        gain=ssa["gain"],
-        named=engine["things named"],
-        named_asked=engine["things"],
-        outside=engine["outside named"],
-        proposed=engine["things proposed"],
-        named_fit=engine["named where there is a mask"],
-        proposed_fit=engine["proposed where there is a mask"],
-        masks_named=engine["masks named"],
+        parts_px=PARTS_PX,
+        rows="\n".join(f"| {' | '.join(row)} |" for row in rows),
         classes="\n".join(classes),
         kinds="\n".join(kinds),
     )
@@ -249,16 +262,14 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--ssa", default="mini-ssa", help="preset of SSA and of its SAM")
     parser.add_argument("--engine", default="mini-engine", help="preset of SSA-engine")
-    parser.add_argument("--sam", default="", metavar="FOLDER", help="masks of this SAM instead of the scenes' own")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--set", action="append", default=[], help="section.key=value, as in annotate")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value, for both presets")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the scores as Markdown, too")
     given = parser.parse_args()
     answer = measure(
         given.scenes,
         ssa=given.ssa,
         engine=given.engine,
-        sam=given.sam,
         device=given.device,
         overrides=dict(parse_override(text) for text in given.set),
     )

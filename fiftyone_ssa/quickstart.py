@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,17 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.evaluation import evaluate
 from fiftyone_ssa.labels import mask_set_from_detections, mask_targets, masks_document, save_png, segmentation_document
 from fiftyone_ssa.scenes import Scene, class_names, draw_scene
-from fiftyone_ssa.scenes.judge import NAMED_ON, SIZES_HW, best_mask, in_no_vocabulary, ious, names_right, right_names
+from fiftyone_ssa.scenes.judge import (
+    FOUND,
+    NAMED_ON,
+    SIZES_HW,
+    asked_regions,
+    best_mask,
+    in_no_vocabulary,
+    ious,
+    names_right,
+    right_names,
+)
 
 DATASET = "ssa-quickstart"
 Say = Callable[[str], None]
@@ -33,6 +44,10 @@ class Report:
 
     samples: int
     masks: int = 0
+    things_found: float = 0.0
+    """Share of whole objects that SAM has a mask of, at IoU 0.75."""
+    parts_found: float = 0.0
+    """Share of parts of 64 pixels or more that SAM has a mask of, at IoU 0.75."""
     branch_miou: float = 0.0
     """mIoU of the segmenter alone, over ADE20K's names."""
     ssa_miou: float = 0.0
@@ -50,6 +65,8 @@ class Report:
     def __str__(self) -> str:
         rows = [
             ("masks", f"{self.masks:,} in {self.samples} scenes"),
+            ("whole objects found by SAM", f"{self.things_found:.1%}"),
+            ("parts found by SAM", f"{self.parts_found:.1%}"),
             ("mIoU of the segmenter alone", f"{self.branch_miou:.3f}"),
             ("mIoU of SSA", f"{self.ssa_miou:.3f}"),
             ("masks rightly named by SSA-engine", f"{self.named:.1%}"),
@@ -66,7 +83,7 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
     """Fill the dataset `ssa-quickstart` with `samples` drawn scenes and label it with `mini-ssa` and `mini-engine`.
 
     Fields: `ground_truth` (class map) and `regions` (every thing and part) are the truth; `ssa`, `ssa_semantic` and
-    `ssa_branch` are SSA's, `engine` is SSA-engine's. Both name the masks of `regions`, which they see without names.
+    `ssa_branch` are SSA's, whose masks are a small SAM's; `engine` is SSA-engine's, on the same masks.
     Evaluations `branch` and `ssa` are stored, and a COCO file is written beside the images, in FiftyOne's default
     dataset folder. What is done is not done again.
     Raises InputError if another dataset has that name.
@@ -77,12 +94,12 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
     dataset = _dataset(folder, samples)
     view = dataset.match(F("seed") < samples).sort_by("seed")
     report = Report(samples)
-    say("SSA: each mask named by a vote over a coarse segmenter (preset mini-ssa)")
-    summary = annotate(view, "mini-ssa", masks_field="regions", keep_branch=True, device=device, progress=progress)
+    say("SSA: SAM's masks, each named by a vote over a coarse segmenter (preset mini-ssa)")
+    summary = annotate(view, "mini-ssa", keep_branch=True, device=device, progress=progress)
     report.errors |= summary.errors
     say("SSA-engine: the same masks, with names from two segmenters and captions (preset mini-engine)")
     summary = annotate(
-        view, "mini-engine", label_field="engine", masks_field="regions", device=device, batch_size=8, progress=progress
+        view, "mini-engine", label_field="engine", masks_field="ssa", device=device, batch_size=8, progress=progress
     )
     report.errors |= summary.errors
     report.masks = view.count("engine.detections")
@@ -153,7 +170,8 @@ def _dataset(folder: Path, samples: int) -> fo.Dataset:
 
 
 def _judge(view: Any, report: Report) -> None:
-    """Compare SSA-engine's names with the scenes' truth."""
+    """Compare SAM's masks and SSA-engine's names with the scenes' truth."""
+    regions_found: dict[str, list[bool]] = defaultdict(list)
     masks_right: list[bool] = []
     things: list[tuple[bool, bool]] = []
     for seed, label in zip(*view.values(["seed", "engine"]), strict=True):
@@ -161,10 +179,13 @@ def _judge(view: Any, report: Report) -> None:
         masks = mask_set_from_detections(label or fo.Detections(), scene.size_hw)
         labels = [detection.label for detection in label.detections] if label else []
         found = ious(scene, masks)
+        for group, region in asked_regions(scene):
+            regions_found[group].append(best_mask(found, region)[1] >= FOUND)
         masks_right += names_right(scene, found, labels)
         for thing in scene.things():
             index, iou = best_mask(found, thing)
             things.append((in_no_vocabulary(thing), iou >= NAMED_ON and labels[index] in right_names(thing)))
+    report.things_found, report.parts_found = (_share(regions_found[group]) for group in ("things", "parts"))
     report.named = _share(masks_right)
     report.things_named = _share([right for _, right in things])
     report.outside_named = _share([right for outside, right in things if outside])

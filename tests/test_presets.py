@@ -37,10 +37,11 @@ def test_the_small_models_come_with_the_package() -> None:
         preset = load_preset(name)
         chosen = preset.open_vocabulary
         filters = chosen.class_filter.removeprefix("local-dir:")
-        models = [preset.semantic.model, *chosen.segmenters, chosen.captioner, filters]
-        for model in filter(None, [*models, chosen.decider]):
+        sam = preset.masks.model if preset.masks.source == "sam" else ""
+        models = [sam, preset.semantic.model, *chosen.segmenters, chosen.captioner, filters, chosen.decider]
+        for model in filter(None, models):
             assert (Path(model) / "README.md").is_file()
-            assert next(Path(model).glob("*.safetensors")).stat().st_size < 6_000_000
+            assert next(Path(model).glob("*.safetensors")).stat().st_size < 12_000_000
 
 
 @pytest.mark.parametrize(

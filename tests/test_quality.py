@@ -12,13 +12,20 @@ def answer():
     return measure(20)
 
 
+def test_sam_finds_objects_and_their_parts(answer):
+    recall = answer["sam"]["masks"]["recall"]
+    assert recall["things"] > 0.72
+    assert recall["parts"] > 0.47
+
+
 def test_ssa_beats_its_coarse_branch(answer):
-    assert answer["ssa"]["gain"] > 0.08
-    assert answer["ssa"]["miou"]["ssa"] > 0.65
+    assert answer["own"]["ssa"]["gain"] > 0.08
+    assert answer["own"]["ssa"]["miou"]["ssa"] > 0.65
+    assert answer["sam"]["ssa"]["gain"] > 0.05
 
 
 def test_engine_names_objects(answer):
-    engine = answer["engine"]
+    engine = answer["own"]["engine"]
     assert engine["things named"] > 0.8
     assert engine["outside named"] > 0.65
     assert engine["things proposed"] > 0.92
@@ -26,6 +33,8 @@ def test_engine_names_objects(answer):
 
 def test_page_holds_the_figures(answer):
     text = page(answer)
-    assert f"{answer['ssa']['miou']['ssa']:.3f}" in text
-    assert f"{answer['engine']['things named']:.1%}" in text
-    assert all(f"| {kind} |" in text for kind in answer["engine"]["kinds"])
+    for scored in (answer["sam"], answer["own"]):
+        assert f"{scored['ssa']['miou']['ssa']:.3f}" in text
+        assert f"{scored['engine']['things named']:.1%}" in text
+        assert all(f"| {kind} |" in text for kind in scored["engine"]["kinds"])
+    assert f"{answer['sam']['masks']['recall']['parts']:.1%}" in text

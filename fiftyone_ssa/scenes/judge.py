@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,10 @@ SIZES_HW = ((256, 256), (256, 320), (320, 320), (288, 384))
 """Sizes of the scenes that are shown and measured, in turn."""
 NAMED_ON = 0.5
 """IoU from which a mask is taken for a mask of a region, so that its name counts."""
+FOUND = 0.75
+"""IoU from which a mask counts as found."""
+PARTS_PX = 64
+"""Parts of fewer pixels need not be found."""
 
 
 def right_names(node: Node) -> frozenset[str]:
@@ -30,6 +34,18 @@ def right_names(node: Node) -> frozenset[str]:
 def in_no_vocabulary(node: Node) -> bool:
     """Whether a whole thing has a name in neither vocabulary, so that only a caption can name it."""
     return node.kind is not None and not node.kind.ade20k and not node.kind.coco
+
+
+def asked_regions(scene: Scene) -> Iterator[tuple[str, Node]]:
+    """The regions that SAM should find, each with its group: "things", "surfaces", "parts" or "subparts"."""
+    for node in scene.regions():
+        if node.kind:
+            if node.visible >= 0.3:
+                yield "things", node
+        elif node.level == 0:
+            yield "surfaces", node
+        elif scene.mask(node.id).sum() >= PARTS_PX:
+            yield ("parts" if node.level == 1 else "subparts"), node
 
 
 def ious(scene: Scene, masks: MaskSet) -> npt.NDArray[np.float64]:

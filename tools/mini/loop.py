@@ -33,7 +33,7 @@ class Stage(Protocol):
     muon: bool
     """Whether hidden layers are trained by Muon, all else by AdamW."""
     splits: bool
-    """Whether a batch's loss is the mean of its parts', so that processes can share it."""
+    """Whether processes share a batch: a part each, also for batch norm, and the mean of their gradients."""
 
     def build(self) -> torch.nn.Module:
         """The model to train, with random weights; helper heads may be part of it."""
@@ -104,7 +104,12 @@ def train(stage: Stage, plan: Plan) -> Path:
     _keep(checkpoint, model, optimizers, step, shown)
     folder.mkdir(parents=True, exist_ok=True)
     stage.save(model.eval(), folder)
-    trained = {"steps": step, "batch_size": plan.batch_size, "learning_rate": stage.learning_rate}
+    trained = {
+        "steps": step,
+        "batch_size": plan.batch_size,
+        "optimizer": "Muon and AdamW" if stage.muon else "AdamW",
+        "learning_rate": stage.learning_rate,
+    }
     write_card(folder, stage.name, stage.about, trained, _listed(shown))
     return folder
 
