@@ -1,7 +1,8 @@
 """Everything-mode: all masks of one image from grids of points, with any model that answers points.
 
-Method and settings are those of segment_anything's SamAutomaticMaskGenerator. Masks are filtered where they are small,
-enlarged a few at a time and kept as runs, so that memory depends on the batch, not on the image or the number of masks.
+Method and settings are those of segment_anything's SamAutomaticMaskGenerator, but for points that need not be asked.
+Masks are filtered where they are small, enlarged a few at a time and kept as runs, so that memory depends on the batch,
+not on the image or the number of masks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torchvision.ops import nms
 
@@ -75,17 +77,14 @@ class Found:
 
 
 class EverythingGenerator:
-    """Every mask a point model finds in an image, in the order in which segment_anything gives them.
+    """Every mask a point model finds in an image, in the order in which segment_anything gives them."""
 
-    With `beside` points are decoded in several threads on the CPU, which a small model gains from.
-    """
-
-    def __init__(self, model: PointModel, settings: Masks, *, beside: bool = False) -> None:
+    def __init__(self, model: PointModel, settings: Masks) -> None:
         self.model = model
         self.settings = settings
         on_cpu = model.device.type == "cpu"
         size = min(settings.points_per_batch, POINTS_PER_BATCH_CPU) if on_cpu else settings.points_per_batch
-        self._decoding = Chunks(size, "decoding points", pad=False, beside=beside)
+        self._decoding = Chunks(size, "decoding points", pad=False)
 
     @torch.inference_mode()
     def __call__(self, image: Image) -> MaskSet:
@@ -111,25 +110,51 @@ class EverythingGenerator:
         pixels = max(frame.size_hw[0] * frame.size_hw[1], frame.side**2)
         enlarging = Chunks(max(1, ENLARGED_PIXELS[self.model.device.type] // pixels), "enlarging masks", pad=False)
 
-        def find(points: Sequence[Floats]) -> list[list[Found]]:
+        side = max(1, int(self.settings.points_per_side / self.settings.crop_n_points_downscale_factor**layer))
+        points_xy = point_grid(side) * [x1 - x0, y1 - y0]
+        skips = self.settings.answered_iou_thresh > 0
+
+        def find(points: Sequence[Floats]) -> list[tuple[list[Found], npt.NDArray[np.bool_] | None]]:
+            logits, ious = self.model.decode(encoding, np.stack(points))
             found: list[list[Found]] = [[] for _ in points]
-            for index, iou, outline in self._process_points(encoding, np.stack(points), enlarging):
+            for index, iou, outline in self._passing(frame, logits, ious, enlarging):
                 mask = place(outline, crop_xyxy, size_hw, iou, points[index])
                 if not near_crop_edge(mask.box_xyxy, crop_xyxy, size_hw):
                     found[index].append(mask)
-            return found
+            answered = self._answered(frame, logits, ious, points_xy) if skips else [None] * len(points)
+            return list(zip(found, answered, strict=True))
 
-        side = max(1, int(self.settings.points_per_side / self.settings.crop_n_points_downscale_factor**layer))
-        points_xy = point_grid(side) * [x1 - x0, y1 - y0]
-        found = [mask for masks_of_point in self._decoding.map(find, list(points_xy)) for mask in masks_of_point]
+        found_at: list[list[Found]] = [[] for _ in points_xy]
+        left = np.ones(len(points_xy), bool)
+        for turn in turns(side) if skips else [np.arange(len(points_xy))]:
+            asked = turn[left[turn]]
+            for index, (found, answered) in zip(asked, self._decoding.map(find, list(points_xy[asked])), strict=True):
+                found_at[index] = found
+                if answered is not None:
+                    left &= ~answered
+        found = [mask for found_here in found_at for mask in found_here]
         return without_duplicates(found, [mask.predicted_iou for mask in found], self.settings.box_nms_thresh)
 
-    def _process_points(
-        self, encoding: Encoding, points_xy: Floats, enlarging: Chunks
+    def _answered(
+        self, frame: Frame, logits: torch.Tensor, ious: torch.Tensor, points_xy: Floats
+    ) -> npt.NDArray[np.bool_]:
+        """(P, G) which of the crop's (G, 2) points lie in the smallest mask of (P, M, h, w) logits, if it is sure."""
+        sides = np.array([logits.shape[3], logits.shape[2]])
+        cells = (frame.to_input(points_xy) * sides / frame.side).astype(np.int64).clip(max=sides - 1)
+        columns, rows = torch.as_tensor(cells.T, device=logits.device)
+        inside = logits > 0
+        smallest = inside.sum((2, 3)).argmin(1)
+        each = torch.arange(len(logits), device=logits.device)
+        sure = ious[each, smallest] >= self.settings.answered_iou_thresh
+        held = inside[each, smallest][:, rows, columns] & sure[:, None]
+        answered: npt.NDArray[np.bool_] = held.cpu().numpy()
+        return answered
+
+    def _passing(
+        self, frame: Frame, answers: torch.Tensor, answered_iou: torch.Tensor, enlarging: Chunks
     ) -> list[tuple[int, np.float32, Outline]]:
         """Point index, predicted IoU and outline of every mask that passes both thresholds and is not empty."""
-        settings, frame = self.settings, encoding.frame
-        answers, answered_iou = self.model.decode(encoding, points_xy)
+        settings = self.settings
         logits, ious = answers.flatten(0, 1), answered_iou.flatten().cpu().numpy()
         kept = np.arange(len(ious))
         # zero or less turns a threshold off, as in segment_anything
@@ -154,6 +179,14 @@ def point_grid(side: int) -> Floats:
     """(side * side, 2) points evenly spaced in the unit square, row by row."""
     places = np.linspace(1 / (2 * side), 1 - 1 / (2 * side), side)
     return np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+
+
+def turns(side: int) -> list[Ints]:
+    """The indices of `point_grid(side)` in sixteen turns, each as far from those before as can be (a Bayer matrix)."""
+    order = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
+    rows, columns = np.divmod(np.arange(side * side), side)
+    turn = order[rows % 4, columns % 4]
+    return [np.flatnonzero(turn == index) for index in range(16)]
 
 
 def crop_boxes(

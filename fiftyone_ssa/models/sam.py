@@ -13,7 +13,6 @@ import PIL.Image
 import torch
 from torch.nn import functional
 
-from fiftyone_ssa.devices import is_small
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
@@ -63,8 +62,7 @@ def load_mask_generator(settings: Masks, device: torch.device, dtype: torch.dtyp
     The image encoder and the mask decoder run in `dtype`; points, scores and thresholds stay float32.
     Raises InputError if the model cannot be loaded, with what to do.
     """
-    sam = load_sam(settings.model, device, dtype)
-    return EverythingGenerator(sam, settings, beside=device.type == "cpu" and is_small(sam.model))
+    return EverythingGenerator(load_sam(settings.model, device, dtype), settings)
 
 
 def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:

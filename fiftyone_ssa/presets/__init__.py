@@ -36,6 +36,9 @@ class Masks:
     crop_overlap_ratio: float = field(default=512 / 1500, metadata={"range": (0.0, 1.0)})
     crop_n_points_downscale_factor: int = field(default=1, metadata={"range": (1, 64)})
     min_mask_region_area: int = field(default=0, metadata={"range": (0, 1_000_000_000)})
+    answered_iou_thresh: float = field(default=0.0, metadata={"range": (0.0, 1.0)})
+    """A point inside the smallest mask that another point of its crop was given is not asked, if that mask's predicted
+    IoU is this or above. 0 asks all, as SamAutomaticMaskGenerator does, which has no such parameter."""
 
 
 @dataclass(frozen=True)

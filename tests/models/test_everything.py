@@ -11,7 +11,8 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
 
-from fiftyone_ssa.models.everything import Encoding, EverythingGenerator, crop_boxes, point_grid
+from fiftyone_ssa.models.everything import Encoding, EverythingGenerator, crop_boxes, point_grid, turns
+from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.types import Floats, Image, MaskSet
 from tests.models.tiny_sam import SegmentAnything, blob_sam
@@ -115,3 +116,55 @@ def test_crops_are_segment_anythings(size_hw: tuple[int, int], layers: int, over
 def test_the_point_grid_is_segment_anythings() -> None:
     for side in (1, 2, 7, 32):
         np.testing.assert_array_equal(point_grid(side), build_point_grid(side))
+
+
+class Quadrants:
+    """Answers each point with the image and with the quadrant that it lies in, and keeps count."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, quadrant_iou: float) -> None:
+        self.quadrant_iou = quadrant_iou
+        self.asked: list[tuple[float, float]] = []
+
+    def encode(self, image: Image) -> Encoding:
+        size_hw = (image.shape[0], image.shape[1])
+        return Encoding(None, Frame(size_hw, (32, 32), 32, by_input=False))
+
+    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+        self.asked += [(float(x), float(y)) for x, y in points_xy]
+        height, width = encoding.frame.size_hw
+        logits = torch.full((len(points_xy), 2, 32, 32), 9.0)
+        for index, (x, y) in enumerate(points_xy):
+            logits[index, 1] = -9
+            rows, columns = (slice(0, 16) if at * 2 < side else slice(16, 32) for at, side in ((y, height), (x, width)))
+            logits[index, 1, rows, columns] = 9
+        return logits, torch.tensor([[0.99, self.quadrant_iou]]).repeat(len(points_xy), 1)
+
+
+@pytest.mark.parametrize("points_per_batch", [1, 64])
+@pytest.mark.parametrize("size_hw", [(64, 64), (40, 90)])
+def test_points_that_others_have_answered_are_not_asked(points_per_batch: int, size_hw: tuple[int, int]) -> None:
+    given = {"points_per_side": 8, "points_per_batch": points_per_batch, "stability_score_thresh": 0.5}
+    plain, sparing = Quadrants(0.9), Quadrants(0.9)
+    every = EverythingGenerator(plain, Masks(**given))(np.zeros((*size_hw, 3), np.uint8))
+    found = EverythingGenerator(sparing, Masks(**given, answered_iou_thresh=0.9))(np.zeros((*size_hw, 3), np.uint8))
+    assert len(plain.asked) == 64
+    assert len(sparing.asked) == 4  # the first turn asks four of them, one in each quadrant
+    assert sorted(found.rles) == sorted(every.rles)
+    assert len(found) == 5
+
+
+def test_unsure_answers_spare_no_point() -> None:
+    model = Quadrants(0.89)
+    EverythingGenerator(model, Masks(points_per_side=8, answered_iou_thresh=0.9))(np.zeros((64, 64, 3), np.uint8))
+    assert len(model.asked) == 64
+    assert len(set(model.asked)) == 64
+
+
+@pytest.mark.parametrize("side", [1, 3, 4, 16, 33])
+def test_turns_ask_every_point_once_and_spread_out(side: int) -> None:
+    order = turns(side)
+    assert sorted(np.concatenate(order).tolist()) == list(range(side * side))
+    rows, columns = np.divmod(order[0], side)
+    assert set(rows % 4) == set(columns % 4) == {0}

@@ -24,6 +24,7 @@ from tests.models.tiny_sam_hub import FAMILIES, save
 
 CPU = torch.device("cpu")
 ALL = ["segment_anything", *FAMILIES]
+OURS = ("source", "model", "answered_iou_thresh")
 PERMISSIVE = Masks(
     points_per_side=5,
     pred_iou_thresh=0.0,
@@ -128,7 +129,7 @@ def test_a_checkpoint_gives_segment_anythings_masks(settings: dict[str, int], se
     )
     image = photo(24, 33).repeat(10, 0).repeat(10, 1)
     ours = load_mask_generator(chosen, CPU, torch.float32)(image)
-    same_settings = {key: value for key, value in dataclasses.asdict(chosen).items() if key not in ("source", "model")}
+    same_settings = {key: value for key, value in dataclasses.asdict(chosen).items() if key not in OURS}
     plain = SamAutomaticMaskGenerator(sam, output_mode="coco_rle", **same_settings).generate(image)
     assert len(ours) == len(plain) > 5
     ious = np.array(
