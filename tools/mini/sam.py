@@ -114,7 +114,8 @@ class Trained(nn.Module):
                 },
             )
         )
-        self.sam.set_attn_implementation("eager")  # gradients of flash attention between 600 and 7 tokens are slow
+        # gradients of flash attention between 576 and 8 tokens are slow
+        self.sam.mask_decoder.config._attn_implementation = "eager"
         self.sam.vision_encoder.neck.position_encoding = NoPositions()
         widen(self.sam.mask_decoder)
         look_at_points(self.sam.mask_decoder)
