@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,19 +27,8 @@ from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.pipeline import build_pipeline
 from fiftyone_ssa.presets import load_preset, parse_override
 from fiftyone_ssa.scenes import KINDS, Scene, class_names, draw_scene
-from fiftyone_ssa.scenes.judge import (
-    FOUND,
-    NAMED_ON,
-    PARTS_PX,
-    SIZES_HW,
-    asked_regions,
-    best_mask,
-    in_no_vocabulary,
-    ious,
-    names_right,
-    right_names,
-)
-from fiftyone_ssa.types import Annotation, Inputs, MaskSet
+from fiftyone_ssa.scenes.judge import FOUND, NAMED_ON, PARTS_PX, SIZES_HW, Tally
+from fiftyone_ssa.types import Annotation, Inputs
 
 FIRST_SEED = 5_000
 """Neither the quickstart's scenes (from 0) nor those that were trained on (from 1,000,000)."""
@@ -52,26 +40,6 @@ def scenes(count: int) -> Iterator[Scene]:
     """The scenes that are measured on."""
     for index in range(count):
         yield draw_scene(FIRST_SEED + index, SIZES_HW[index % len(SIZES_HW)])
-
-
-class MaskQuality:
-    """Recall of everything-mode by level: whole things, whole surfaces, parts and subparts."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, list[bool]] = defaultdict(list)
-        self.masks: list[int] = []
-
-    def add(self, scene: Scene, masks: MaskSet) -> None:
-        """Count one scene."""
-        self.masks.append(len(masks))
-        found = ious(scene, masks)
-        for group, node in asked_regions(scene):
-            self.found[group].append(best_mask(found, node)[1] >= FOUND)
-
-    def answer(self) -> dict[str, Any]:
-        """Recall at IoU 0.75 and how many were asked for, by group."""
-        asked = {group: len(values) for group, values in sorted(self.found.items())}
-        return {"recall": _means(self.found), "asked": asked, "masks_per_scene": float(np.mean(self.masks))}
 
 
 class SsaQuality:
@@ -101,36 +69,16 @@ class SsaQuality:
         return {"miou": miou, "gain": round(miou["ssa"] - miou["branch"], 4), "classes": classes}
 
 
-class EngineQuality:
-    """Shares of whole things rightly named, of those that no vocabulary names, and rightly proposed."""
+def mask_answer(tally: Tally) -> dict[str, Any]:
+    """Recall of the masks at IoU 0.75 and how many regions were asked for, by group."""
+    asked = {group: len(values) for group, values in sorted(tally.found.items())}
+    return {"recall": _means(tally.found), "asked": asked, "masks_per_scene": float(np.mean(tally.masks))}
 
-    def __init__(self) -> None:
-        self.shares: dict[str, list[bool]] = defaultdict(list)
-        self.kinds: dict[str, list[bool]] = defaultdict(list)
 
-    def add(self, scene: Scene, answer: Annotation) -> None:
-        """Count one scene; a thing that no mask fits (IoU 0.5) has no name."""
-        found = ious(scene, answer.masks)
-        for thing in scene.things():
-            index, iou = best_mask(found, thing)
-            fits, right = iou >= NAMED_ON, right_names(thing)
-            named = fits and answer.labels[index] in right
-            proposed = fits and any(name in right for name in answer.proposals[index].names)
-            self.shares["things with a mask"].append(fits)
-            self.shares["things named"].append(named)
-            self.shares["things proposed"].append(proposed)
-            if in_no_vocabulary(thing):
-                self.shares["outside named"].append(named)
-            if fits:
-                self.shares["named where there is a mask"].append(named)
-                self.shares["proposed where there is a mask"].append(proposed)
-            self.kinds[thing.name].append(named)
-        self.shares["masks named"] += names_right(scene, found, answer.labels)
-
-    def answer(self) -> dict[str, Any]:
-        """All shares, and the share named with the number of things by kind."""
-        kinds = {kind: [share, len(self.kinds[kind])] for kind, share in _means(self.kinds).items()}
-        return {"things": len(self.shares["things named"]), **_means(self.shares), "kinds": kinds}
+def engine_answer(tally: Tally) -> dict[str, Any]:
+    """All shares of names, and the share named with the number of things by kind."""
+    kinds = {kind: [share, len(tally.kinds[kind])] for kind, share in _means(tally.kinds).items()}
+    return {"things": len(tally.named["things named"]), **_means(tally.named), "kinds": kinds}
 
 
 def _means(groups: Mapping[str, list[bool]]) -> dict[str, float]:
@@ -140,7 +88,6 @@ def _means(groups: Mapping[str, list[bool]]) -> dict[str, float]:
 def measure(
     count: int,
     *,
-    sources: Sequence[str] = SOURCES,
     ssa: str = "mini-ssa",
     engine: str = "mini-engine",
     device: str = "auto",
@@ -149,17 +96,17 @@ def measure(
     """Everything of `count` scenes, both pipelines on the same masks: of `ssa`'s SAM, and the scenes' own."""
     presets = load_preset(ssa, overrides), load_preset(engine, overrides)
     where = pick_device(device)
-    generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where)) if "sam" in sources else None
+    generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where))
     # masks are given to both, so that none is made twice
     existing = [replace(preset, masks=replace(preset.masks, source="existing")) for preset in presets]
     by_ssa, by_engine = (build_pipeline(p, device=device, keep_branch=p.pipeline == "ssa") for p in existing)
-    qualities = {source: (MaskQuality(), SsaQuality(), EngineQuality()) for source in sources}
-    seconds = {source: dict.fromkeys(("masks", "ssa", "engine"), 0.0) for source in sources}
+    qualities = {source: (SsaQuality(), Tally()) for source in SOURCES}
+    seconds = {source: dict.fromkeys(("masks", "ssa", "engine"), 0.0) for source in SOURCES}
     drawn = scenes(count)
     while batch := list(islice(drawn, 8)):
-        for source in sources:
+        for source, (quality, tally) in qualities.items():
             times = [time.perf_counter()]
-            masks = [generator(s.image) if generator and source == "sam" else s.mask_set() for s in batch]
+            masks = [generator(scene.image) if source == "sam" else scene.mask_set() for scene in batch]
             times.append(time.perf_counter())
             inputs = [Inputs(scene.image, found) for scene, found in zip(batch, masks, strict=True)]
             voted = by_ssa(inputs)
@@ -168,15 +115,19 @@ def measure(
             times.append(time.perf_counter())
             for key, spent in zip(seconds[source], np.diff(times), strict=True):
                 seconds[source][key] += float(spent)
-            for index, scene in enumerate(batch):
-                for quality, answer in zip(qualities[source], (masks, voted, named), strict=True):
-                    quality.add(scene, answer[index])
-    answer: dict[str, Any] = {"scenes": count}
-    for source in sources:
-        per_scene = {key: round(spent / count, 3) for key, spent in seconds[source].items()}
-        scored = {key: quality.answer() for key, quality in zip(per_scene, qualities[source], strict=True)}
-        answer[source] = {"seconds_per_scene": per_scene, **scored}
-    return answer
+            for scene, answer, names in zip(batch, voted, named, strict=True):
+                quality.add(scene, answer)
+                tally.add(scene, names.masks, names.labels, [proposals.names for proposals in names.proposals])
+    scored = {
+        source: {
+            "seconds_per_scene": {key: round(spent / count, 3) for key, spent in seconds[source].items()},
+            "masks": mask_answer(tally),
+            "ssa": quality.answer(),
+            "engine": engine_answer(tally),
+        }
+        for source, (quality, tally) in qualities.items()
+    }
+    return {"scenes": count, **scored}
 
 
 PAGE = """# Scores of the small models
@@ -211,29 +162,28 @@ def page(answer: Mapping[str, Any]) -> str:
     sam, own = (answer[source] for source in SOURCES)
     recall, asked = sam["masks"]["recall"], sam["masks"]["asked"]
     objects = own["engine"]["things"]
-    found = f"found at IoU {FOUND}"
+
+    def both(what: str, text: Callable[[Mapping[str, Any]], str]) -> tuple[str, str, str]:
+        return what, text(sam), text(own)
+
+    names = {
+        f"of {objects:,} whole objects: a mask fits (IoU {NAMED_ON})": "things with a mask",
+        "rightly named by SSA-engine": "things named",
+        "rightly named, of those in no closed set": "outside named",
+        "right name among the proposals": "things proposed",
+        "where a mask fits: rightly named": "named where there is a mask",
+        "where a mask fits: right name among the proposals": "proposed where there is a mask",
+        "all masks that fit a region: rightly named": "masks named",
+    }
     rows = [
-        (f"whole objects {found}", f"{recall['things']:.1%} of {asked['things']:,}", ""),
-        (f"parts {found}", f"{recall['parts']:.1%} of {asked['parts']:,}", ""),
-        (f"parts of parts {found}", f"{recall['subparts']:.1%} of {asked['subparts']:,}", ""),
-        ("masks a scene", *(f"{scored['masks']['masks_per_scene']:.0f}" for scored in (sam, own))),
-        ("mIoU of the coarse segmenter alone", *(f"{scored['ssa']['miou']['branch']:.3f}" for scored in (sam, own))),
-        (
-            "mIoU of SSA",
-            *(f"{scored['ssa']['miou']['ssa']:.3f} ({scored['ssa']['gain']:+.3f})" for scored in (sam, own)),
-        ),
         *(
-            (what, *(f"{scored['engine'][key]:.1%}" for scored in (sam, own)))
-            for what, key in (
-                (f"of {objects:,} whole objects: a mask fits (IoU {NAMED_ON})", "things with a mask"),
-                ("rightly named by SSA-engine", "things named"),
-                ("rightly named, of those in no closed set", "outside named"),
-                ("right name among the proposals", "things proposed"),
-                ("where a mask fits: rightly named", "named where there is a mask"),
-                ("where a mask fits: right name among the proposals", "proposed where there is a mask"),
-                ("all masks that fit a region: rightly named", "masks named"),
-            )
+            (f"{what} found at IoU {FOUND}", f"{recall[group]:.1%} of {asked[group]:,}", "")
+            for what, group in (("whole objects", "things"), ("parts", "parts"), ("parts of parts", "subparts"))
         ),
+        both("masks a scene", lambda scored: f"{scored['masks']['masks_per_scene']:.0f}"),
+        both("mIoU of the coarse segmenter alone", lambda scored: f"{scored['ssa']['miou']['branch']:.3f}"),
+        both("mIoU of SSA", lambda scored: f"{scored['ssa']['miou']['ssa']:.3f} ({scored['ssa']['gain']:+.3f})"),
+        *((what, *(f"{scored['engine'][key]:.1%}" for scored in (sam, own))) for what, key in names.items()),
     ]
     classes = [
         f"| {name} | {branch:.3f} | {by_sam:.3f} | {by_own:.3f} |"

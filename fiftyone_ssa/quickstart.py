@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +21,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.evaluation import evaluate
 from fiftyone_ssa.labels import mask_set_from_detections, mask_targets, masks_document, save_png, segmentation_document
 from fiftyone_ssa.scenes import Scene, class_names, draw_scene
-from fiftyone_ssa.scenes.judge import (
-    FOUND,
-    NAMED_ON,
-    SIZES_HW,
-    asked_regions,
-    best_mask,
-    in_no_vocabulary,
-    ious,
-    names_right,
-    right_names,
-)
+from fiftyone_ssa.scenes.judge import SIZES_HW, Tally
 
 DATASET = "ssa-quickstart"
 Say = Callable[[str], None]
@@ -171,24 +160,18 @@ def _dataset(folder: Path, samples: int) -> fo.Dataset:
 
 def _judge(view: Any, report: Report) -> None:
     """Compare SAM's masks and SSA-engine's names with the scenes' truth."""
-    regions_found: dict[str, list[bool]] = defaultdict(list)
-    masks_right: list[bool] = []
-    things: list[tuple[bool, bool]] = []
+    tally = Tally()
     for seed, label in zip(*view.values(["seed", "engine"]), strict=True):
-        scene = draw(seed)
-        masks = mask_set_from_detections(label or fo.Detections(), scene.size_hw)
-        labels = [detection.label for detection in label.detections] if label else []
-        found = ious(scene, masks)
-        for group, region in asked_regions(scene):
-            regions_found[group].append(best_mask(found, region)[1] >= FOUND)
-        masks_right += names_right(scene, found, labels)
-        for thing in scene.things():
-            index, iou = best_mask(found, thing)
-            things.append((in_no_vocabulary(thing), iou >= NAMED_ON and labels[index] in right_names(thing)))
-    report.things_found, report.parts_found = (_share(regions_found[group]) for group in ("things", "parts"))
-    report.named = _share(masks_right)
-    report.things_named = _share([right for _, right in things])
-    report.outside_named = _share([right for outside, right in things if outside])
+        scene, detections = draw(seed), label or fo.Detections()
+        labels = [detection.label for detection in detections.detections]
+        proposals = [
+            detection.get_attribute_value("class_proposals", None) or () for detection in detections.detections
+        ]
+        tally.add(scene, mask_set_from_detections(detections, scene.size_hw), labels, proposals)
+    report.things_found, report.parts_found = (_share(tally.found[group]) for group in ("things", "parts"))
+    report.named = _share(tally.named["masks named"])
+    report.things_named = _share(tally.named["things named"])
+    report.outside_named = _share(tally.named["outside named"])
 
 
 def _share(values: list[bool]) -> float:

@@ -112,26 +112,23 @@ class EverythingGenerator:
 
         side = max(1, int(self.settings.points_per_side / self.settings.crop_n_points_downscale_factor**layer))
         points_xy = point_grid(side) * [x1 - x0, y1 - y0]
-        skips = self.settings.answered_iou_thresh > 0
 
-        def find(points: Sequence[Floats]) -> list[tuple[list[Found], npt.NDArray[np.bool_] | None]]:
+        def find(points: Sequence[Floats]) -> list[tuple[list[Found], npt.NDArray[np.bool_]]]:
             logits, ious = self.model.decode(encoding, np.stack(points))
             found: list[list[Found]] = [[] for _ in points]
             for index, iou, outline in self._passing(frame, logits, ious, enlarging):
                 mask = place(outline, crop_xyxy, size_hw, iou, points[index])
                 if not near_crop_edge(mask.box_xyxy, crop_xyxy, size_hw):
                     found[index].append(mask)
-            answered = self._answered(frame, logits, ious, points_xy) if skips else [None] * len(points)
-            return list(zip(found, answered, strict=True))
+            return list(zip(found, self._answered(frame, logits, ious, points_xy), strict=True))
 
         found_at: list[list[Found]] = [[] for _ in points_xy]
         left = np.ones(len(points_xy), bool)
-        for turn in turns(side) if skips else [np.arange(len(points_xy))]:
+        for turn in turns(side) if self.settings.answered_iou_thresh > 0 else [np.arange(len(points_xy))]:
             asked = turn[left[turn]]
             for index, (found, answered) in zip(asked, self._decoding.map(find, list(points_xy[asked])), strict=True):
                 found_at[index] = found
-                if answered is not None:
-                    left &= ~answered
+                left &= ~answered
         found = [mask for found_here in found_at for mask in found_here]
         return without_duplicates(found, [mask.predicted_iou for mask in found], self.settings.box_nms_thresh)
 
@@ -139,6 +136,8 @@ class EverythingGenerator:
         self, frame: Frame, logits: torch.Tensor, ious: torch.Tensor, points_xy: Floats
     ) -> npt.NDArray[np.bool_]:
         """(P, G) which of the crop's (G, 2) points lie in the smallest mask of (P, M, h, w) logits, if it is sure."""
+        if self.settings.answered_iou_thresh <= 0:
+            return np.zeros((len(logits), len(points_xy)), bool)
         sides = np.array([logits.shape[3], logits.shape[2]])
         cells = (frame.to_input(points_xy) * sides / frame.side).astype(np.int64).clip(max=sides - 1)
         columns, rows = torch.as_tensor(cells.T, device=logits.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -81,3 +82,41 @@ def names_right(scene: Scene, found: npt.NDArray[np.float64], labels: Sequence[s
             # a thing with a single visible part is both: every region that fits as well counts
             right.append(any(label in right_names(regions[i]) for i in np.flatnonzero(row >= row.max() - 1e-9)))
     return right
+
+
+class Tally:
+    """What the truth of scenes says of their masks and names, case by case."""
+
+    def __init__(self) -> None:
+        self.masks: list[int] = []
+        """How many masks each scene has."""
+        self.found: dict[str, list[bool]] = defaultdict(list)
+        """Whether each region that is asked for has a mask (IoU 0.75), by the groups of `asked_regions`."""
+        self.named: dict[str, list[bool]] = defaultdict(list)
+        """Whether things are rightly named and proposed, those in no vocabulary apart, and masks rightly named."""
+        self.kinds: dict[str, list[bool]] = defaultdict(list)
+        """Whether each whole thing is rightly named, by kind."""
+
+    def add(
+        self, scene: Scene, masks: MaskSet, labels: Sequence[str | None], proposals: Sequence[Sequence[str]]
+    ) -> None:
+        """Count one scene's N masks with N labels and proposals; a thing that no mask fits (IoU 0.5) has no name."""
+        self.masks.append(len(masks))
+        found = ious(scene, masks)
+        for group, region in asked_regions(scene):
+            self.found[group].append(best_mask(found, region)[1] >= FOUND)
+        for thing in scene.things():
+            index, iou = best_mask(found, thing)
+            fits, right = iou >= NAMED_ON, right_names(thing)
+            named = fits and labels[index] in right
+            proposed = fits and any(name in right for name in proposals[index])
+            self.named["things with a mask"].append(fits)
+            self.named["things named"].append(named)
+            self.named["things proposed"].append(proposed)
+            if in_no_vocabulary(thing):
+                self.named["outside named"].append(named)
+            if fits:
+                self.named["named where there is a mask"].append(named)
+                self.named["proposed where there is a mask"].append(proposed)
+            self.kinds[thing.name].append(named)
+        self.named["masks named"] += names_right(scene, found, labels)

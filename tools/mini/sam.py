@@ -1,7 +1,7 @@
 """EdgeTAM, SAM 2 with a convolutional encoder: a point gives the whole, the part and the subpart it lies on.
 
 192 pixels, masks of 96 x 96 cells. Convolutions in bfloat16 are what CPUs with AMX do ten times as fast as anything
-else: there a small convolutional encoder sees fifty views a second.
+else: there a small convolutional encoder is trained on twenty views a second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ CELLS = SIDE // STRIDE
 FINE = 2 * CELLS
 """Truth is looked up at two places a side in each of a mask's cells."""
 ZOOMS = 1.0, 0.67, 0.38, 0.38
-"""Of a scene's sides, or so, that its two views show: what everything-mode looks at with two layers of crops."""
+"""Of a scene's sides, or so, that its two views show: what everything-mode looks at with none, one and two
+layers of crops, the last twice as often."""
 VIEWS = 2
 SMALLEST = 12
 """Regions of fewer such places are not pointed at."""
@@ -74,7 +75,7 @@ class NoPositions(nn.Module):
 
 
 class Trained(nn.Module):
-    """SAM 2 and two helpers, on its finest features and on its embedding, since seeing comes before tracing."""
+    """EdgeTAM and two helpers, on its finest features and on its embedding, since seeing comes before tracing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +173,7 @@ class SamStage:
     """Trains `mini/sam`."""
 
     name = "sam"
-    about = "A SAM 2 (`Sam2Model`): a point gives three masks, the whole, the part and the subpart it lies on."
+    about = "An EdgeTAM (`EdgeTamModel`, a ResNet): a point gives its whole, part and subpart."
     steps = 3_400
     batch_size = 6
     learning_rate = 3e-3
@@ -180,7 +181,7 @@ class SamStage:
     splits = True
 
     def build(self) -> nn.Module:
-        """SAM 2 with its helpers."""
+        """EdgeTAM with its helpers."""
         return Trained()
 
     def batch(self, draws: list[int]) -> Batch:
@@ -216,7 +217,7 @@ class SamStage:
         return total, {"loss": total.item(), **{key: loss.item() for key, loss in losses.items()}, **figures}
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """As `Sam2Model.from_pretrained` and `Sam2ImageProcessor` read it."""
+        """As `EdgeTamModel.from_pretrained` and `Sam2ImageProcessor` read it."""
         from transformers import Sam2ImageProcessor
 
         model.sam.half().save_pretrained(folder)
@@ -245,11 +246,7 @@ def _traced(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, t
     shares = [cells / cells.sum(-1, keepdim=True).clamp(min=1) for cells in (inside, outside, beside)]
     weights = 0.5 * (shares[0] + shares[1])
     weights = weights + 0.25 * (shares[0] + shares[2]) * (beside.sum(-1, keepdim=True) > 0)
-    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    covered = logits.sigmoid()
-    dice = 1 - (2 * (covered * target).sum(-1) + 1) / (covered.sum(-1) + target.sum(-1) + 1)
-    found, truth = logits > 0, target >= 0.5
-    iou = (found & truth).sum(-1) / (found | truth).sum(-1).clamp(min=1)
+    entropy, dice, iou = _compared(logits, target)
     return entropy.mean() + (entropy * weights).sum(-1).mean() + dice.mean(), iou
 
 
@@ -260,13 +257,19 @@ def _cut_out(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, 
     by the cell. Weighed alike as a whole (as in `_traced`), small masks come out two or three times as large as true.
     """
     near = _surroundings(target.sum(4) > 0)[..., None] & _surroundings(target.sum(3) > 0)[..., None, :]
+    near = near.flatten(3)
+    entropy, dice, iou = _compared(logits.flatten(3), target.flatten(3))
+    return entropy.mean() + ((entropy * near).sum(-1) / near.sum(-1)).mean() + 2 * dice.mean(), iou
+
+
+def _compared(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cross-entropy (..., cells), dice loss (...) and IoU (...) of (..., cells) logits."""
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     covered = logits.sigmoid()
-    here = (3, 4)
-    dice = 1 - (2 * (covered * target).sum(here) + 1) / (covered.sum(here) + target.sum(here) + 1)
+    dice = 1 - (2 * (covered * target).sum(-1) + 1) / (covered.sum(-1) + target.sum(-1) + 1)
     found, truth = logits > 0, target >= 0.5
-    iou = (found & truth).sum(here) / (found | truth).sum(here).clamp(min=1)
-    return entropy.mean() + ((entropy * near).sum(here) / near.sum(here)).mean() + 2 * dice.mean(), iou
+    iou = (found & truth).sum(-1) / (found | truth).sum(-1).clamp(min=1)
+    return entropy, dice, iou
 
 
 def _surroundings(seen: torch.Tensor) -> torch.Tensor:
