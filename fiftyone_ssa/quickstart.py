@@ -1,4 +1,4 @@
-"""Both pipelines on drawn scenes with small trained models: a dataset to look at, and its scores, in a minute and a half."""
+"""Both pipelines on drawn scenes with small trained models: a dataset and its scores, in a minute and a half."""
 
 from __future__ import annotations
 
