@@ -17,6 +17,11 @@ POSITIONS = frozenset({
     "corner", "foreground", "background", "distance", "upside", "underside", "inside", "outside", "close", "up",
 })
 """Nouns that say where something is or how it is seen ("a close up"), not what it is."""
+COLOURS = frozenset({
+    "black", "blue", "brown", "gold", "gray", "green", "grey", "orange", "pink", "purple", "red", "silver", "white",
+    "yellow",
+})
+"""Words that describe where they stand before a noun, though the parser may see a compound ("an orange cat")."""
 PLURALS = frozenset({
     "binoculars", "clothes", "eye glasses", "eyeglasses", "glasses", "goggles", "jeans", "leggings", "overalls",
     "pajamas", "pants", "pliers", "reading glasses", "scissors", "shorts", "sun glasses", "sunglasses", "tights",
@@ -31,7 +36,7 @@ class NounPhrases:
     """The noun phrases of captions, in order of appearance, each caption read once however often it comes.
 
     `"raw"` gives noun chunks as they stand ("the red cars"); `"head"` gives what they name ("car"): lower case,
-    singular, compound nouns kept, and neither determiners, pronouns, adjectives nor words of position.
+    singular, compound nouns kept, and neither determiners, pronouns, adjectives, colours nor words of position.
     Raises MissingDependencyError if spaCy or its English pipeline is not installed.
     """
 
@@ -64,7 +69,7 @@ def _head(chunk: Any) -> str:
     if not nouns:
         return ""
     *before, last = nouns
-    words = [token.lower_ for token in before]
+    words = [token.lower_ for token in before if token.lower_ not in COLOURS]
     name = " ".join([*words, last.lower_])
     return name if name in PLURALS else " ".join([*words, last.lemma_.lower()])
 

@@ -39,6 +39,8 @@ def test_raw_phrases_are_the_noun_chunks_as_they_come(raw: NounPhrases) -> None:
         ("a stainless steel kitchen sink", ("steel kitchen sink",)),
         ("the white dogs and a black Dog in the background", ("dog",)),
         ("a close up of a cat", ("cat",)),
+        ("an orange cat in front of a white house", ("cat", "house")),
+        ("a slice of an orange", ("slice", "orange")),
         ("something on it", ()),
         ("running fast", ()),
         ("", ()),

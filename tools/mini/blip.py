@@ -24,10 +24,10 @@ class BlipStage(ReadsWords):
     about = (
         "A BLIP captioner (`BlipForConditionalGeneration`): what a crop shows, in words no closed set has among them."
     )
-    steps = 3000
+    steps = 5000
     batch_size = 6
-    learning_rate = 1e-3
-    muon = False
+    learning_rate = 2e-3
+    muon = True
     splits = False
 
     def build(self) -> nn.Module:
@@ -77,14 +77,15 @@ class BlipStage(ReadsWords):
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy of the next word."""
-        seen = model.vision_model(batch["pixels"]).last_hidden_state
-        out = model.text_decoder(
-            input_ids=batch["tokens"],
-            attention_mask=batch["attention"],
-            encoder_hidden_states=seen,
-            labels=batch["labels"],
-            reduction="mean",
-        )
+        with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
+            seen = model.vision_model(batch["pixels"]).last_hidden_state
+            out = model.text_decoder(
+                input_ids=batch["tokens"],
+                attention_mask=batch["attention"],
+                encoder_hidden_states=seen,
+                labels=batch["labels"],
+                reduction="mean",
+            )
         with torch.no_grad():
             asked = batch["labels"][:, 1:] != -100
             right = (out.logits[:, :-1].argmax(-1) == batch["labels"][:, 1:])[asked].float().mean()

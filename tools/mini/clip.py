@@ -27,10 +27,10 @@ class ClipStage(ReadsWords):
 
     name = "clip"
     about = "A CLIP for open_clip (`local-dir:`): which of the scenes' names fits a crop."
-    steps = 2500
+    steps = 3000
     batch_size = 6
-    learning_rate = 1e-3
-    muon = False
+    learning_rate = 2e-3
+    muon = True
     splits = False
 
     @cached_property
@@ -77,8 +77,9 @@ class ClipStage(ReadsWords):
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy over all names, those that are merely not wrong left out."""
-        image, text, scale = model(batch["pixels"], batch["tokens"])
-        logits = (scale * image @ text.T).masked_fill(batch["neutral"], -1e4)
+        with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
+            image, text, scale = model(batch["pixels"], batch["tokens"])
+        logits = (scale * image.float() @ text.float().T).masked_fill(batch["neutral"], -1e4)
         loss = functional.cross_entropy(logits, batch["targets"] / batch["targets"].sum(1, keepdim=True))
         right = batch["targets"].gather(1, logits.argmax(1, keepdim=True))[:, 0]
         figures = {"loss": loss.item(), "all": right.mean().item()}

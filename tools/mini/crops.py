@@ -24,6 +24,8 @@ class Crop:
     scene: Scene
     node: Node
     box_xyxy: tuple[int, int, int, int]
+    turned: bool = False
+    """Whether it is shown as in a mirror."""
 
     @property
     def whole(self) -> Node:
@@ -33,24 +35,26 @@ class Crop:
             node = self.scene.nodes[node.parent]
         return node
 
-    def pixels(self, side: int, resample: Pillow.Resampling) -> torch.Tensor:
-        """(3, side, side) uint8, stretched to a square."""
-        square = Pillow.fromarray(self.scene.image).resize((side, side), resample, box=self.box_xyxy)
-        return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+    def pixels(self, side: int, resample: Pillow.Resampling, pool: int = 1) -> torch.Tensor:
+        """(3, side / pool, side / pool) uint8, stretched to a square, then averaged."""
+        square = Pillow.fromarray(self.scene.image).resize((side, side), resample, box=self.box_xyxy).reduce(pool)
+        return torch.from_numpy(self._as_shown(np.array(square)).copy()).permute(2, 0, 1)
 
     def leaves(self, side: int) -> np.ndarray:
         """(side, side) node ids, the nearest ones."""
         x0, y0, x1, y1 = self.box_xyxy
         rows = y0 + (np.arange(side) * (y1 - y0) + (y1 - y0) // 2) // side
         columns = x0 + (np.arange(side) * (x1 - x0) + (x1 - x0) // 2) // side
-        found: np.ndarray = self.scene.leaves[rows[:, None], columns]
-        return found
+        return self._as_shown(self.scene.leaves[rows[:, None], columns])
+
+    def _as_shown(self, picture: np.ndarray) -> np.ndarray:
+        return picture[:, ::-1] if self.turned else picture
 
 
 def crops(draw: int, scale: float, others: int) -> list[Crop]:
     """Of a draw's scene: every whole thing that can be recognised, and `others` of its parts and surfaces.
 
-    Boxes are off by a few per cent, as those of found masks are.
+    Sides are off by a few per cent, one in seven by more, as those of found masks are; every other crop is mirrored.
     """
     dice, scene = Dice(draw, 2), training_scene(draw)
     things = list(scene.things())
@@ -59,12 +63,20 @@ def crops(draw: int, scale: float, others: int) -> list[Crop]:
     for node in things + rest:
         inside = scene.mask(node.id)
         columns, rows = np.flatnonzero(inside.any(0)), np.flatnonzero(inside.any(1))
-        x, y = float(columns[0]), float(rows[0])
-        width, height = float(columns[-1] - columns[0]), float(rows[-1] - rows[0])
-        x, y = x + width * dice.between(-0.04, 0.04), y + height * dice.between(-0.04, 0.04)
-        width, height = width * dice.between(0.95, 1.05), height * dice.between(0.95, 1.05)
-        found.append(Crop(scene, node, scaled_crop_xyxy((x, y, width, height), scale, scene.size_hw)))
+        x0, x1 = _moved(dice, float(columns[0]), float(columns[-1]))
+        y0, y1 = _moved(dice, float(rows[0]), float(rows[-1]))
+        box = scaled_crop_xyxy((x0, y0, x1 - x0, y1 - y0), scale, scene.size_hw)
+        found.append(Crop(scene, node, box, turned=dice.chance(0.5)))
     return found
+
+
+def _moved(dice: Dice, first: float, last: float) -> tuple[float, float]:
+    """Where a found mask's box would begin and end along a side."""
+
+    def off() -> float:
+        return (last - first) * (dice.between(-0.3, 0.3) if dice.chance(0.15) else dice.between(-0.04, 0.04))
+
+    return first + off(), last + off()
 
 
 def normalise(pixels: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
