@@ -181,11 +181,11 @@ def point_grid(side: int) -> Floats:
 
 
 def turns(side: int) -> list[Ints]:
-    """The indices of `point_grid(side)` in sixteen turns, each as far from those before as can be (a Bayer matrix)."""
+    """The indices of `point_grid(side)` in five turns: each doubles the points, far from those before (Bayer)."""
     order = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
     rows, columns = np.divmod(np.arange(side * side), side)
-    turn = order[rows % 4, columns % 4]
-    return [np.flatnonzero(turn == index) for index in range(16)]
+    turn = np.ceil(np.log2(order + 1))[rows % 4, columns % 4]
+    return [np.flatnonzero(turn == index) for index in range(5)]
 
 
 def crop_boxes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,9 @@ class Sam:
         self.model = model.eval().to(device)
         if family.keeps_shape:
             _spare_a_copy(self.model.vision_encoder.layers)
+        else:  # transformers remembers the position codes of one of the pyramid's levels
+            codes = self.model.vision_encoder.neck.position_encoding
+            codes.forward = lru_cache(8)(codes.forward)
         # positions in half precision miss by whole pixels, so the prompt encoder stays float32
         self.model.vision_encoder.to(dtype)
         self.model.mask_decoder.to(dtype)

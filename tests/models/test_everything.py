@@ -168,3 +168,5 @@ def test_turns_ask_every_point_once_and_spread_out(side: int) -> None:
     assert sorted(np.concatenate(order).tolist()) == list(range(side * side))
     rows, columns = np.divmod(order[0], side)
     assert set(rows % 4) == set(columns % 4) == {0}
+    if side % 4 == 0:
+        assert [len(turn) * 16 // side**2 for turn in order] == [1, 1, 2, 4, 8]
