@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,8 +27,8 @@ from fiftyone_ssa.regions import merged, remove_small_regions
 from fiftyone_ssa.types import Floats, Image, Ints, MaskSet
 
 DECODED_PIXELS_CPU = 8 * 1024**2
-"""What a model sees (its side squared) times points that a CPU decodes at a time: it decodes 8 of vit_b twice as fast as
-64, whose activations leave its caches, and 64 of a model of 192 pixels a sixth faster than 8, which are many calls."""
+"""What a model sees (its side squared) times the points that a CPU decodes at a time. It decodes 8 of vit_b twice as
+fast as 64, whose activations leave its caches; 64 of a model of 192 pixels a sixth faster than 8, in fewer calls."""
 ENLARGED_PIXELS = {"cpu": 2**23, "cuda": 2**26}
 """Pixels of masks enlarged at a time, ten bytes each; an image larger than this is enlarged one mask at a time."""
 CROP_EDGE_PX = 20
@@ -78,11 +78,15 @@ class Found:
 
 
 class EverythingGenerator:
-    """Every mask a point model finds in an image, in the order in which segment_anything gives them."""
+    """Every mask a point model finds in an image, in the order in which segment_anything gives them.
 
-    def __init__(self, model: PointModel, settings: Masks) -> None:
+    With `beside` an image's crops are worked on side by side: for small models on the CPU (`devices.is_small`).
+    """
+
+    def __init__(self, model: PointModel, settings: Masks, *, beside: bool = False) -> None:
         self.model = model
         self.settings = settings
+        self._crops = Chunks(1, "crops", beside=beside)
         self._decoding = Chunks(settings.points_per_batch, "decoding points", pad=False)
 
     @torch.inference_mode()
@@ -91,7 +95,7 @@ class EverythingGenerator:
         settings = self.settings
         size_hw = (image.shape[0], image.shape[1])
         crops = crop_boxes(size_hw, settings.crop_n_layers, settings.crop_overlap_ratio)
-        found = [mask for crop, layer in crops for mask in self._process_crop(image, crop, layer)]
+        found = list(chain.from_iterable(self._crops.map(lambda some: [self._process_crop(image, *some[0])], crops)))
         if len(crops) > 1:  # a mask from a smaller crop is finer
             areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (mask.crop_xyxy for mask in found)]
             found = without_duplicates(found, 1 / np.array(areas, np.float32), settings.crop_nms_thresh)

@@ -68,6 +68,14 @@ def test_what_is_found_does_not_depend_on_the_batch() -> None:
     np.testing.assert_array_equal(whole.predicted_iou, single.predicted_iou)
 
 
+def test_crops_side_by_side_are_as_in_turn() -> None:
+    settings = Masks(points_per_side=6, crop_n_layers=1, **THRESHOLDS)
+    in_turn, beside = (EverythingGenerator(SegmentAnything(blob_sam()), settings, beside=b) for b in (False, True))
+    found = beside(photo(100, 80))
+    assert len(found) > 0
+    assert in_turn(photo(100, 80)).rles == found.rles
+
+
 class SmallMemory(SegmentAnything):
     """Runs out of memory with more than two points."""
 
@@ -80,7 +88,8 @@ class SmallMemory(SegmentAnything):
 def test_out_of_memory_halves_the_batch_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     image = photo(100, 80)
     with caplog.at_level(logging.WARNING):
-        found = EverythingGenerator(SmallMemory(blob_sam()), Masks(points_per_side=9, **THRESHOLDS))(image)
+        settings = Masks(points_per_side=9, points_per_batch=8, **THRESHOLDS)
+        found = EverythingGenerator(SmallMemory(blob_sam()), settings)(image)
     assert found.rles == generate(image, points_per_side=9).rles
     assert [record.message for record in caplog.records] == [
         "out of memory in decoding points: going on with batches of 4",
