@@ -51,6 +51,10 @@ class PointModel(Protocol):
     def device(self) -> torch.device:
         """Where it runs."""
 
+    @property
+    def side(self) -> int:
+        """Pixels of the longer side that it sees."""
+
     def encode(self, image: Image) -> Encoding:
         """The encoding of one (H, W, 3) uint8 RGB image."""
 
@@ -87,7 +91,8 @@ class EverythingGenerator:
         self.model = model
         self.settings = settings
         self._crops = Chunks(1, "crops", beside=beside)
-        self._decoding = Chunks(settings.points_per_batch, "decoding points", pad=False)
+        most = max(1, DECODED_PIXELS_CPU // model.side**2) if model.device.type == "cpu" else settings.points_per_batch
+        self._decoding = Chunks(min(settings.points_per_batch, most), "decoding points", pad=False)
 
     @torch.inference_mode()
     def __call__(self, image: Image) -> MaskSet:
@@ -110,8 +115,6 @@ class EverythingGenerator:
         size_hw = (image.shape[0], image.shape[1])
         encoding = self.model.encode(image[y0:y1, x0:x1])
         frame = encoding.frame
-        if self.model.device.type == "cpu":
-            self._decoding.size = min(self._decoding.size, max(1, DECODED_PIXELS_CPU // frame.side**2))
         pixels = max(frame.size_hw[0] * frame.size_hw[1], frame.side**2)
         enlarging = Chunks(max(1, ENLARGED_PIXELS[self.model.device.type] // pixels), "enlarging masks", pad=False)
 

@@ -13,7 +13,9 @@ from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
 
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator, crop_boxes, point_grid, turns
 from fiftyone_ssa.models.lowres import Frame
-from fiftyone_ssa.presets import Masks
+from fiftyone_ssa.models.sam import load_sam
+from fiftyone_ssa.presets import Masks, load_preset
+from fiftyone_ssa.scenes import draw_scene
 from fiftyone_ssa.types import Floats, Image, MaskSet
 from tests.models.tiny_sam import SegmentAnything, blob_sam
 
@@ -69,11 +71,17 @@ def test_what_is_found_does_not_depend_on_the_batch() -> None:
 
 
 def test_crops_side_by_side_are_as_in_turn() -> None:
-    settings = Masks(points_per_side=6, crop_n_layers=1, **THRESHOLDS)
-    in_turn, beside = (EverythingGenerator(SegmentAnything(blob_sam()), settings, beside=b) for b in (False, True))
-    found = beside(photo(100, 80))
-    assert len(found) > 0
-    assert in_turn(photo(100, 80)).rles == found.rles
+    settings, threads = load_preset("mini-ssa").masks, torch.get_num_threads()
+    model, image = load_sam(settings.model, torch.device("cpu"), torch.float32), draw_scene(3, (160, 200)).image
+    found = []
+    try:
+        for beside, count in ((False, 1), (True, 2)):
+            torch.set_num_threads(count)
+            found.append(EverythingGenerator(model, settings, beside=beside)(image))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(found[0]) > 0
+    assert found[0].rles == found[1].rles
 
 
 class SmallMemory(SegmentAnything):
@@ -131,6 +139,7 @@ class Quadrants:
     """Answers each point with the image and with the quadrant that it lies in, and keeps count."""
 
     device = torch.device("cpu")
+    side = 32
 
     def __init__(self, quadrant_iou: float) -> None:
         self.quadrant_iou = quadrant_iou

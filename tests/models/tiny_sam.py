@@ -107,11 +107,11 @@ class SegmentAnything:
         from segment_anything import SamPredictor
 
         self.predictor = SamPredictor(sam)
+        self.side = self.predictor.model.image_encoder.img_size
 
     def encode(self, image: Image) -> Encoding:
         self.predictor.set_image(image)
-        side = self.predictor.model.image_encoder.img_size
-        frame = Frame(self.predictor.original_size, self.predictor.input_size, side, by_input=True)
+        frame = Frame(self.predictor.original_size, self.predictor.input_size, self.side, by_input=True)
         return Encoding(self.predictor.features, frame)
 
     def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:

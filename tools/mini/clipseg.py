@@ -113,8 +113,8 @@ class ClipSegStage(ReadsWords):
         vision.image_size, vision.patch_size = SIDE, PATCH
         model.half().save_pretrained(folder)
         size = {"height": SIDE, "width": SIDE}
-        vision = ViTImageProcessor(size=size, image_mean=list(MEAN), image_std=list(STD))
-        CLIPSegProcessor(vision, write_tokenizer(folder)).save_pretrained(folder)
+        pixels = ViTImageProcessor(size=size, image_mean=list(MEAN), image_std=list(STD))
+        CLIPSegProcessor(pixels, write_tokenizer(folder)).save_pretrained(folder)
 
 
 class Pooled(nn.Module):

@@ -24,8 +24,7 @@ class Crop:
     scene: Scene
     node: Node
     box_xyxy: tuple[int, int, int, int]
-    turned: bool = False
-    """Whether it is shown as in a mirror."""
+    mirrored: bool = False
 
     @property
     def whole(self) -> Node:
@@ -48,7 +47,7 @@ class Crop:
         return self._as_shown(self.scene.leaves[rows[:, None], columns])
 
     def _as_shown(self, picture: np.ndarray) -> np.ndarray:
-        return picture[:, ::-1] if self.turned else picture
+        return picture[:, ::-1] if self.mirrored else picture
 
 
 def crops(draw: int, scale: float, others: int) -> list[Crop]:
@@ -66,7 +65,7 @@ def crops(draw: int, scale: float, others: int) -> list[Crop]:
         x0, x1 = _moved(dice, float(columns[0]), float(columns[-1]))
         y0, y1 = _moved(dice, float(rows[0]), float(rows[-1]))
         box = scaled_crop_xyxy((x0, y0, x1 - x0, y1 - y0), scale, scene.size_hw)
-        found.append(Crop(scene, node, box, turned=dice.chance(0.5)))
+        found.append(Crop(scene, node, box, mirrored=dice.chance(0.5)))
     return found
 
 
