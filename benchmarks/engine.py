@@ -27,12 +27,12 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._architectures import PARITY, build_models, parity_models
-from fiftyone_ssa.devices import pick_device, pick_dtype
-from fiftyone_ssa.engine import Engine, build_engine
-from fiftyone_ssa.masks import encode, mask_set
+from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.models.devices import pick_device, pick_dtype
+from fiftyone_ssa.naming.engine import Engine, build_engine
 from fiftyone_ssa.presets import Masks, OpenVocabulary, Preset
 from fiftyone_ssa.types import Inputs
-from tests.plain_engine import PlainEngine, read_case
+from tests.naming.plain_engine import PlainEngine, read_case
 
 Case = tuple[Image.Image, list[dict[str, Any]]]
 STEMS = ("chelsea", "coffee", "rocket")

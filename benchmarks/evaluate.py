@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from fiftyone_ssa.datasets import cityscapes
-from fiftyone_ssa.evaluate_files import evaluate_files
-from fiftyone_ssa.masks import class_rles
-from fiftyone_ssa.miou import Scores, confusion_matrix
+from fiftyone_ssa.folders.evaluate import evaluate_files
+from fiftyone_ssa.layouts import cityscapes
+from fiftyone_ssa.masks.miou import Scores, confusion_matrix
+from fiftyone_ssa.masks.rle import class_rles
 
 SIZE_HW = (1024, 2048)
 CLASSES = len(cityscapes.NAMES)
@@ -75,7 +75,7 @@ def through_fiftyone(folder: Path, images: int) -> tuple[dict[str, float], float
     }
     import fiftyone as fo
 
-    from fiftyone_ssa.evaluation import evaluate
+    from fiftyone_ssa.labels.evaluation import evaluate
 
     def label(kind: str, index: int) -> fo.Segmentation:
         return fo.Segmentation(mask_path=f"{folder}/stored/{kind}{index}.png")

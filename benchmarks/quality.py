@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from fiftyone_ssa.devices import pick_device, pick_dtype
-from fiftyone_ssa.miou import Scores, confusion_matrix
+from fiftyone_ssa.masks.miou import Scores, confusion_matrix
+from fiftyone_ssa.models.devices import pick_device, pick_dtype
 from fiftyone_ssa.models.sam import load_mask_generator
-from fiftyone_ssa.pipeline import build_pipeline
+from fiftyone_ssa.naming.pipeline import build_pipeline
 from fiftyone_ssa.presets import load_preset, parse_override
-from fiftyone_ssa.scenes import KINDS, Scene, class_names, draw_scene
-from fiftyone_ssa.scenes.judge import FOUND, NAMED_ON, PARTS_PX, SIZES_HW, Tally
+from fiftyone_ssa.quickstart.scenes import KINDS, Scene, class_names, draw_scene
+from fiftyone_ssa.quickstart.scenes.judge import FOUND, NAMED_ON, PARTS_PX, SIZES_HW, Tally
 from fiftyone_ssa.types import Annotation, Inputs
 
 FIRST_SEED = 5_000

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from pycocotools import mask as coco
 
-from fiftyone_ssa.masks import encode, mask_set
+from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.naming.voting import refine, vote
 from fiftyone_ssa.types import MaskSet, SemanticMap
-from fiftyone_ssa.voting import refine, vote
 
 SIZE_HW = (1500, 2250)
 CLASSES = 150

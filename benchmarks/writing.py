@@ -43,10 +43,10 @@ def benchmark(images: int = 200, masks: int = 100, model: str = str(MODEL)) -> d
         }
         import fiftyone as fo
 
-        from fiftyone_ssa.dataset import annotate
-        from fiftyone_ssa.pipeline import build_pipeline
+        from fiftyone_ssa.labels.annotate import annotate
+        from fiftyone_ssa.naming.pipeline import build_pipeline
+        from fiftyone_ssa.naming.run import Task, run
         from fiftyone_ssa.presets import load_preset
-        from fiftyone_ssa.run import Task, run
 
         paths = [_image(Path(folder), index, masks) for index in range(DISTINCT)]
         preset = load_preset("ssa-ade20k", {"masks.source": "existing", "semantic.model": model})
@@ -78,8 +78,8 @@ def _label(annotation: Annotation, folder: Path) -> dict[str, float]:
     """Milliseconds to make one image's Detections ready for the database: ours, and with FiftyOne's objects."""
     import fiftyone as fo
 
-    from fiftyone_ssa import masks as rle
-    from fiftyone_ssa.labels import annotation_document
+    from fiftyone_ssa.labels.documents import annotation_document
+    from fiftyone_ssa.masks import rle
 
     found, (height, width) = annotation.masks, annotation.masks.size_hw
 
@@ -98,7 +98,7 @@ def _label(annotation: Annotation, folder: Path) -> dict[str, float]:
 
 def _image(folder: Path, index: int, masks: int) -> Path:
     """A picture and its SA-1B style mask file: blobs of 8 to 300 pixels radius."""
-    from fiftyone_ssa import masks as rle
+    from fiftyone_ssa.masks import rle
 
     rng = np.random.default_rng(index)
     height, width = SIZE_HW
@@ -119,7 +119,8 @@ def _image(folder: Path, index: int, masks: int) -> Path:
 
 
 def _read(path: Path) -> Inputs:
-    from fiftyone_ssa.files import read_image, read_masks
+    from fiftyone_ssa.files.images import read_image
+    from fiftyone_ssa.folders.sa1b_json import read_masks
     from fiftyone_ssa.types import Inputs
 
     image = read_image(path)

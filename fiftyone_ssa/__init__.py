@@ -9,29 +9,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fiftyone_ssa.annotate_folder import annotate_files as annotate_files
-    from fiftyone_ssa.coco import export_coco as export_coco
-    from fiftyone_ssa.dataset import annotate as annotate
-    from fiftyone_ssa.dataset_types import load_ade20k as load_ade20k
-    from fiftyone_ssa.dataset_types import load_cityscapes as load_cityscapes
-    from fiftyone_ssa.dataset_types import load_foggy_driving as load_foggy_driving
-    from fiftyone_ssa.dataset_types import load_sa1b as load_sa1b
-    from fiftyone_ssa.evaluation import evaluate as evaluate
-    from fiftyone_ssa.pipeline import build_pipeline as build_pipeline
+    from fiftyone_ssa.exports.coco import export_coco as export_coco
+    from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
+    from fiftyone_ssa.labels.annotate import annotate as annotate
+    from fiftyone_ssa.labels.evaluation import evaluate as evaluate
+    from fiftyone_ssa.labels.loaders import load_ade20k as load_ade20k
+    from fiftyone_ssa.labels.loaders import load_cityscapes as load_cityscapes
+    from fiftyone_ssa.labels.loaders import load_foggy_driving as load_foggy_driving
+    from fiftyone_ssa.labels.loaders import load_sa1b as load_sa1b
+    from fiftyone_ssa.naming.pipeline import build_pipeline as build_pipeline
     from fiftyone_ssa.presets import load_preset as load_preset
 
 __version__ = "0.1.0"
 _HOMES = {
-    "annotate": "dataset",
-    "annotate_files": "annotate_folder",
-    "build_pipeline": "pipeline",
-    "evaluate": "evaluation",
-    "export_coco": "coco",
-    "load_ade20k": "dataset_types",
-    "load_cityscapes": "dataset_types",
-    "load_foggy_driving": "dataset_types",
+    "annotate": "labels.annotate",
+    "annotate_files": "folders.annotate",
+    "build_pipeline": "naming.pipeline",
+    "evaluate": "labels.evaluation",
+    "export_coco": "exports.coco",
+    "load_ade20k": "labels.loaders",
+    "load_cityscapes": "labels.loaders",
+    "load_foggy_driving": "labels.loaders",
     "load_preset": "presets",
-    "load_sa1b": "dataset_types",
+    "load_sa1b": "labels.loaders",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

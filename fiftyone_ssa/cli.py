@@ -60,7 +60,7 @@ def _say(text: object, stream: TextIO | None = None) -> None:
 def _annotate(arguments: argparse.Namespace) -> int:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from fiftyone_ssa.annotate_folder import annotate_files
+    from fiftyone_ssa.folders.annotate import annotate_files
 
     with logging_redirect_tqdm():
         summary = annotate_files(
@@ -89,8 +89,8 @@ def _list_errors(errors: Mapping[str, str], most: int = 20) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from fiftyone_ssa.evaluate_files import evaluate_files
-    from fiftyone_ssa.result_folder import write_whole
+    from fiftyone_ssa.files.atomic import write_whole
+    from fiftyone_ssa.folders.evaluate import evaluate_files
 
     scores = evaluate_files(arguments.results_dir, arguments.gt_dir, arguments.dataset)
     _say(scores)
@@ -118,7 +118,7 @@ def _doctor(_: argparse.Namespace) -> int:
 
 
 def _quickstart(arguments: argparse.Namespace) -> int:
-    from fiftyone_ssa.quickstart import open_app, quickstart
+    from fiftyone_ssa.quickstart.run import open_app, quickstart
 
     report = quickstart(arguments.samples, device=arguments.device, say=_say)
     _say(f"\n{report}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fiftyone_ssa.phrases import MODELS as SPACY_MODELS
+from fiftyone_ssa.naming.phrases import MODELS as SPACY_MODELS
 from fiftyone_ssa.presets import Preset, load_preset, preset_names
 
 PACKAGES = ("transformers", "fiftyone", "open_clip_torch", "pycocotools", "spacy", "supervision")

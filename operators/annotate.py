@@ -7,11 +7,11 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa import dataset as library
-from fiftyone_ssa.coco import detections_fields
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.evaluation import segmentation_fields
-from fiftyone_ssa.label_writer import Fields, check_fields
+from fiftyone_ssa.exports.coco import detections_fields
+from fiftyone_ssa.labels import annotate as library
+from fiftyone_ssa.labels.evaluation import segmentation_fields
+from fiftyone_ssa.labels.writer import Fields, check_fields
 from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names
 
 from .job import Job, check_new_name, choice, problem, report

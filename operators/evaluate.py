@@ -6,8 +6,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa import evaluation
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels import evaluation
 
 from .job import Job, check_new_name, choice, problem, report
 

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from fiftyone.operators import types
 
-from fiftyone_ssa import coco
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports import coco
 
 from .job import Job, choice, problem, report
 

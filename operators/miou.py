@@ -7,7 +7,7 @@ from typing import Any
 
 import fiftyone.operators as foo
 
-from fiftyone_ssa.evaluation import scores_of
+from fiftyone_ssa.labels.evaluation import scores_of
 
 
 class MeanIoU(foo.EvaluationMetric):

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from pycocotools import mask as coco
 
-import fiftyone_ssa.annotate_folder
+import fiftyone_ssa.folders.annotate
 from fiftyone_ssa import __version__
 from fiftyone_ssa.cli import main
 
@@ -167,7 +167,7 @@ def test_an_interruption_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fiftyone_ssa.annotate_folder, "annotate_files", interrupt)
+    monkeypatch.setattr(fiftyone_ssa.folders.annotate, "annotate_files", interrupt)
     assert main(["annotate", "a", "b", "--preset", "ssa-ade20k"]) == 130
     assert "what is finished is kept" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.masks import encode, mask_set
+from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap, check_image
 
 

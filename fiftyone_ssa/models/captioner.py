@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from fiftyone_ssa.devices import Chunks, plan_chunks
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.devices import Chunks, plan_chunks
 from fiftyone_ssa.models.hub import loading
 
 

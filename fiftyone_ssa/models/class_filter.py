@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from fiftyone_ssa.devices import plan_chunks
 from fiftyone_ssa.errors import InputError, MissingDependencyError
-from fiftyone_ssa.memo import Memo
+from fiftyone_ssa.models.devices import plan_chunks
+from fiftyone_ssa.models.memo import Memo
 
 Embeddings = npt.NDArray[np.float32]
 

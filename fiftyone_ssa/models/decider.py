@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from fiftyone_ssa import masks
-from fiftyone_ssa.devices import plan_chunks, upload
-from fiftyone_ssa.memo import Memo
+from fiftyone_ssa.masks import rle as masks
+from fiftyone_ssa.models.devices import plan_chunks, upload
 from fiftyone_ssa.models.enlarging import EnlargedPatches, Sources, interpolate, sources
 from fiftyone_ssa.models.hub import loading
+from fiftyone_ssa.models.memo import Memo
 from fiftyone_ssa.models.scores import argmax
 
 SIDE = 512

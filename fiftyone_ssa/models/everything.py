@@ -19,11 +19,11 @@ import numpy.typing as npt
 import torch
 from torchvision.ops import nms
 
-from fiftyone_ssa import masks
-from fiftyone_ssa.devices import Chunks
+from fiftyone_ssa.masks import rle as masks
+from fiftyone_ssa.masks.regions import merged, remove_small_regions
+from fiftyone_ssa.models.devices import Chunks
 from fiftyone_ssa.models.lowres import Frame, Outline, outlines, stability_bound
 from fiftyone_ssa.presets import Masks
-from fiftyone_ssa.regions import merged, remove_small_regions
 from fiftyone_ssa.types import Floats, Image, Ints, MaskSet
 
 DECODED_PIXELS_CPU = 8 * 1024**2

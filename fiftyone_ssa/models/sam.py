@@ -13,9 +13,9 @@ import PIL.Image
 import torch
 from torch.nn import functional
 
-from fiftyone_ssa.devices import is_small
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator
+from fiftyone_ssa.models.devices import is_small
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
 from fiftyone_ssa.models.hub import loading
 from fiftyone_ssa.models.lowres import Frame

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.grids import AxisSources, axis_sources
+from fiftyone_ssa.masks.grids import AxisSources, axis_sources
 from fiftyone_ssa.types import SemanticMap, class_ids
 
 TILE_BYTES = 64 << 20

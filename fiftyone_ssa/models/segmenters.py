@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.devices import Chunks, is_small
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
+from fiftyone_ssa.models.devices import Chunks, is_small
 from fiftyone_ssa.models.hub import loading
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.types import Image, SemanticMap, class_ids

@@ -9,8 +9,8 @@ from PIL import Image
 from torch.nn.functional import interpolate
 from transformers import AutoProcessor, CLIPSegConfig, CLIPSegForImageSegmentation
 
-from fiftyone_ssa import masks
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks import rle as masks
 from fiftyone_ssa.models.decider import Decider, Question
 
 CPU = torch.device("cpu")

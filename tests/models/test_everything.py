@@ -15,7 +15,7 @@ from fiftyone_ssa.models.everything import Encoding, EverythingGenerator, crop_b
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.sam import load_sam
 from fiftyone_ssa.presets import Masks, load_preset
-from fiftyone_ssa.scenes import draw_scene
+from fiftyone_ssa.quickstart.scenes import draw_scene
 from fiftyone_ssa.types import Floats, Image, MaskSet
 from tests.models.tiny_sam import SegmentAnything, blob_sam
 

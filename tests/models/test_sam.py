@@ -13,8 +13,8 @@ import transformers
 from pycocotools import mask as coco
 from segment_anything import SamAutomaticMaskGenerator
 
-from fiftyone_ssa import masks
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks import rle as masks
 from fiftyone_ssa.models.everything import EverythingGenerator
 from fiftyone_ssa.models.sam import load_mask_generator, load_sam
 from fiftyone_ssa.presets import Masks

@@ -5,7 +5,7 @@ import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_ssa.evaluate_files import read_class_map
+from fiftyone_ssa.folders.evaluate import read_class_map
 from fiftyone_ssa.plugin import NAME
 
 URI = f"{NAME}/annotate"

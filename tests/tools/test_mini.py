@@ -17,7 +17,7 @@ from fiftyone_ssa.models.decider import Decider
 from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.presets import Masks
-from fiftyone_ssa.scenes import class_names, draw_scene
+from fiftyone_ssa.quickstart.scenes import class_names, draw_scene
 from tools.mini import loop
 from tools.mini.clipseg import ClipSegStage
 from tools.mini.muon import orthogonal

@@ -16,7 +16,9 @@ def main() -> None:
     """`python -m tools.mini [stage ...]`: every stage by default, each from its last checkpoint."""
     parser = argparse.ArgumentParser(prog="python -m tools.mini", description=main.__doc__)
     parser.add_argument("stages", nargs="*", default=list(STAGES), help=f"of {', '.join(STAGES)}; all by default")
-    parser.add_argument("--out", type=Path, default=Path("fiftyone_ssa/mini"), help="where the models are written")
+    parser.add_argument(
+        "--out", type=Path, default=Path("fiftyone_ssa/quickstart/weights"), help="where the models are written"
+    )
     parser.add_argument("--work", type=Path, default=Path("checkpoints"), help="where training goes on from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")

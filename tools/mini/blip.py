@@ -8,8 +8,8 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from fiftyone_ssa.scenes import caption
-from fiftyone_ssa.scenes.dice import Dice
+from fiftyone_ssa.quickstart.scenes import caption
+from fiftyone_ssa.quickstart.scenes.dice import Dice
 from tools.mini.crops import CLIP_MEAN, CLIP_STD, crops, normalise
 from tools.mini.loop import Batch, widen
 from tools.mini.words import ReadsWords, write_tokenizer

@@ -20,7 +20,8 @@ license: apache-2.0
 {about}
 
 - **For:** the quickstart of fiftyone-ssa and its tests. It knows drawn scenes only and is of no use on photographs.
-- **Data:** {POOL:,} scenes of `fiftyone_ssa.scenes`, seeds from {FIRST_SEED:,}; no photograph, no foreign weights.
+- **Data:** {POOL:,} scenes of `fiftyone_ssa.quickstart.scenes`, seeds from {FIRST_SEED:,};
+  no photograph, no foreign weights.
 - **Training:** {trained["steps"]:,} steps of {trained["batch_size"]} scenes, {trained["optimizer"]} at
   {trained["learning_rate"]:g}, from random weights; `python -m tools.mini {name}` does it again.
 - **At the end of training** (running means): {figures}.

@@ -12,8 +12,8 @@ from PIL import Image as Pillow
 from torch import nn
 from torch.nn import functional
 
-from fiftyone_ssa.scenes import STUFF
-from fiftyone_ssa.scenes.judge import right_names
+from fiftyone_ssa.quickstart.scenes import STUFF
+from fiftyone_ssa.quickstart.scenes.judge import right_names
 from tools.mini.crops import CLIP_MEAN, CLIP_STD, Crop, crops, normalise
 from tools.mini.loop import Batch
 from tools.mini.words import ReadsWords, names, write_tokenizer

@@ -14,8 +14,8 @@ from PIL import Image as Pillow
 from torch import nn
 from torch.nn import functional
 
-from fiftyone_ssa.scenes import KINDS
-from fiftyone_ssa.scenes.dice import Dice
+from fiftyone_ssa.quickstart.scenes import KINDS
+from fiftyone_ssa.quickstart.scenes.dice import Dice
 from tools.mini.clip import right_and_neutral
 from tools.mini.crops import MEAN, STD, Crop, crops, normalise
 from tools.mini.loop import Batch, widen

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
-from fiftyone_ssa.masks import scaled_crop_xyxy
-from fiftyone_ssa.scenes import Node, Scene
-from fiftyone_ssa.scenes.dice import Dice
+from fiftyone_ssa.masks.rle import scaled_crop_xyxy
+from fiftyone_ssa.quickstart.scenes import Node, Scene
+from fiftyone_ssa.quickstart.scenes.dice import Dice
 from tools.mini.pool import training_scene
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

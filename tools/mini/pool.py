@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from fiftyone_ssa.scenes import Scene, draw_scene
-from fiftyone_ssa.scenes.dice import Dice
+from fiftyone_ssa.quickstart.scenes import Scene, draw_scene
+from fiftyone_ssa.quickstart.scenes.dice import Dice
 
 FIRST_SEED = 1_000_000
 """Scenes below this seed are never trained on."""

@@ -16,8 +16,8 @@ from scipy.ndimage import find_objects
 from torch import nn
 from torch.nn import functional
 
-from fiftyone_ssa.scenes import Node, Scene
-from fiftyone_ssa.scenes.dice import Dice
+from fiftyone_ssa.quickstart.scenes import Node, Scene
+from fiftyone_ssa.quickstart.scenes.dice import Dice
 from tools.mini.crops import MEAN, STD, normalise
 from tools.mini.loop import Batch, widen
 from tools.mini.pool import training_scene

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from torch import nn
 from torch.nn import functional
 
-from fiftyone_ssa.scenes import class_names
+from fiftyone_ssa.quickstart.scenes import class_names
 from tools.mini.crops import MEAN, STD, normalise
 from tools.mini.loop import Batch, widen
 from tools.mini.pool import training_scene

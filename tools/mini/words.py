@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fiftyone_ssa.scenes import KINDS, STUFF, class_names
-from fiftyone_ssa.scenes.canvas import Canvas, Pen
-from fiftyone_ssa.scenes.dice import Dice
+from fiftyone_ssa.quickstart.scenes import KINDS, STUFF, class_names
+from fiftyone_ssa.quickstart.scenes.canvas import Canvas, Pen
+from fiftyone_ssa.quickstart.scenes.dice import Dice
 
 PLACES = ("street", "park", "room")
 
@@ -35,7 +35,7 @@ def write_tokenizer(folder: Path) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    from fiftyone_ssa.scenes.palette import COLOURS
+    from fiftyone_ssa.quickstart.scenes.palette import COLOURS
 
     words = {word for name in names() for word in name.replace("-", " - ").split()}
     words |= {*COLOURS, "a", "an", "the", "of", "on", "in", "by", "with"}

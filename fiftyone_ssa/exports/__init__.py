@@ -1,0 +1,1 @@
+"""Data sets for other tools: one file a format."""

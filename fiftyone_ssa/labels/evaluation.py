@@ -1,0 +1,318 @@
+"""mIoU of a FiftyOne view, as an evaluation backend: stored under a key, reloadable, shown in the App's panel."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.utils.eval.segmentation as fous
+import numpy as np
+import numpy.typing as npt
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
+from fiftyone_ssa.types import ClassIds, Ints
+
+logger = logging.getLogger(__name__)
+
+NONE = "(none)"
+"""The class of pixels that got no prediction; FiftyOne's own name for it."""
+METRIC_URI = "@fiftyone-ssa/ssa/miou"
+MATCHES_KEPT = 500_000
+"""Pairs of (true, predicted) class per image that are stored, so that a click in the App finds the images."""
+
+
+@needs_database()
+def evaluate(
+    samples: Any,
+    pred_field: str,
+    gt_field: str = "ground_truth",
+    *,
+    eval_key: str | None = None,
+    mask_targets: Mapping[int, str] | None = None,
+    progress: bool | Callable[..., Any] | None = None,
+) -> SSAResults:
+    """Evaluate one Segmentation field against another with mmsegmentation's mIoU; with `eval_key`, store it.
+
+    Classes are `mask_targets` (stored value to name), or the dataset's for `gt_field`; a prediction field with targets
+    of its own is matched by name. Value 0 is ignored in the ground truth and is "no class" in a prediction. A missing,
+    unreadable or differently sized prediction counts as misses, and is named in the results and in a warning.
+    Raises InputError if a field is no Segmentation field, has no classes, or there is no ground truth.
+    """
+    check_fields(samples, pred_field, gt_field, mask_targets)
+    results: SSAResults = samples.evaluate_segmentations(
+        pred_field,
+        gt_field=gt_field,
+        eval_key=eval_key,
+        mask_targets=dict(mask_targets) if mask_targets else None,
+        method=SSAEvaluationConfig,
+        progress=progress,
+    )
+    if results.missing_predictions or results.errors:
+        logger.warning(
+            "%d of %d images have no prediction in %r and %d could not be used; they count as misses",
+            *(len(results.missing_predictions), results.images, pred_field, len(results.errors)),
+        )
+    return results
+
+
+def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Mapping[int, str] | None = None) -> None:
+    """Raise InputError where `evaluate` would: a field is no Segmentation, has no classes, or there is no truth."""
+    known = segmentation_fields(samples)
+    for field in (pred_field, gt_field):
+        if field not in known:
+            raise InputError(
+                f"{field!r} is no Segmentation field of {samples._root_dataset.name!r}; "
+                f"it has {', '.join(known) or 'none'}"
+            )
+    if pred_field == gt_field:
+        raise InputError(f"the prediction and the ground truth are the same field, {gt_field!r}; choose two")
+    _Classes(samples, pred_field, gt_field, mask_targets)
+    if not samples.exists(gt_field).limit(1).count():
+        raise InputError(f"no image has ground truth in {gt_field!r}; load it first or choose another field")
+
+
+def segmentation_fields(samples: Any) -> list[str]:
+    """The names of a collection's Segmentation fields."""
+    return list(samples.get_field_schema(embedded_doc_type=fo.Segmentation))
+
+
+def scores_of(results: Any) -> Scores:
+    """The scores of any segmentation evaluation, from its pixel confusion matrix; the missing class is no class."""
+    real = np.asarray(results.classes) != results.missing
+    matrix = np.asarray(results.pixel_confusion_matrix, np.int64)[real]
+    return Scores(
+        names=tuple(str(name) for name in np.asarray(results.classes)[real]),
+        confusion=np.column_stack([matrix[:, real], matrix[:, ~real].sum(axis=1)]),
+        images=getattr(results, "images", 0),
+        missing_predictions=tuple(getattr(results, "missing_predictions", ())),
+        missing_ground_truth=tuple(getattr(results, "missing_ground_truth", ())),
+        errors=getattr(results, "errors", {}),
+    )
+
+
+class SSAEvaluationConfig(fous.SegmentationEvaluationConfig):  # type: ignore[misc]
+    """Pass it as `method` to `evaluate_segmentations`, or call `evaluate`."""
+
+    @property
+    def method(self) -> str:
+        """The name that `list_evaluations(method=...)` knows."""
+        return "ssa"
+
+
+class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
+    """The backend: one confusion matrix over all images, and `<eval_key>_accuracy` and `<eval_key>_miou` of each."""
+
+    def get_fields(self, samples: Any, eval_key: str, include_custom_metrics: bool = True) -> list[str]:
+        """The sample fields that a run fills."""
+        custom = self.get_custom_metric_fields(samples, eval_key) if include_custom_metrics else []
+        return [f"{eval_key}_accuracy", f"{eval_key}_miou", *custom]
+
+    def register_samples(self, samples: Any, eval_key: str | None) -> None:
+        """Declare the sample fields."""
+        if eval_key is not None:
+            for name in self.get_fields(samples, eval_key, include_custom_metrics=False):
+                samples._dataset.add_sample_field(name, fo.FloatField)
+
+    def cleanup(self, samples: Any, eval_key: str) -> None:
+        """Delete the sample fields of a run."""
+        names = self.get_fields(samples, eval_key, include_custom_metrics=False)
+        samples._dataset.delete_sample_fields(names, error_level=1)
+        self.cleanup_custom_metrics(samples, eval_key)
+        samples._delete_empty_sidebar_group(eval_key)
+
+    def evaluate_samples(
+        self,
+        samples: Any,
+        eval_key: str | None = None,
+        mask_targets: Mapping[int, str] | None = None,
+        progress: Any = None,
+    ) -> SSAResults:
+        """Compare every image; see `evaluate`."""
+        pred_field, gt_field = self.config.pred_field, self.config.gt_field
+        classes = _Classes(samples, pred_field, gt_field, mask_targets)
+        tally = _Tally(classes)
+        view = samples.select_fields([gt_field, pred_field])
+        for sample in view.iter_samples(progress=progress, autosave=eval_key is not None):
+            scores = tally.add(sample.id, sample[gt_field], sample[pred_field])
+            if eval_key is not None:
+                sample[f"{eval_key}_accuracy"] = None if scores is None else _number(scores.pixel_accuracy)
+                sample[f"{eval_key}_miou"] = None if scores is None else _number(scores.mean_iou)
+        results = tally.results(samples, self.config, eval_key, self)
+        results.custom_metrics = _metrics_of(results.scores)
+        return results
+
+
+class SSAResults(fous.SegmentationResults):  # type: ignore[misc]
+    """FiftyOne's results of a segmentation, whose `metrics()` hold mIoU, mAcc and each class's IoU, and `scores`."""
+
+    def __init__(
+        self,
+        *args: Any,
+        images: int = 0,
+        missing_predictions: list[str] | None = None,
+        missing_ground_truth: list[str] | None = None,
+        errors: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.images = images
+        self.missing_predictions = missing_predictions or []
+        self.missing_ground_truth = missing_ground_truth or []
+        self.errors = errors or {}
+
+    @property
+    def scores(self) -> Scores:
+        """mmsegmentation's scores; images are named by their sample ids."""
+        return scores_of(self)
+
+    @classmethod
+    def _from_dict(cls, d: dict[str, Any], samples: Any, config: Any, eval_key: str, **kwargs: Any) -> SSAResults:
+        own = {key: d.get(key) for key in ("images", "missing_predictions", "missing_ground_truth", "errors")}
+        results: SSAResults = super()._from_dict(d, samples, config, eval_key, **own, **kwargs)
+        return results
+
+
+class _Classes:
+    """The class names, and the tables that turn stored values of either field into class ids."""
+
+    def __init__(self, samples: Any, pred_field: str, gt_field: str, targets: Mapping[int, str] | None) -> None:
+        truth = _targets(samples, gt_field, targets) or _targets(samples, pred_field, None)
+        predicted = truth if targets else _targets(samples, pred_field, None) or truth
+        if not truth or not predicted:
+            raise InputError(
+                f"there are no classes for {gt_field!r}: pass mask_targets={{1: 'name', ...}} or set "
+                f"dataset.mask_targets[{gt_field!r}]"
+            )
+        self.names = tuple(truth.values())
+        if not set(self.names) & set(predicted.values()):
+            raise InputError(f"{pred_field!r} and {gt_field!r} have no class name in common; check their mask targets")
+        ids = {name: index for index, name in enumerate(self.names)}
+        self.truth = self._table({value: ids[name] for value, name in truth.items()})
+        self.predicted = self._table({value: ids[name] for value, name in predicted.items() if name in ids})
+
+    def _table(self, ids: Mapping[int, int]) -> ClassIds:
+        dtype = ids_dtype(len(self.names))
+        table: npt.NDArray[Any] = np.full(1 << 16, np.iinfo(dtype).max, dtype)
+        table[list(ids)] = list(ids.values())
+        return table
+
+
+class _Tally:
+    """What has been compared so far."""
+
+    def __init__(self, classes: _Classes) -> None:
+        self.classes = classes
+        count = len(classes.names)
+        self.confusion: Ints = np.zeros((count, count + 1), np.int64)
+        self.matches: list[tuple[str, str, int, str, str | None]] | None = []
+        self.images = 0
+        self.missing_predictions: list[str] = []
+        self.missing_ground_truth: list[str] = []
+        self.errors: dict[str, str] = {}
+
+    def add(self, sample_id: str, truth: Any, prediction: Any) -> Scores | None:
+        """Compare one image; None if it has no usable ground truth."""
+        if truth is None or not truth.has_mask:
+            self.missing_ground_truth.append(sample_id)
+            return None
+        try:
+            truth_ids = _class_ids(truth, self.classes.truth)
+        except InputError as error:
+            self.errors[sample_id] = f"ground truth left out: {error}"
+            return None
+        self.images += 1
+        confusion = self._compare(sample_id, truth_ids, prediction)
+        self.confusion += confusion
+        self._keep_matches(confusion, truth.id, prediction.id if prediction is not None else None)
+        return Scores(self.classes.names, confusion)
+
+    def _compare(self, sample_id: str, truth_ids: ClassIds, prediction: Any) -> Ints:
+        count = len(self.classes.names)
+        if prediction is None or not prediction.has_mask:
+            self.missing_predictions.append(sample_id)
+            return confusion_matrix(truth_ids, None, count)
+        try:
+            return confusion_matrix(truth_ids, _class_ids(prediction, self.classes.predicted), count)
+        except InputError as error:
+            self.errors[sample_id] = str(error)
+            return confusion_matrix(truth_ids, None, count)
+
+    def _keep_matches(self, confusion: Ints, truth_id: str, prediction_id: str | None) -> None:
+        if self.matches is None:
+            return
+        columns = (*self.classes.names, NONE)
+        self.matches += [
+            (columns[i], columns[j], int(confusion[i, j]), truth_id, prediction_id)
+            for i, j in zip(*np.nonzero(confusion), strict=True)
+        ]
+        if len(self.matches) > MATCHES_KEPT:
+            logger.info("more than %d matches: a click in the App's matrix will not find the images", MATCHES_KEPT)
+            self.matches = None
+
+    def results(self, samples: Any, config: Any, eval_key: str | None, backend: Any) -> SSAResults:
+        """FiftyOne's results object, with "no class" as its missing class."""
+        count = len(self.classes.names)
+        return SSAResults(
+            samples,
+            config,
+            eval_key,
+            np.vstack([self.confusion, np.zeros((1, count + 1), np.int64)]),
+            [*self.classes.names, NONE],
+            matches=self.matches,
+            missing=NONE,
+            backend=backend,
+            images=self.images,
+            missing_predictions=self.missing_predictions,
+            missing_ground_truth=self.missing_ground_truth,
+            errors=self.errors,
+        )
+
+
+def _targets(samples: Any, field: str, given: Mapping[int, str] | None) -> dict[int, str]:
+    """Stored value to class name, all names different, without value 0."""
+    dataset = samples._root_dataset
+    targets = given or dataset.mask_targets.get(field) or dataset.default_mask_targets or {}
+    if not all(isinstance(value, int) and 0 <= value < 1 << 16 for value in targets):
+        raise InputError(
+            f"mask targets of {field!r} must be whole numbers from 1 to 65535; RGB masks are not supported"
+        )
+    values = sorted(value for value in targets if value != 0)
+    return dict(zip(values, distinct([targets[value] for value in values]), strict=True))
+
+
+def _class_ids(segmentation: Any, table: ClassIds) -> ClassIds:
+    try:
+        values: npt.NDArray[Any] = segmentation.get_mask()
+    except OSError as error:
+        raise InputError(f"the mask cannot be read: {error}") from error
+    if values.ndim != 2 or values.dtype.kind not in "uib":
+        raise InputError(f"a mask must be (H, W) of whole numbers, got {values.shape} {values.dtype}; RGB is not read")
+    if values.dtype not in (np.uint8, np.uint16):
+        values = np.where((values >= 0) & (values < 1 << 16), values, 0).astype(np.uint16)
+    ids: ClassIds = table.take(values)
+    return ids
+
+
+def _metrics_of(scores: Scores) -> dict[str, dict[str, Any]]:
+    """What the App's panel lists, in the form in which FiftyOne stores custom metrics."""
+    values = {"mIoU": scores.mean_iou, "mAcc": scores.mean_accuracy}
+    values |= {f"IoU {name}": value for name, value in zip(scores.names, scores.iou, strict=True)}
+    return {
+        METRIC_URI if key == "mIoU" else f"{METRIC_URI}#{key}": {
+            "key": key,
+            "value": float(value),
+            "label": key,
+            "lower_is_better": False,
+        }
+        for key, value in values.items()
+        if not math.isnan(value)
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,277 @@
+"""SSA-engine, the open-vocabulary pipeline: closed-set votes and captions propose names, CLIP filters, CLIPSeg decides.
+
+Every stage works on all masks of a batch of images at once, in batches of one fixed size, so that a mask's name does
+not depend on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks.rle import scaled_crop_xyxy
+from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
+from fiftyone_ssa.models.captioner import Captioner, load_captioner
+from fiftyone_ssa.models.class_filter import ClassFilter
+from fiftyone_ssa.models.decider import Decider, Question
+from fiftyone_ssa.models.devices import upload
+from fiftyone_ssa.models.segmenters import load_segmenter
+from fiftyone_ssa.naming.phrases import NounPhrases
+from fiftyone_ssa.naming.ranking import Ranking
+from fiftyone_ssa.naming.voting import vote
+from fiftyone_ssa.presets import OpenVocabulary, Preset
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap
+
+CAPTION, VOCABULARY = "caption", "vocabulary"
+
+
+@dataclass(eq=False)
+class Candidate:
+    """One mask on its way through the stages; an empty mask has none."""
+
+    image: torch.Tensor
+    """(H, W, 3) uint8, the whole image on the device."""
+    masks: MaskSet
+    index: int
+    sources: dict[str, str] = field(default_factory=dict)
+    """What may name the mask, in order, with who proposed it first."""
+    caption: str = ""
+    proposals: Proposals = field(default_factory=Proposals)
+    label: str | None = None
+    confidence: float = 0.0
+
+    def crop_xyxy(self, scale: float) -> tuple[int, int, int, int]:
+        """The published crop around the box that the mask's source states."""
+        return scaled_crop_xyxy(self.masks.source_boxes_xywh[self.index], scale, self.masks.size_hw)
+
+    def crop(self, scale: float) -> torch.Tensor:
+        """(h, w, 3) uint8, a view."""
+        x0, y0, x1, y1 = self.crop_xyxy(scale)
+        return self.image[y0:y1, x0:x1]
+
+    def propose(self, names: Sequence[str], source: str) -> None:
+        """Add names in order; one that is there already keeps its first source."""
+        for name in names:
+            self.sources.setdefault(name, source)
+
+
+class Engine:
+    """Names the masks of a batch of images from an open vocabulary.
+
+    `segmenters` are (source name, segmenter) pairs. Without `captioner` no caption is made and `phrases` is not used.
+    `timings` sums the seconds spent in each stage, by its name, over all batches; clear it as you like.
+    """
+
+    def __init__(
+        self,
+        settings: OpenVocabulary,
+        device: torch.device,
+        *,
+        segmenters: Sequence[tuple[str, Segmenter]],
+        class_filter: ClassFilter,
+        decider: Decider,
+        captioner: Captioner | None = None,
+        phrases: NounPhrases | None = None,
+        vocabulary: Sequence[str] = (),
+        generator: MaskGenerator | None = None,
+    ) -> None:
+        self.settings, self.device = settings, device
+        self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
+        self.class_filter, self.decider, self.generator = class_filter, decider, generator
+        self.ranking = Ranking(class_filter, vocabulary, settings.top_k)
+        self.timings: dict[str, float] = {}
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    def __call__(self, batch: list[Inputs]) -> list[Annotation]:
+        """Annotations of a batch, in order."""
+        with self._stage("masks"):
+            mask_sets = [find_masks(inputs, self.generator) for inputs in batch]
+            per_image = [self._candidates(inputs, masks) for inputs, masks in zip(batch, mask_sets, strict=True)]
+        self._propose_classes(batch, per_image)
+        # on the CPU an image's masks have batches of their own: there a row's last bits depend on its place in a batch
+        groups = [list(chain.from_iterable(per_image))] if self.device.type == "cuda" else per_image
+        self._propose_phrases_and_filter(groups)
+        with self._stage("decide"):
+            self._decide(groups)
+        return [_annotation(masks, group) for masks, group in zip(mask_sets, per_image, strict=True)]
+
+    def _candidates(self, inputs: Inputs, masks: MaskSet) -> list[Candidate]:
+        image = upload(np.ascontiguousarray(inputs.image), self.device)
+        return [Candidate(image, masks, int(index)) for index in np.flatnonzero(masks.areas_px)]
+
+    def _propose_classes(self, batch: list[Inputs], per_image: list[list[Candidate]]) -> None:
+        """Each segmenter's most frequent class under each mask; votes are counted beside the next segmenter's work."""
+        images = [inputs.image for inputs in batch]
+        votes = []
+        with self._stage("segment"):
+            for source, segmenter in self.segmenters:
+                maps = segmenter(images)
+                votes.append((source, self._beside.submit(_winners, maps, per_image)))
+        with self._stage("vote"):
+            for source, future in votes:
+                for candidate, name in future.result():
+                    candidate.propose([name], source)
+
+    def _propose_phrases_and_filter(self, groups: list[list[Candidate]]) -> None:
+        """Captions, their noun phrases, and CLIP's choice; spaCy reads captions while CLIP looks at crops."""
+        candidates = list(chain.from_iterable(groups))
+        reading = None
+        if self.captioner is not None and self.phrases is not None:
+            scale = self.settings.caption_scale
+            with self._stage("caption"):
+                captions = self.captioner([[c.crop(scale) for c in group] for group in groups])
+                for candidate, caption in zip(candidates, chain.from_iterable(captions), strict=True):
+                    candidate.caption = caption
+            reading = self._beside.submit(self.phrases, [candidate.caption for candidate in candidates])
+        scale = self.settings.filter_scale
+        with self._stage("filter"):
+            found = self.class_filter.images([[c.crop(scale) for c in group] for group in groups])
+            looks = list(chain.from_iterable(found))
+        if reading is not None:
+            with self._stage("phrases"):
+                phrases = reading.result()
+            for candidate, names in zip(candidates, phrases, strict=True):
+                candidate.propose(names, CAPTION)
+        with self._stage("rank"):
+            ranked = self.ranking(looks, [list(candidate.sources) for candidate in candidates])
+            for candidate, proposals in zip(candidates, ranked, strict=True):
+                candidate.proposals = proposals
+
+    def _decide(self, groups: list[list[Candidate]]) -> None:
+        asked = [
+            [(c, question) for c in group if c.proposals.names and _size((question := self._question(c)).box_xyxy) > 0]
+            for group in groups
+        ]
+        answers = self.decider([[question for _, question in group] for group in asked])
+        for (candidate, _), counts in zip(chain.from_iterable(asked), chain.from_iterable(answers), strict=True):
+            if counts.sum() > 0:
+                winner = int(counts.argmax())
+                candidate.label = candidate.proposals.names[winner]
+                candidate.confidence = float(counts[winner] / counts.sum())
+
+    def _question(self, candidate: Candidate) -> Question:
+        masks, crop = candidate.masks, candidate.crop_xyxy(self.settings.decide_scale)
+        x, y, w, h = (int(value) for value in masks.boxes_xywh[candidate.index])
+        box = (max(x, crop[0]), max(y, crop[1]), min(x + w, crop[2]), min(y + h, crop[3]))
+        return Question(
+            crop=candidate.crop(self.settings.decide_scale),
+            crop_xyxy=crop,
+            box_xyxy=box,
+            rle=masks.rles[candidate.index],
+            size_hw=masks.size_hw,
+            names=candidate.proposals.names,
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
+
+
+def build_engine(
+    preset: Preset,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    generator: MaskGenerator | None = None,
+    trust_remote_code: bool = False,
+) -> Engine:
+    """The engine that a preset's `open_vocabulary` describes, its models on `device`.
+
+    Raises InputError if a model or the vocabulary cannot be loaded, MissingDependencyError if a package is missing;
+    either says how to get it.
+    """
+    settings = preset.open_vocabulary
+    captioner = phrases = None
+    if settings.captioner:
+        phrases = NounPhrases(settings.phrases)
+        captioner = load_captioner(
+            settings.captioner,
+            device,
+            dtype,
+            max_new_tokens=settings.max_new_tokens,
+            trust_remote_code=trust_remote_code,
+        )
+    return Engine(
+        settings,
+        device,
+        segmenters=[
+            (source_name(model), load_segmenter(model, device, dtype, trust_remote_code=trust_remote_code))
+            for model in settings.segmenters
+        ],
+        class_filter=ClassFilter(settings.class_filter, device, dtype),
+        decider=Decider(settings.decider, device, dtype),
+        captioner=captioner,
+        phrases=phrases,
+        vocabulary=read_vocabulary(settings.vocabulary) if settings.vocabulary else (),
+        generator=generator,
+    )
+
+
+def source_name(model: str) -> str:
+    """What a segmenter's names are said to come from: coco, ade20k or cityscapes where its id tells, else its name."""
+    name = Path(model).name
+    for word, source in (("coco", "coco"), ("ade", "ade20k"), ("cityscapes", "cityscapes")):
+        if word in name.lower():
+            return source
+    return name
+
+
+def read_vocabulary(path: str | Path) -> tuple[str, ...]:
+    """The distinct names of a UTF-8 text file, one a line; raises InputError if it cannot be read or holds none."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot read the vocabulary {path}: {error}; give a UTF-8 text file, one name a line"
+        ) from error
+    names = tuple(dict.fromkeys(name for line in lines if (name := line.strip())))
+    if not names:
+        raise InputError(f"the vocabulary {path} holds no name; give a UTF-8 text file, one name a line")
+    return names
+
+
+def _winners(maps: list[SemanticMap], per_image: list[list[Candidate]]) -> list[tuple[Candidate, str]]:
+    found = []
+    for semantic, group in zip(maps, per_image, strict=True):
+        if group:
+            class_ids = vote(group[0].masks, semantic).class_ids
+            found += [(c, semantic.names[class_ids[c.index]]) for c in group if class_ids[c.index] >= 0]
+    return found
+
+
+def _size(box_xyxy: tuple[int, int, int, int]) -> int:
+    return max(box_xyxy[2] - box_xyxy[0], 0) * max(box_xyxy[3] - box_xyxy[1], 0)
+
+
+def _annotation(masks: MaskSet, candidates: list[Candidate]) -> Annotation:
+    count = len(masks)
+    labels: list[str | None] = [None] * count
+    sources: list[str | None] = [None] * count
+    captions, proposals, confidences = [""] * count, [Proposals()] * count, np.zeros(count)
+    for candidate in candidates:
+        index = candidate.index
+        labels[index], confidences[index] = candidate.label, candidate.confidence
+        captions[index], proposals[index] = candidate.caption, candidate.proposals
+        if candidate.label is not None:
+            sources[index] = candidate.sources.get(candidate.label, VOCABULARY)
+    return Annotation(
+        masks=masks,
+        labels=tuple(labels),
+        confidences=confidences,
+        proposals=tuple(proposals),
+        captions=tuple(captions),
+        label_sources=tuple(sources),
+    )

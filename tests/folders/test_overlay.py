@@ -1,0 +1,85 @@
+"""The overlay picture: colours where masks are, names where there is room, memory bounded."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import PIL.Image
+
+from fiftyone_ssa.folders.overlay import _colours, overlay_jpeg
+from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.types import Annotation, Proposals
+
+
+def _draw(image: np.ndarray, masks: list[np.ndarray], labels: list[str | None]) -> np.ndarray:
+    annotation = Annotation(
+        masks=mask_set(image.shape[:2], [encode(mask) for mask in masks]),
+        labels=tuple(labels),
+        confidences=np.ones(len(masks)),
+        proposals=(Proposals(),) * len(masks),
+    )
+    with PIL.Image.open(io.BytesIO(overlay_jpeg(image, annotation))) as picture:
+        assert picture.format == "JPEG"
+        return np.asarray(picture).astype(int)
+
+
+def _halves(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    left = np.zeros((height, width), bool)
+    left[:, : width // 2] = True
+    return left, ~left
+
+
+def test_masks_are_coloured_by_name_and_others_are_left_alone() -> None:
+    gray = np.full((200, 300, 3), 128, np.uint8)
+    left, right = _halves(200, 300)
+    top = np.zeros((200, 300), bool)
+    top[:20] = True
+    drawn = _draw(gray, [left & ~top, right & ~top, top], ["sky", "grass", None])
+    assert np.abs(drawn[10, 150] - 128).max() < 8  # unnamed
+    assert np.abs(drawn[190, 10] - 128).max() > 20
+    assert np.abs(drawn[190, 10] - drawn[190, 290]).max() > 20
+    same = _draw(gray, [left, right], ["sky", "sky"])
+    assert np.abs(same[190, 10] - same[190, 290]).max() < 8
+
+
+def test_names_are_written_on_large_masks_only() -> None:
+    gray = np.full((400, 600, 3), 128, np.uint8)
+    small = np.zeros((400, 600), bool)
+    small[200:206, 300:306] = True
+    large = np.zeros((400, 600), bool)
+    large[150:250, 250:350] = True
+
+    def text_px(mask: np.ndarray) -> int:
+        return int((_draw(gray, [mask], ["ein Name mit Ümläut"]).min(axis=2) > 200).sum())
+
+    assert text_px(small) == 0
+    assert text_px(large) > 100
+
+
+def test_a_large_image_is_drawn_at_1600_pixels_in_its_right_place() -> None:
+    image = np.full((1200, 3200, 3), 128, np.uint8)
+    mask = np.zeros((1200, 3200), bool)
+    mask[1180:1200, 0:40] = True
+    drawn = _draw(image, [mask], ["corner"])
+    assert drawn.shape[:2] == (600, 1600)
+    assert np.abs(drawn[596, 10] - 128).max() > 20
+    assert np.abs(drawn[580, 30] - 128).max() < 8
+
+
+def test_edge_cases() -> None:
+    _draw(np.zeros((1, 700, 3), np.uint8), [np.ones((1, 700), bool)], ["line"])
+    _draw(np.zeros((4000, 1, 3), np.uint8), [np.ones((4000, 1), bool)], ["line"])
+    _draw(np.zeros((1, 1, 3), np.uint8), [np.ones((1, 1), bool)], ["dot"])
+    _draw(np.zeros((30, 40, 3), np.uint8), [], [])
+    _draw(np.zeros((30, 40, 3), np.uint8), [np.zeros((30, 40), bool)], [None])
+    speck = np.zeros((3000, 3000), bool)
+    speck[1, 1] = True  # vanishes when drawn smaller
+    _draw(np.zeros((3000, 3000, 3), np.uint8), [speck], ["speck"])
+
+
+def test_no_two_names_of_a_picture_share_a_colour() -> None:
+    names = {"horse", "background", "person", *map(str, range(15))}
+    places = _colours(names, 20)
+    assert len(set(places.values())) == len(names)
+    assert set(_colours({str(i) for i in range(50)}, 20).values()) == set(range(20))

@@ -1,0 +1,205 @@
+"""mIoU through FiftyOne: the file path's number, stored, reloaded in another process, and shown by the App's panel."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import fiftyone as fo
+import numpy as np
+import pytest
+from PIL import Image
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.folders.evaluate import evaluate_files, read_class_map
+from fiftyone_ssa.labels.documents import mask_targets
+from fiftyone_ssa.labels.evaluation import METRIC_URI, evaluate
+from fiftyone_ssa.layouts import ade20k
+
+
+@pytest.fixture
+def dataset():
+    dataset = fo.Dataset()
+    yield dataset
+    dataset.delete()
+
+
+def add(dataset, name, truth, prediction):
+    def label(values):
+        return None if values is None else fo.Segmentation(mask=np.array(values, np.uint8))
+
+    sample = fo.Sample(filepath=f"/nowhere/{name}.jpg", ground_truth=label(truth), pred=label(prediction))
+    dataset.add_sample(sample)
+    return sample.id
+
+
+@pytest.fixture
+def published(dataset, parity, tmp_path):
+    """The published answers as FiftyOne fields."""
+    for truth in sorted((parity / "gt/ade20k").glob("*.png")):
+        size = Image.open(truth).size
+        ids = read_class_map(parity / f"expected/ssa-ade20k/{truth.stem}_semantic.json", 150, size[::-1])
+        path = tmp_path / truth.name
+        Image.fromarray(ids + np.uint8(1)).save(path)
+        dataset.add_sample(
+            fo.Sample(
+                filepath=str(parity / f"inputs/{truth.stem}.png"),
+                ground_truth=fo.Segmentation(mask_path=str(truth)),
+                ssa_semantic=fo.Segmentation(mask_path=str(path)),
+            )
+        )
+    dataset.mask_targets = {name: mask_targets(ade20k.NAMES) for name in ("ground_truth", "ssa_semantic")}
+    return dataset
+
+
+def test_same_number_as_the_files_and_mmsegmentation(published, parity):
+    results = evaluate(published, "ssa_semantic", eval_key="ssa")
+    files = evaluate_files(parity / "expected/ssa-ade20k", parity / "gt/ade20k", "ade20k", progress=False)
+    expected = json.loads((parity / "expected/evaluation-ade20k.json").read_text())
+    assert results.scores.to_json() == files.to_json()
+    metrics = results.metrics()
+    assert metrics["mIoU"] == pytest.approx(expected["mIoU"], abs=1e-6)
+    assert metrics["mAcc"] == pytest.approx(expected["mAcc"], abs=1e-6)
+    assert metrics["accuracy"] == pytest.approx(expected["aAcc"], abs=1e-6)
+    assert metrics["IoU column"] == pytest.approx(expected["IoU"][ade20k.NAMES.index("column")], abs=1e-6)
+
+
+def test_results_are_reloaded_in_a_fresh_process(published):
+    published.persistent = True
+    results = evaluate(published, "ssa_semantic", eval_key="ssa")
+    code = (
+        "import fiftyone as fo, json; "
+        f"r = fo.load_dataset({published.name!r}).load_evaluation_results('ssa'); "
+        "print(json.dumps([type(r).__name__, r.scores.to_json(), r.metrics()['mIoU'], r.images]))"
+    )
+    server = fo.core.odm.get_db_conn().client.address
+    env = os.environ | {"FIFTYONE_DATABASE_URI": f"mongodb://{server[0]}:{server[1]}"}
+    output = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    name, scores, mean_iou, images = json.loads(output.splitlines()[-1])
+    assert (name, images) == ("SSAResults", 3)
+    assert scores == results.scores.to_json()
+    assert mean_iou == results.scores.mean_iou
+
+
+def test_missing_and_unusable_predictions_count_as_misses(dataset, caplog):
+    add(dataset, "good", [[1, 1, 2, 0]], [[1, 2, 2, 1]])
+    missing = add(dataset, "missing", [[2, 2]], None)
+    smaller = add(dataset, "smaller", [[1, 1]], [[1]])
+    untold = add(dataset, "no truth", None, [[1]])
+    dataset.mask_targets = {"ground_truth": {1: "a", 2: "b"}}
+    with caplog.at_level(logging.WARNING, "fiftyone_ssa"):
+        results = evaluate(dataset, "pred", eval_key="try")
+    np.testing.assert_array_equal(results.scores.confusion, [[1, 1, 2], [0, 1, 2]])
+    assert results.missing_predictions == [missing]
+    assert results.missing_ground_truth == [untold]
+    assert "prediction is 1x1 but the ground truth is 2x1" in results.errors[smaller]
+    assert results.scores.mean_iou == (1 / 4 + 1 / 4) / 2
+    assert "1 of 3 images have no prediction in 'pred' and 1 could not be used" in caplog.text
+    assert dataset.values("try_miou") == [0.5 * (1 / 2 + 1 / 2), 0.0, 0.0, None]
+    assert dataset.values("try_accuracy") == [2 / 3, 0.0, 0.0, None]
+
+
+def test_value_outside_the_classes_is_a_miss_or_ignored(dataset):
+    add(dataset, "x", [[1, 1, 9, 0]], [[9, 0, 1, 1]])
+    results = evaluate(dataset, "pred", mask_targets={1: "a", 2: "b"})
+    np.testing.assert_array_equal(results.scores.confusion, [[0, 0, 2], [0, 0, 0]])
+    assert dataset.list_evaluations() == []
+
+
+def test_a_prediction_with_its_own_targets_is_matched_by_name(dataset):
+    add(dataset, "x", [[1, 2]], [[7, 8]])
+    dataset.mask_targets = {"ground_truth": {1: "cat", 2: "dog"}, "pred": {7: "dog", 8: "cat", 9: "cow"}}
+    np.testing.assert_array_equal(evaluate(dataset, "pred").scores.confusion, [[0, 1, 0], [1, 0, 0]])
+    dataset.mask_targets = {"ground_truth": {1: "cat", 2: "dog"}, "pred": {7: "tram"}}
+    with pytest.raises(InputError, match="no class name in common"):
+        evaluate(dataset, "pred")
+
+
+def test_equal_class_names_stay_apart(dataset):
+    add(dataset, "x", [[1, 3]], [[1, 3]])
+    results = evaluate(dataset, "pred", mask_targets={1: "wall", 2: "floor", 3: "wall"})
+    assert results.scores.names == ("wall", "floor", "wall (2)")
+    assert results.scores.mean_iou == 1.0
+
+
+def test_bad_fields_are_told_before_anything_is_stored(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    with pytest.raises(InputError, match=r"'predictions' is no Segmentation field of .* it has ground_truth, pred"):
+        evaluate(dataset, "predictions", eval_key="a")
+    with pytest.raises(InputError, match="there are no classes for 'ground_truth': pass mask_targets"):
+        evaluate(dataset, "pred", eval_key="a")
+    dataset.set_values("ground_truth", [None])
+    with pytest.raises(InputError, match="no image has ground truth in 'ground_truth'"):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="a")
+    assert dataset.list_evaluations() == []
+
+
+def test_unreadable_and_rgb_masks_are_told(dataset, tmp_path):
+    Image.new("RGB", (1, 1)).save(tmp_path / "rgb.png")
+    ids = {name: add(dataset, name, [[1]], [[1]]) for name in ("gone", "rgb")}
+    for name, sample_id in ids.items():
+        sample = dataset[sample_id]
+        sample["pred"] = fo.Segmentation(mask_path=str(tmp_path / f"{name}.png"))
+        sample.save()
+    results = evaluate(dataset, "pred", mask_targets={1: "a"})
+    assert "cannot be read" in results.errors[ids["gone"]]
+    assert "must be (H, W) of whole numbers, got (1, 1, 3)" in results.errors[ids["rgb"]]
+    assert results.scores.pixel_accuracy == 0.0
+
+
+def test_run_is_renamed_overwritten_and_deleted_with_its_fields(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    for _ in range(2):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="first")
+    dataset.rename_evaluation("first", "second")
+    assert dataset.values("second_miou") == [1.0]
+    dataset.delete_evaluation("second")
+    assert not {"second_miou", "second_accuracy", "first_miou"} & set(dataset.get_field_schema())
+
+
+def test_a_view_is_evaluated_alone(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    add(dataset, "y", [[1]], [[2]])
+    view = dataset.match(fo.ViewField("filepath").ends_with("y.jpg"))
+    assert evaluate(view, "pred", mask_targets={1: "a", 2: "b"}).scores.pixel_accuracy == 0.0
+
+
+def test_beyond_the_kept_matches_the_matrix_stays(dataset, monkeypatch):
+    import fiftyone_ssa.labels.evaluation as evaluation
+
+    monkeypatch.setattr(evaluation, "MATCHES_KEPT", 1)
+    add(dataset, "x", [[1, 2]], [[1, 1]])
+    add(dataset, "y", [[2, 2]], [[2, 1]])
+    results = evaluate(dataset, "pred", mask_targets={1: "a", 2: "b"}, eval_key="e")
+    dataset._evaluation_cache.clear()
+    reloaded = dataset.load_evaluation_results("e")
+    np.testing.assert_array_equal(reloaded.scores.confusion, results.scores.confusion)
+    np.testing.assert_array_equal(results.scores.confusion, [[1, 0, 0], [2, 1, 0]])
+
+
+def test_panel_gets_metrics_and_matrix(published):
+    from plugins.panels.model_evaluation import EvaluationPanel
+
+    class Context:
+        """What the panel reads of its context."""
+
+        dataset = published
+        params = {"key": "ssa"}  # noqa: RUF012
+
+        class panel:  # noqa: N801
+            get_state = staticmethod(lambda _: None)
+
+    evaluate(published, "ssa_semantic", eval_key="ssa")
+    data = EvaluationPanel().get_evaluation_data(Context())
+    assert data["custom_metrics"][METRIC_URI]["value"] == data["metrics"]["mIoU"]
+    assert data["confusion_matrix"]["matrix"].shape == (151, 151)
+    assert data["per_class_metrics"]["pot"]["recall"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.int32, np.int64])
+def test_masks_of_any_whole_numbers_are_read(dataset, dtype):
+    truth = fo.Segmentation(mask=np.array([[1, 1, 0]], dtype))
+    odd = np.array([[1, -1 if np.issubdtype(dtype, np.signedinteger) else 0, 1]], dtype)
+    dataset.add_sample(fo.Sample(filepath="/nowhere/a.jpg", ground_truth=truth, pred=fo.Segmentation(mask=odd)))
+    np.testing.assert_array_equal(evaluate(dataset, "pred", mask_targets={1: "a"}).scores.confusion, [[1, 1]])

@@ -1,0 +1,145 @@
+"""Masks as run-length codes, against pycocotools and against dense arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks.rle import (
+    box_and_area,
+    class_map,
+    class_rles,
+    counts_from_runs,
+    decode,
+    decode_crop,
+    encode,
+    intervals,
+    mask_set,
+    runs,
+    scaled_crop_xyxy,
+)
+
+
+def _random_masks() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    masks = []
+    for height, width in [(1, 1), (1, 40), (40, 1), (3, 5), (64, 48), (300, 451)]:
+        for share in (0.02, 0.5, 0.98):
+            masks.append(rng.random((height, width)) < share)
+        blob = np.zeros((height, width), bool)
+        blob[height // 3 : max(height // 3 + 1, 2 * height // 3), width // 4 : max(width // 4 + 1, width // 2)] = True
+        masks += [blob, ~blob, np.zeros((height, width), bool), np.ones((height, width), bool)]
+    return masks
+
+
+@pytest.mark.parametrize("mask", _random_masks(), ids=lambda mask: f"{mask.shape}-{mask.sum()}")
+def test_codes_are_those_of_pycocotools(mask: np.ndarray) -> None:
+    theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
+    assert encode(mask) == theirs
+    np.testing.assert_array_equal(decode(theirs, mask.shape), mask)
+    lengths = runs(theirs, mask.shape)
+    assert counts_from_runs(lengths) == theirs
+    box, area = box_and_area(lengths, mask.shape[0])
+    assert area == mask.sum()
+    if area:
+        ys, xs = np.nonzero(mask)
+        assert box == (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
+    else:
+        assert box == (0, 0, 0, 0)
+
+
+def test_long_runs_of_a_large_image() -> None:
+    size = (6000, 4001)
+    lengths = np.array([5, 12_000_000, 1, size[0] * size[1] - 12_000_006])
+    code = counts_from_runs(lengths)
+    np.testing.assert_array_equal(runs(code, size), lengths)
+    assert coco.area({"size": list(size), "counts": code}) == 12_000_000 + size[0] * size[1] - 12_000_006
+
+
+def test_crops_equal_slices_of_the_dense_mask() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        height, width = rng.integers(1, 60, 2)
+        mask = rng.random((height, width)) < rng.random()
+        x0, y0 = int(rng.integers(0, width)), int(rng.integers(0, height))
+        x1, y1 = int(rng.integers(x0 + 1, width + 1)), int(rng.integers(y0 + 1, height + 1))
+        crop = decode_crop(encode(mask), (height, width), (x0, y0, x1, y1))
+        np.testing.assert_array_equal(crop, mask[y0:y1, x0:x1])
+        assert crop.flags.c_contiguous
+
+
+def test_intervals_leave_empty_runs_out() -> None:
+    starts, ends = intervals(np.array([0, 3, 2, 0, 1, 4]))
+    assert (starts.tolist(), ends.tolist()) == ([0, 6], [3, 10])
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (b"d1", "hold 52 pixels but the image is 5x4 .* 20 pixels; the mask file is not of this image"),
+        (b"", "hold 0 pixels"),
+        (b" ", "damaged"),
+        (b"\xc3\xa9", "damaged"),
+        (b"d", "damaged"),
+        (b"oooooooooo1", "longer than any image"),
+        (b"E?", "pixels"),
+    ],
+)
+def test_a_damaged_code_is_one_sentence(code: bytes, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        runs(code, (4, 5))
+
+
+def test_no_random_bytes_crash() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(3000):
+        code = rng.integers(40, 120, rng.integers(0, 12)).astype(np.uint8).tobytes()
+        try:
+            assert runs(code, (4, 5)).sum() == 20
+        except InputError:
+            continue
+
+
+def test_encode_wants_a_bool_image() -> None:
+    with pytest.raises(InputError, match=r"\(H, W\) bool, got \(2, 2\) uint8"):
+        encode(np.zeros((2, 2), np.uint8))
+
+
+def test_a_mask_set_computes_boxes_and_areas() -> None:
+    square = np.zeros((4, 5), bool)
+    square[1:3, 2:5] = True
+    masks = mask_set((4, 5), [encode(square).decode(), encode(~square), encode(np.zeros((4, 5), bool))])
+    assert masks.boxes_xywh.tolist() == [[2, 1, 3, 2], [0, 0, 5, 4], [0, 0, 0, 0]]
+    assert masks.areas_px.tolist() == [6, 14, 0]
+    assert masks.source_boxes_xywh.tolist() == [[2, 1, 2, 1], [0, 0, 4, 3], [0, 0, 0, 0]]
+    assert masks.source_ids == (None,) * 3
+    assert np.isnan(masks.predicted_iou).all()
+    assert len(mask_set((4, 5), [])) == 0
+
+
+@pytest.mark.parametrize(
+    ("box_xywh", "scale", "expected"),
+    [
+        ((10, 20, 30, 40), 1.0, (10, 20, 41, 61)),
+        ((10, 20, 30, 40), 1.6, (0, 7, 50, 73)),  # 10 - 9.3 = 0.7 -> 0, 20 - 12.3 = 7.7 -> 7, 40 + 9.3, 60 + 12.3
+        ((0, 0, 99, 99), 1.2, (0, 0, 100, 100)),
+        ((95, 95, 4, 4), 1.6, (93, 93, 100, 100)),
+        ((5, 5, 0, 0), 1.2, (4, 4, 6, 6)),  # one pixel: 5 - 0.1 = 4.9 -> 4, 5 + 0.1 = 5.1 -> 5
+        ((500, 500, 10, 10), 1.2, (99, 99, 100, 100)),
+    ],
+)
+def test_scaled_crops(box_xywh: tuple[float, ...], scale: float, expected: tuple[int, ...]) -> None:
+    assert scaled_crop_xyxy(np.array(box_xywh, float), scale, (100, 100)) == expected
+
+
+def test_a_class_map_as_codes_and_back() -> None:
+    rng = np.random.default_rng(3)
+    ids = rng.choice(np.array([0, 3, 7, 255], np.uint8), (37, 41))
+    codes = dict(class_rles(ids, 255))
+    assert list(codes) == [0, 3, 7]
+    for class_id, code in codes.items():
+        np.testing.assert_array_equal(coco.decode({"size": [37, 41], "counts": code}), ids == class_id)
+    np.testing.assert_array_equal(class_map(list(codes.items()), (37, 41), 255), ids)
+    assert list(class_rles(np.full((2, 2), 255, np.uint8), 255)) == []

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.devices import SMALL_NETWORK, Chunks, pick_device, pick_dtype, plan_chunks, upload
+
+CPU = torch.device("cpu")
+
+
+def test_every_chunk_has_one_size() -> None:
+    seen: list[list[int]] = []
+
+    def double(chunk: Sequence[int]) -> list[int]:
+        seen.append(list(chunk))
+        return [2 * item for item in chunk]
+
+    assert Chunks(3, "doubling").map(double, [1, 2, 3, 4]) == [2, 4, 6, 8]
+    assert seen == [[1, 2, 3], [4, 4, 4]]
+    seen.clear()
+    assert Chunks(3, "doubling", pad=False).map(double, [1, 2, 3, 4]) == [2, 4, 6, 8]
+    assert seen == [[1, 2, 3], [4]]
+    assert Chunks(3, "doubling").map(double, []) == []
+
+
+def test_out_of_memory_halves_the_chunks_for_good_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    sizes: list[int] = []
+
+    def narrow(chunk: Sequence[int]) -> list[int]:
+        sizes.append(len(chunk))
+        if len(chunk) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return list(chunk)
+
+    chunks = Chunks(8, "a narrow stage")
+    with caplog.at_level(logging.WARNING):
+        assert chunks.map(narrow, list(range(5))) == list(range(5))
+    assert sizes == [8, 4, 2, 2, 2]
+    assert chunks.size == 2
+    assert "out of memory in a narrow stage: going on with batches of 2" in caplog.text
+
+
+def test_what_does_not_fit_alone_is_an_error() -> None:
+    def never(chunk: Sequence[int]) -> list[int]:
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Chunks(4, "a stage").map(never, [1])
+
+
+def test_large_networks_get_no_batches_on_the_cpu() -> None:
+    tiny, large = torch.nn.Linear(8, 8), torch.nn.Linear(1, SMALL_NETWORK)
+    plans = [plan_chunks(lambda rows: None, network, CPU, most=20, what="a stage") for network in (tiny, large)]
+    assert [(plan.size, plan.pad, plan.beside) for plan in plans] == [(16, False, True), (1, False, False)]
+    assert plan_chunks(lambda rows: None, tiny, CPU, most=20, what="a stage", pad=True).pad
+
+
+def test_chunks_side_by_side_answer_as_in_turn() -> None:
+    threads = torch.get_num_threads()
+    groups = [list(range(7)), [], [100], list(range(200, 211))]
+    seen: list[tuple[int, tuple[int, ...]]] = []
+
+    def double(chunk: Sequence[int]) -> list[int]:
+        seen.append((torch.get_num_threads(), tuple(chunk)))
+        return Chunks(1, "within").map(lambda one: [2 * one[0]], chunk)
+
+    torch.set_num_threads(3)
+    try:
+        for pad in (False, True):
+            found = Chunks(4, "doubling", pad=pad, beside=True).map_groups(double, groups)
+            assert torch.get_num_threads() == 3
+            assert {used for used, _ in seen} == {1}  # each operation on one thread
+            sides = {chunk for _, chunk in seen}
+            seen.clear()
+            assert found == Chunks(4, "doubling", pad=pad).map_groups(double, groups)
+            assert found == [[2 * item for item in group] for group in groups]
+            assert sides == {chunk for _, chunk in seen}  # the same chunks, none with items of two groups
+            seen.clear()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_an_error_side_by_side_is_raised_and_threads_are_given_back() -> None:
+    threads = torch.get_num_threads()
+
+    def fail(chunk: Sequence[int]) -> list[int]:
+        raise ValueError(f"chunk {chunk[0]}")
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError, match="chunk 0"):
+            Chunks(2, "failing", beside=True).map(fail, [0, 1, 2, 3])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_follow_free_memory() -> None:
+    device = torch.device("cuda:0")
+    free = torch.cuda.mem_get_info(device)[0]
+    row = free // 64
+
+    def run(rows: int) -> None:
+        torch.empty(rows * row, dtype=torch.uint8, device=device)
+
+    assert plan_chunks(run, torch.nn.Linear(8, 8), device, most=256, what="a stage").size in (16, 32)
+
+
+def test_arrays_arrive_as_they_are() -> None:
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert np.array_equal(upload(array, CPU).numpy(), array)
+
+
+def test_devices_and_number_types_are_checked() -> None:
+    assert pick_device("cpu") == CPU
+    for wrong in ("gpu", "meta", "cuda:99"):
+        with pytest.raises(InputError):
+            pick_device(wrong)
+    assert pick_dtype("auto", CPU) == torch.float32
+    assert pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    with pytest.raises(InputError, match="dtype must be auto"):
+        pick_dtype("int8", CPU)

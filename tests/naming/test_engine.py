@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.naming.engine import Engine, build_engine, read_vocabulary, source_name
+from fiftyone_ssa.presets import Masks, OpenVocabulary, Preset
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet
+from tests.naming.plain_engine import PlainEngine, read_case
+
+CPU = torch.device("cpu")
+STEMS = ("chelsea", "coffee", "rocket")
+Build = Callable[..., Engine]
+
+
+def settings(parity: Path, **changes: Any) -> OpenVocabulary:
+    models = parity / "models"
+    return dataclasses.replace(
+        OpenVocabulary(
+            segmenters=(str(models / "oneformer-coco"), str(models / "oneformer-ade20k")),
+            captioner=str(models / "blip"),
+            class_filter=f"local-dir:{models / 'clip'}",
+            decider=str(models / "clipseg"),
+            phrases="raw",
+        ),
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def build(parity: Path) -> Build:
+    def engine(**changes: Any) -> Engine:
+        preset = Preset("parity", "engine", Masks(source="existing"), open_vocabulary=settings(parity, **changes))
+        return build_engine(preset, CPU, torch.float32)
+
+    return engine
+
+
+@pytest.fixture(scope="module")
+def engine(build: Build) -> Engine:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def plain(parity: Path) -> PlainEngine:
+    chosen = settings(parity)
+    return PlainEngine(list(chosen.segmenters), chosen.captioner, chosen.class_filter, chosen.decider)
+
+
+def inputs_of(image: Image.Image, annotations: list[dict[str, Any]]) -> Inputs:
+    pixels = np.array(image)
+    masks = mask_set(
+        (pixels.shape[0], pixels.shape[1]),
+        [annotation["segmentation"]["counts"] for annotation in annotations],
+        source_boxes_xywh=[annotation["bbox"] for annotation in annotations],
+    )
+    return Inputs(pixels, masks)
+
+
+@pytest.fixture(scope="module")
+def batch(parity: Path) -> list[Inputs]:
+    return [inputs_of(*read_case(parity / "inputs", stem)) for stem in STEMS]
+
+
+@pytest.fixture(scope="module")
+def annotations(engine: Engine, batch: list[Inputs]) -> list[Annotation]:
+    return engine(batch)
+
+
+def everything(annotation: Annotation) -> list[Any]:
+    return [
+        annotation.labels,
+        annotation.confidences.tolist(),
+        annotation.proposals,
+        annotation.captions,
+        annotation.label_sources,
+    ]
+
+
+def one_image(parity: Path, masks: list[np.ndarray], **columns: Any) -> Inputs:
+    image = np.array(Image.open(parity / "inputs" / "chelsea.png").convert("RGB"))
+    return Inputs(image, mask_set((300, 451), [encode(mask) for mask in masks], **columns))
+
+
+def rectangle(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    mask = np.zeros((300, 451), bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def test_every_name_and_proposal_is_the_published_engines(annotations: list[Annotation], parity: Path) -> None:
+    for stem, annotation in zip(STEMS, annotations, strict=True):
+        record = json.loads((parity / "expected" / "engine" / f"{stem}_semantic.json").read_text())
+        expected = [(entry["class_name"], entry["class_proposals"]) for entry in record["annotations"]]
+        found = zip(annotation.labels, annotation.proposals, strict=True)
+        assert [(label, list(proposals.names)) for label, proposals in found] == expected
+
+
+def test_what_is_kept_of_a_mask(annotations: list[Annotation]) -> None:
+    rocket = annotations[2]
+    assert rocket.captions[0] == "a dark wall on the wall"
+    assert rocket.proposals[0].names == ("screen", "food", "a dark wall")
+    assert rocket.proposals[0].scores == pytest.approx((0.53319, 0.37543, 0.07037), abs=1e-4)
+    assert (rocket.labels[0], rocket.label_sources[0]) == ("a dark wall", "caption")
+    assert rocket.confidences[0] == pytest.approx(0.42303, abs=1e-3)
+    assert {source for annotation in annotations for source in annotation.label_sources} == {
+        "coco",
+        "ade20k",
+        "caption",
+    }
+
+
+def test_no_bit_depends_on_the_batch(engine: Engine, batch: list[Inputs], annotations: list[Annotation]) -> None:
+    alone = [engine([inputs])[0] for inputs in batch]
+    turned = engine(batch[::-1])[::-1]
+    for together, single, other in zip(annotations, alone, turned, strict=True):
+        assert everything(together) == everything(single) == everything(other)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_no_bit_depends_on_the_threads(
+    threads: int, engine: Engine, batch: list[Inputs], annotations: list[Annotation]
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert [everything(found) for found in engine(batch)] == [everything(expected) for expected in annotations]
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_failure_is_raised_and_the_next_batch_is_done(
+    engine: Engine, batch: list[Inputs], annotations: list[Annotation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, captions = torch.get_num_threads(), engine.captioner
+    monkeypatch.setattr(engine, "captioner", lambda groups: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine(batch)
+    monkeypatch.setattr(engine, "captioner", captions)
+    assert torch.get_num_threads() == threads
+    assert [found.labels for found in engine(batch)] == [expected.labels for expected in annotations]
+
+
+def test_no_bit_depends_on_the_hash_seed(parity: Path, tmp_path: Path, annotations: list[Annotation]) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.naming.test_engine import answer_to_a_case\n"
+        "Path(sys.argv[2]).write_text(answer_to_a_case(Path(sys.argv[1]), 'chelsea'))"
+    )
+    other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    environment = {**os.environ, "PYTHONHASHSEED": other, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", code, parity, tmp_path / "answer"], env=environment, cwd=tmp_path, check=True)
+    assert (tmp_path / "answer").read_text() == repr(everything(annotations[0]))
+
+
+def answer_to_a_case(parity: Path, stem: str) -> str:
+    preset = Preset("parity", "engine", Masks(source="existing"), open_vocabulary=settings(parity))
+    engine = build_engine(preset, CPU, torch.float32)
+    return repr(everything(engine([inputs_of(*read_case(parity / "inputs", stem))])[0]))
+
+
+def test_many_small_masks_are_named_as_one_by_one(engine: Engine, plain: PlainEngine, parity: Path) -> None:
+    random = np.random.default_rng(0)
+    image, _ = read_case(parity / "inputs", "coffee")
+    image = image.transpose(Image.Transpose.ROTATE_90).resize((311, 407))
+    records = []
+    for _ in range(40):
+        mask = np.zeros((407, 311), bool)
+        x, y = (int(v) for v in random.integers(0, (305, 400)))
+        w, h = (int(v) for v in random.integers(1, 7, 2) ** 2)
+        mask[y : y + h, x : x + w] = random.random((min(h, 407 - y), min(w, 311 - x))) < 0.7
+        box = mask_set((407, 311), [encode(mask)]).source_boxes_xywh[0].tolist()
+        records.append({"segmentation": {"size": [407, 311], "counts": encode(mask)}, "bbox": box})
+    (annotation,) = engine([inputs_of(image, records)])
+    expected = plain(image, records)
+    assert list(annotation.labels) == [record["class_name"] for record in expected]
+    assert [list(p.names) for p in annotation.proposals] == [record["class_proposals"] for record in expected]
+    assert list(annotation.captions) == [record["caption"] for record in expected]
+    np.testing.assert_allclose(annotation.confidences, [record["confidence"] for record in expected], atol=0.02)
+
+
+def test_photographs_are_named_as_one_by_one(engine: Engine, plain: PlainEngine, shared: Path) -> None:
+    for stem in ("000000142238", "000000439180"):
+        image, records = read_case(shared / "data" / "photos", stem)
+        (annotation,) = engine([inputs_of(image, records)])
+        expected = plain(image, records)
+        assert list(annotation.labels) == [record["class_name"] for record in expected]
+        assert [list(p.names) for p in annotation.proposals] == [record["class_proposals"] for record in expected]
+
+
+def test_masks_that_are_empty_or_vanish_in_the_crop_stay_unlabelled(engine: Engine, parity: Path) -> None:
+    masks = [rectangle(0, 0, 0, 0), rectangle(10, 10, 60, 60), rectangle(10, 10, 60, 60), rectangle(0, 0, 451, 300)]
+    holed = rectangle(100, 100, 200, 200)
+    holed[110:190, 110:190] = False  # its box meets the crop, none of its pixels does
+    boxes = [[0, 0, 0, 0], [10, 10, 49, 49], [300, 200, 20, 20], [0, 0, 450, 299], [140, 140, 10, 10]]
+    (annotation,) = engine([one_image(parity, [*masks, holed], source_boxes_xywh=boxes)])
+    assert [label is None for label in annotation.labels] == [True, False, True, False, True]
+    assert annotation.confidences[[0, 2, 4]].tolist() == [0, 0, 0]
+    assert [len(proposals.names) for proposals in annotation.proposals] == [0, 3, 3, 3, 3]
+    assert (annotation.captions[0], annotation.label_sources[0]) == ("", None)
+    assert annotation.unlabelled == 3
+
+
+def test_crops_of_one_and_three_pixels(engine: Engine, parity: Path) -> None:
+    sizes = [(1, 1), (1, 3), (3, 1), (1, 200), (200, 1), (3, 3), (3, 250)]
+    (annotation,) = engine([one_image(parity, [rectangle(5, 7, 5 + w, 7 + h) for w, h in sizes])])
+    assert annotation.unlabelled == 0
+    row = Inputs(np.full((1, 40, 3), 90, np.uint8), mask_set((1, 40), [encode(np.ones((1, 40), bool))]))
+    assert engine([row])[0].unlabelled == 0
+
+
+def test_one_candidate_is_enough(build: Build, parity: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\ufefflorry\n\n  \nlorry\n", encoding="utf-8")
+    engine = build(segmenters=(), captioner="", vocabulary=str(tmp_path / "names.txt"))
+    (annotation,) = engine([one_image(parity, [rectangle(10, 10, 60, 60)])])
+    assert annotation.labels == ("lorry",)
+    assert (annotation.confidences[0], annotation.proposals[0].scores) == (1.0, (1.0,))
+    assert (annotation.label_sources, annotation.captions) == (("vocabulary",), ("",))
+
+
+def test_no_candidate_leaves_a_mask_unlabelled(build: Build, parity: Path) -> None:
+    engine = build(segmenters=())
+    engine.captioner = lambda groups: [["", "running fast", "a red tree"]]  # type: ignore[assignment]
+    masks = [rectangle(10, 10, 60, 60), rectangle(20, 20, 90, 70), rectangle(30, 30, 80, 90)]
+    (annotation,) = engine([one_image(parity, masks)])
+    assert annotation.labels == (None, None, "a red tree")
+    assert annotation.captions == ("", "running fast", "a red tree")
+    assert [proposals.names for proposals in annotation.proposals] == [(), (), ("a red tree",)]
+
+
+def test_names_of_any_length_are_taken(build: Build, parity: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("word " * 500 + "\nlorry\nünï cödé\n", encoding="utf-8")
+    engine = build(segmenters=(), captioner="", vocabulary=str(tmp_path / "names.txt"))
+    (annotation,) = engine([one_image(parity, [rectangle(10, 10, 60, 60)])])
+    assert set(annotation.proposals[0].names) == {("word " * 500).strip(), "lorry", "ünï cödé"}
+
+
+def test_two_thousand_masks_in_one_image(build: Build, parity: Path) -> None:
+    engine = build(segmenters=settings(parity).segmenters[:1], top_k=1)
+    masks = [rectangle(x, y, x + 6, y + 5) for y in range(0, 200, 5) for x in range(0, 300, 6)]
+    (annotation,) = engine([one_image(parity, masks)])
+    assert len(annotation.labels) == 2000
+    assert annotation.unlabelled == 0
+
+
+def test_an_image_without_masks_and_a_batch_without_images(engine: Engine) -> None:
+    pixels = np.zeros((40, 50, 3), np.uint8)
+    assert len(engine([Inputs(pixels, MaskSet.empty((40, 50)))])[0].labels) == 0
+    assert engine([]) == []
+    with pytest.raises(InputError, match="has no masks"):
+        engine([Inputs(pixels)])
+
+
+def test_seconds_are_told_by_stage(engine: Engine, batch: list[Inputs]) -> None:
+    engine.timings.clear()
+    engine(batch[:1])
+    stages = ["masks", "segment", "vote", "caption", "filter", "phrases", "rank", "decide"]
+    assert list(engine.timings) == stages
+    assert all(seconds >= 0 for seconds in engine.timings.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "source"),
+    [
+        ("shi-labs/oneformer_coco_swin_large", "coco"),
+        ("shi-labs/oneformer_ade20k_swin_tiny", "ade20k"),
+        ("nvidia/segformer-b0-finetuned-ade-512-512", "ade20k"),
+        ("/models/coco/my-Cityscapes", "cityscapes"),
+        ("/models/mine", "mine"),
+        ("package.module:factory", "package.module:factory"),
+    ],
+)
+def test_a_segmenter_names_its_source(model: str, source: str) -> None:
+    assert source_name(model) == source
+
+
+def test_a_vocabulary_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the vocabulary"):
+        read_vocabulary(tmp_path / "missing.txt")
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(InputError, match="holds no name"):
+        read_vocabulary(tmp_path / "empty.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(InputError, match="cannot read the vocabulary"):
+        read_vocabulary(tmp_path / "binary.txt")
+
+
+def test_a_missing_model_is_one_line_that_says_which(build: Build, tmp_path: Path) -> None:
+    for key in ("captioner", "decider"):
+        with pytest.raises(InputError, match=f"cannot load the {key}: .*nowhere does not exist"):
+            build(segmenters=(), **{key: str(tmp_path / "nowhere")})
+    with pytest.raises(InputError, match="cannot load a semantic segmenter"):
+        build(captioner="", segmenters=(str(tmp_path / "nowhere"),))
+    with pytest.raises(InputError, match="cannot load the class filter"):
+        build(captioner="", segmenters=(), class_filter=f"local-dir:{tmp_path / 'nowhere'}")

@@ -1,0 +1,157 @@
+"""The scheduler: order, bounds, failures of one image, writing beside computing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.naming.run import Summary, Task, describe, overlap, run
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, Result
+
+
+def _inputs(value: int) -> Inputs:
+    return Inputs(np.full((2, 3, 3), value, np.uint8))
+
+
+def _annotation(inputs: Inputs) -> Annotation:
+    return Annotation(MaskSet.empty((2, 3)), (), np.zeros(0), (), captions=())
+
+
+def _echo(batch: list[Inputs]) -> list[Annotation]:
+    return [_annotation(inputs) for inputs in batch]
+
+
+def _task(number: int, read: object = None) -> Task:
+    return Task(str(number), read or (lambda: _inputs(number)))  # type: ignore[arg-type]
+
+
+def test_results_come_in_order_whatever_the_reading_takes() -> None:
+    def slow(number: int) -> Inputs:
+        time.sleep(0.02 * (number % 3))
+        return _inputs(number)
+
+    tasks = (_task(number, lambda number=number: slow(number)) for number in range(20))
+    results = list(run(tasks, _echo, batch_size=3, keep_inputs=True))
+    assert [result.id for result in results] == [str(number) for number in range(20)]
+    assert [int(result.inputs.image[0, 0, 0]) for result in results if result.inputs] == list(range(20))
+
+
+def test_batches_are_full_and_inputs_are_dropped_unless_wanted() -> None:
+    sizes = []
+
+    def pipeline(batch: list[Inputs]) -> list[Annotation]:
+        sizes.append(len(batch))
+        return _echo(batch)
+
+    results = list(run((_task(number) for number in range(10)), pipeline, batch_size=4))
+    assert sizes == [4, 4, 2]
+    assert all(result.inputs is None for result in results)
+
+
+def test_tasks_are_taken_as_results_are() -> None:
+    taken = []
+
+    def endless() -> Iterator[Task]:
+        number = 0
+        while True:
+            taken.append(number)
+            yield _task(number)
+            number += 1
+
+    results = run(endless(), _echo, batch_size=2, decoders=2)
+    for _ in range(5):
+        next(results)
+    assert len(taken) <= 5 + 2 * (2 + 2)
+    results.close()
+
+
+def test_an_image_that_cannot_be_read_or_done_is_the_only_one_lost() -> None:
+    def broken() -> Inputs:
+        raise InputError("it is broken")
+
+    def pipeline(batch: list[Inputs]) -> list[Annotation]:
+        if any(inputs.image[0, 0, 0] == 4 for inputs in batch):
+            raise KeyError("four")
+        return _echo(batch)
+
+    tasks = [_task(number, broken if number == 1 else None) for number in range(6)]
+    results = list(run(tasks, pipeline, batch_size=3))
+    assert {result.id: result.error for result in results if result.error} == {
+        "1": "it is broken",
+        "4": "KeyError: 'four'",
+    }
+    assert [result.id for result in results] == list("012345")
+
+
+def test_an_interruption_is_not_taken_for_a_failed_image() -> None:
+    def pipeline(batch: list[Inputs]) -> list[Annotation]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run([_task(0)], pipeline))
+
+
+def test_overlap_consumes_everything_in_another_thread() -> None:
+    seen: list[tuple[int, bool]] = []
+    main = threading.get_ident()
+    assert list(overlap(range(50), lambda n: seen.append((n, threading.get_ident() != main)))) == list(range(50))
+    assert seen == [(n, True) for n in range(50)]
+
+
+def test_overlap_raises_what_the_consumer_met_and_stops() -> None:
+    made = []
+
+    def values() -> Iterator[int]:
+        for number in range(1000):
+            made.append(number)
+            time.sleep(0.001)
+            yield number
+
+    def consume(number: int) -> None:
+        if number == 3:
+            raise InputError("the disk is full")
+
+    with pytest.raises(InputError, match="disk is full"):
+        list(overlap(values(), consume, capacity=2))
+    assert len(made) < 100
+
+
+def test_overlap_bounds_what_waits() -> None:
+    gate = threading.Event()
+    given: list[int] = []
+
+    def values() -> Iterator[int]:
+        for number in range(20):
+            given.append(number)
+            yield number
+
+    def taking() -> None:
+        list(overlap(values(), lambda _: gate.wait(10), capacity=3))
+
+    thread = threading.Thread(target=taking)
+    thread.start()
+    time.sleep(0.2)
+    assert len(given) <= 3 + 2
+    gate.set()
+    thread.join()
+    assert len(given) == 20
+
+
+def test_a_summary_counts_and_reads_well() -> None:
+    summary = Summary(skipped=2, seconds=4.0)
+    mask = MaskSet.empty((2, 3))
+    summary.add(Result("a", Annotation(mask, (), np.zeros(0), ())))
+    summary.add(Result("b", error="broken"))
+    assert str(summary) == "1 images, 0 masks in 4.0 s (0.25 images/s), 2 already done, 1 FAILED"
+    assert summary.errors == {"b": "broken"}
+    assert Proposals().names == ()
+
+
+def test_errors_read_as_one_line() -> None:
+    assert describe(InputError("one\n  line")) == "one line"
+    assert describe(KeyError("x")) == "KeyError: 'x'"

@@ -1,0 +1,83 @@
+"""SSA end to end: the published answers on real photographs, and every voting rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pictures
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks.rle import class_rles, encode, mask_set
+from fiftyone_ssa.models.segmenters import adopt
+from fiftyone_ssa.naming.pipeline import build_pipeline
+from fiftyone_ssa.naming.ssa import SSA
+from fiftyone_ssa.presets import load_preset
+from fiftyone_ssa.types import Image, Inputs, SemanticMap
+from tests.models.test_segmenters import Halves, HalvesWithProbabilities
+
+
+@pytest.mark.parametrize("stem", ["chelsea", "coffee", "rocket"])
+@pytest.mark.parametrize("data", ["ade20k", "cityscapes"])
+def test_equals_the_published_answers(stem: str, data: str, parity: Path) -> None:
+    overrides = {"masks.source": "existing", "semantic.model": str(parity / f"models/segformer-{data}")}
+    preset = load_preset("ssa-ade20k", overrides)
+    image = np.asarray(Pictures.open(parity / f"inputs/{stem}.png").convert("RGB"))
+    records = json.loads((parity / f"inputs/{stem}.json").read_text())["annotations"]
+    masks = mask_set(
+        image.shape[:2], [r["segmentation"]["counts"] for r in records], source_ids=[r["id"] for r in records]
+    )
+    annotation = build_pipeline(preset, device="cpu")([Inputs(image, masks)])[0]
+    expected = json.loads((parity / f"expected/ssa-{data}/{stem}_semantic.json").read_text())
+    order = masks.order_by_area()
+    assert [masks.source_ids[i] for i in order] == [a["id"] for a in expected["annotations"]]
+    assert [annotation.labels[i] for i in order] == [a["class_name"] for a in expected["annotations"]]
+    assert annotation.semantic is not None
+    semantic = {str(i): code.decode() for i, code in class_rles(annotation.semantic.ids, 255)}
+    assert semantic == {i: mask["counts"] for i, mask in expected["semantic_mask"].items()}
+
+
+def square(*corners: int) -> bytes:
+    x0, y0, x1, y1 = corners
+    mask = np.zeros((10, 10), bool)
+    mask[y0:y1, x0:x1] = True
+    return encode(mask)
+
+
+IMAGE: Image = np.zeros((10, 10, 3), np.uint8)
+MASKS = mask_set((10, 10), [square(0, 0, 6, 10), square(0, 0, 0, 0), square(6, 0, 10, 2)], predicted_iou=[0.9] * 3)
+
+
+@pytest.mark.parametrize("rule", ["hard", "soft", "core", "blend"])
+def test_every_rule_names_the_masks(rule: str) -> None:
+    ssa = SSA(adopt(HalvesWithProbabilities(), "test"), rule=rule, keep_branch=True)  # type: ignore[arg-type]
+    annotation = ssa([Inputs(IMAGE, MASKS)])[0]
+    assert annotation.labels == ("left", None, "right")
+    assert annotation.unlabelled == 1
+    assert annotation.proposals[1].names == ()
+    assert annotation.proposals[0].names == ("left",)
+    assert 0.5 < annotation.confidences[0] < 1
+    assert annotation.branch is not None
+    assert annotation.branch.ids[0].tolist() == [0] * 5 + [1] * 5
+    assert annotation.semantic is not None
+    if rule != "blend":
+        assert annotation.semantic.ids[5].tolist() == [0] * 6 + [1] * 4
+
+
+def test_soft_rules_ask_for_probabilities() -> None:
+    with pytest.raises(InputError, match=r'vote = "soft" needs class probabilities'):
+        SSA(adopt(Halves(), "test"), rule="soft")
+
+
+def test_an_existing_class_map_needs_no_segmenter() -> None:
+    semantic = SemanticMap(np.full((10, 10), 1, np.uint8), ("a", "b"))
+    assert SSA(None)([Inputs(IMAGE, MASKS, semantic)])[0].labels == ("b", None, "b")
+    with pytest.raises(InputError, match="no class map"):
+        SSA(None)([Inputs(IMAGE, MASKS)])
+
+
+def test_masks_are_asked_for() -> None:
+    with pytest.raises(InputError, match="this image has no masks"):
+        SSA(adopt(Halves(), "test"))([Inputs(IMAGE)])
