@@ -3,6 +3,6 @@
 Every user of a picture's pixels, size or orientation asks here, so that no two of them disagree.
 """
 
-from fiftyone_ssa.files.images import read_image
+from fiftyone_ssa.files.images import image_size_hw, read_image
 
-__all__ = ["read_image"]
+__all__ = ["image_size_hw", "read_image"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from fiftyone_ssa.errors import InputError
 
@@ -12,22 +15,33 @@ PART = ".ssa-part"
 """The ending of a file that is being written; one that is left over is of a run that was killed."""
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place under another name and move it there, so that no half of it is ever seen.
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes its place at `path` when all is written; its folder is made.
 
-    Raises InputError if it cannot be written: a full disk, a folder without permission ...
+    It lies beside its place under another name, so that no half of it is ever seen. Raises InputError if it cannot be
+    written: a full disk, a folder without permission ...
     """
-    part = path.parent / f".{os.getpid()}{PART}"
+    # Its own name each time: neither another thread nor another machine's run on a shared disk writes to it.
+    part = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}{PART}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
+        with part.open("xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}; "
+            "what is finished is kept, so mend that and start again"
+        ) from error
+    finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise InputError(
-            f"{path} cannot be written: {error.strerror}; what is finished is kept, so mend that and start again"
-        ) from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(content)

@@ -1,21 +1,42 @@
-"""Pictures in: the pixels of a file, upright and RGB."""
+"""Pictures in and out: the pixels and the size of a file, upright; class maps and masks as PNG."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import stat
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import PIL.Image
-import PIL.ImageOps
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.atomic import whole_file
 from fiftyone_ssa.types import Image
 
 # Named, because Pillow's full list holds formats that start other programs (EPS runs Ghostscript).
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "JPEG2000", "AVIF")
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error, zlib.error)
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what turns the pixels upright."""
+_SWAPPED = (5, 6, 7, 8)
+"""Orientations that swap height and width."""
 
 
 def read_image(path: str | Path) -> Image:
@@ -24,23 +45,83 @@ def read_image(path: str | Path) -> Image:
     Grayscale, palette and CMYK are converted, 16 bits are scaled to 8, transparency is dropped, of several frames the
     first is taken. Raises InputError if the file is missing, damaged, no picture, or beyond Pillow's limit of pixels.
     """
-    path = Path(path)
+    with _opened(Path(path)) as picture:
+        picture.load()
+        method = _UPRIGHT.get(_orientation(picture))
+        return _rgb(picture if method is None else picture.transpose(method))
+
+
+def image_size_hw(path: str | Path) -> tuple[int, int]:
+    """Height and width of a picture as `read_image` gives it, upright, from the file's header.
+
+    Raises InputError as `read_image` does; damage behind the header is not seen.
+    """
+    with _opened(Path(path)) as picture:
+        if picture.format == "PNG" and _has_late_chunks(Path(path)):
+            picture.load()
+        width, height = picture.size
+        return (width, height) if _orientation(picture) in _SWAPPED else (height, width)
+
+
+def save_png(values: npt.NDArray[Any], path: Path) -> None:
+    """Write a (H, W) bool, uint8 or uint16, or (H, W, 3) uint8 array as PNG, whole or not at all; makes the folder.
+
+    Raises InputError if it cannot be written.
+    """
+    with whole_file(path) as file:
+        # Flat regions suit run-length coding: half the time of Pillow's default, and smaller.
+        PIL.Image.fromarray(values).save(file, "PNG", compress_type=zlib.Z_RLE)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[PIL.Image.Image]:
+    """A picture whose header is read; whatever its decoder raises becomes one sentence."""
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    if size == 0:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path} cannot be read: {os.strerror(errno.EISDIR)}")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path} is a pipe, socket or device, not a file; name a picture")
+    if status.st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again")
     try:
         with PIL.Image.open(path, formats=FORMATS) as picture:
-            picture.load()
-            return _rgb(PIL.ImageOps.exif_transpose(picture))
+            yield picture
+    except InputError:
+        raise
     except PIL.UnidentifiedImageError as error:
         raise InputError(f"{path} is not a picture of a known format ({', '.join(FORMATS)})") from error
     except PIL.Image.DecompressionBombError as error:
         raise InputError(f"{path} is too large: {error}; cut it into tiles") from error
     except _DAMAGED as error:
         raise InputError(f"{path} is damaged and cannot be decoded: {error}") from error
+
+
+def _orientation(picture: PIL.Image.Image) -> int:
+    """The EXIF orientation by which a picture has still to be turned; 1 where none is given or it cannot be read."""
+    if _ORIENTATION in getattr(picture, "tag_v2", ()):
+        return 1  # Pillow turns a TIFF itself: its size when it is opened, its pixels when they are decoded
+    try:
+        # Past PngImageFile.getexif, which decodes the whole picture to find what stands behind the pixels.
+        return int(PIL.Image.Image.getexif(picture).get(_ORIENTATION, 1))
+    except (*_DAMAGED, KeyError, AttributeError):
+        return 1
+
+
+def _has_late_chunks(path: Path) -> bool:
+    """Whether a PNG has text or EXIF, and with it perhaps an orientation, behind its pixels."""
+    with path.open("rb") as file:
+        file.seek(8)
+        pixels = False
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            pixels |= kind == b"IDAT"
+            if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            file.seek(length + 4, os.SEEK_CUR)
+    return False
 
 
 def _rgb(picture: PIL.Image.Image) -> Image:

@@ -15,7 +15,6 @@ Conventions, which everything on the FiftyOne side relies on:
 from __future__ import annotations
 
 import io
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,10 +24,10 @@ from typing import Any
 import fiftyone as fo
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 from bson import ObjectId
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap, class_ids
 
@@ -244,15 +243,3 @@ def semantic_map(values: npt.NDArray[Any], targets: Mapping[int, str]) -> Semant
     lookup = np.full(int(max(present.max(initial=0), known[-1])) + 1, np.iinfo(ids.dtype).max, ids.dtype)
     lookup[known] = ids
     return SemanticMap(ids=lookup[values], names=tuple(targets[value] for value in known))
-
-
-def save_png(values: npt.NDArray[Any], path: Path) -> None:
-    """Write a (H, W) bool, uint8 or uint16, or (H, W, 3) uint8 array as PNG, whole or not at all; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        # Flat regions suit run-length coding: half the time of Pillow's default, and smaller.
-        PIL.Image.fromarray(values).save(partial, "PNG", compress_type=zlib.Z_RLE)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

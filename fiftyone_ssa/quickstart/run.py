@@ -16,13 +16,13 @@ from fiftyone import ViewField as F
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.coco import export_coco
+from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels.annotate import annotate
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import (
     mask_set_from_detections,
     mask_targets,
     masks_document,
-    save_png,
     segmentation_document,
 )
 from fiftyone_ssa.labels.evaluation import evaluate

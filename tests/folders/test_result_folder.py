@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.folders.result_folder import ResultFolder
 from fiftyone_ssa.presets import Preset, load_preset
 
@@ -87,23 +85,3 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "file", "File exists"), (tmp_path / "file/out", "Not a directory")):
         with pytest.raises(InputError, match=f"cannot take results: {reason}"):
             begun(path, PRESET)
-
-
-@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_no_half(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    path = tmp_path / "a_semantic.json"
-    write_whole(path, b"old")
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    if step == "write":
-        monkeypatch.setattr(Path, "open", full)
-    else:
-        monkeypatch.setattr(os if step == "fsync" else Path, step, full)
-    with pytest.raises(InputError, match=r"cannot be written: No space left on device; what is finished is kept"):
-        write_whole(path, b"new")
-    monkeypatch.undo()
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a_semantic.json", b"old")]

@@ -1,108 +1,21 @@
-"""Reading pictures and mask files, and the record written of each image."""
+"""Reading mask files, and the record written of each image."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 from pycocotools import mask as coco
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.folders.sa1b_json import annotation_record, read_masks
 from fiftyone_ssa.masks.rle import decode, encode, mask_set
 from fiftyone_ssa.types import Annotation, MaskSet, Proposals, SemanticMap, Votes
-
-RED_LEFT = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
-
-
-def test_colour_modes_become_rgb(tmp_path: Path) -> None:
-    picture = PIL.Image.fromarray(np.repeat(np.repeat(RED_LEFT, 8, 0), 8, 1))
-    for mode, suffix in [("RGB", "png"), ("RGBA", "png"), ("P", "png"), ("P", "gif"), ("CMYK", "tif"), ("RGB", "webp")]:
-        path = tmp_path / f"{mode}.{suffix}"
-        picture.convert(mode).save(path, **({"lossless": True} if suffix == "webp" else {}))
-        image = read_image(path)
-        assert (image.shape, image.dtype) == ((8, 16, 3), np.uint8), path
-        assert image[0, 0].tolist() == [255, 0, 0], path
-        assert image[0, 15].tolist() == [0, 0, 255], path
-
-
-def test_gray_is_repeated(tmp_path: Path) -> None:
-    PIL.Image.fromarray(np.array([[0, 100, 255]], np.uint8)).save(tmp_path / "gray.png")
-    assert read_image(tmp_path / "gray.png")[0].tolist() == [[0] * 3, [100] * 3, [255] * 3]
-    PIL.Image.fromarray(np.array([[False, True]])).save(tmp_path / "bits.png")
-    assert read_image(tmp_path / "bits.png")[0].tolist() == [[0] * 3, [255] * 3]
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
-    PIL.Image.fromarray(np.array([[0, 257, 25700, 65535]], np.uint16)).save(tmp_path / name)
-    assert read_image(tmp_path / name)[0, :, 0].tolist() == [0, 1, 100, 255]
-
-
-def test_float_pixels_are_refused(tmp_path: Path) -> None:
-    PIL.Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "f.tif")
-    with pytest.raises(InputError, match=r"f\.tif is damaged.*no fixed range; save it with 8 or 16 bits"):
-        read_image(tmp_path / "f.tif")
-
-
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
-    picture = PIL.Image.fromarray(RED_LEFT)
-    exif = PIL.Image.Exif()
-    exif[0x0112] = 6  # to be turned 90 degrees clockwise: what was left is on top
-    picture.save(tmp_path / "turned.png", exif=exif)
-    assert read_image(tmp_path / "turned.png").tolist() == [[[255, 0, 0]], [[0, 0, 255]]]
-
-
-def test_one_pixel_high(tmp_path: Path) -> None:
-    PIL.Image.new("RGB", (700, 1)).save(tmp_path / "line.png")
-    assert read_image(tmp_path / "line.png").shape == (1, 700, 3)
-
-
-def test_a_name_with_spaces_and_unicode(tmp_path: Path) -> None:
-    path = tmp_path / "ein Bild – 写真 🐈.jpg"
-    PIL.Image.new("RGB", (3, 2)).save(path)
-    assert read_image(path).shape == (2, 3, 3)
-
-
-def _broken_files() -> dict[str, bytes]:
-    picture = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    broken = {"empty.jpg": b"", "text.jpg": b"not a picture", "html.png": b"<html>404</html>"}
-    for kind in ("jpeg", "png", "webp", "bmp", "tiff"):
-        whole = io.BytesIO()
-        picture.save(whole, kind)
-        broken[f"half.{kind}"] = whole.getvalue()[: len(whole.getvalue()) // 2]
-    return broken
-
-
-@pytest.mark.parametrize(("name", "content"), _broken_files().items())
-def test_a_broken_picture_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"0 bytes|not a picture|damaged") as caught:
-        read_image(tmp_path / name)
-    assert str(tmp_path / name) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_picture_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No such file"):
-        read_image(tmp_path / "none.jpg")
-    with pytest.raises(InputError, match="Is a directory"):
-        read_image(tmp_path)
-
-
-def test_a_picture_beyond_the_pixel_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    PIL.Image.new("1", (100, 100)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match=r"too large.*cut it into tiles"):
-        read_image(tmp_path / "bomb.png")
 
 
 def _square(height: int = 4, width: int = 5) -> np.ndarray:
