@@ -135,9 +135,7 @@ class _Output:
 
             self.results.write(result.id, OVERLAY_ENDING, overlay_jpeg(result.inputs.image, result.annotation))
         if self.branches and result.annotation.branch is not None:
-            self.branches.write(
-                result.id, RESULT_ENDING, _json({"semantic_mask": map_record(result.annotation.branch)})
-            )
+            self.branches.write(result.id, RESULT_ENDING, _json(map_record(result.annotation.branch)))
         header = self._header(result.id, result.annotation) if self.preset.pipeline == "engine" else None
         self.results.write(result.id, RESULT_ENDING, _json(annotation_record(result.annotation, header)))
 

@@ -101,9 +101,10 @@ def _numbers(annotation: Mapping[str, Any], index: int, key: str, width: int) ->
 def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the published `<stem>_semantic.json` holds of one image, as plain JSON values without NaN.
 
-    `{"annotations": [...], "semantic_mask": {"<class id>": RLE}}` for SSA, annotations by descending area;
-    `{"image": image, "annotations": [...]}` in the source's order for the engine, which has no class map. Each
-    annotation is the source's own with `class_name` (null: no name), `class_proposals` and our scores added.
+    `{"annotations": [...], "classes": [...], "semantic_mask": {"<class id>": RLE}}` for SSA, annotations by descending
+    area and the names of all classes in id order; `{"image": image, "annotations": [...]}` in the source's order for
+    the engine, which has no class map. Each annotation is the source's own with `class_name` (null: no name),
+    `class_proposals` and our scores added.
     """
     masks, votes = annotation.masks, annotation.votes
     order = range(len(masks)) if annotation.semantic is None else masks.order_by_area()
@@ -124,17 +125,21 @@ def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = 
     record: dict[str, Any] = {} if image is None else {"image": dict(image)}
     record["annotations"] = rows
     if annotation.semantic is not None:
-        record["semantic_mask"] = map_record(annotation.semantic)
+        record |= map_record(annotation.semantic)
     plain: dict[str, Any] = _plain(record)
     return plain
 
 
 def map_record(semantic: SemanticMap) -> dict[str, Any]:
-    """A class map as `{"<class id>": RLE}`; ignored pixels are in none of the codes."""
-    return {
+    """`{"classes": [name, ...], "semantic_mask": {"<class id>": RLE}}`: ids never travel without their names.
+
+    Ignored pixels are in none of the codes.
+    """
+    codes = {
         str(class_id): {"size": list(semantic.size_hw), "counts": counts.decode()}
         for class_id, counts in rle.class_rles(semantic.ids, semantic.ignore_id)
     }
+    return {"classes": list(semantic.names), "semantic_mask": codes}
 
 
 def _source_annotation(masks: MaskSet, i: int) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
 
+from fiftyone_ssa.naming.arguments import check_batch_size
 from fiftyone_ssa.types import Annotation, Inputs, Result
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class Summary:
     seconds: float = 0.0
     errors: dict[str, str] = field(default_factory=dict)
     """Image id to reason, for every image that failed."""
+    redone: Counter[str] = field(default_factory=Counter)
+    """Why images that were finished before are done again, each reason as a noun and more: `"image changed"`."""
 
     def add(self, result: Result) -> None:
         """Count one result."""
@@ -66,11 +69,20 @@ class Summary:
         parts = [f"{self.done} images, {self.masks} masks in {self.seconds:.1f} s{rate}"]
         if self.unlabelled:
             parts.append(f"{self.unlabelled} masks without a name")
+        if self.redone:
+            reasons = ", ".join(_many(count, reason) for reason, count in sorted(self.redone.items()))
+            parts.append(f"{self.redone.total()} redone: {reasons}")
         if self.skipped:
             parts.append(f"{self.skipped} already done")
         if self.errors:
             parts.append(f"{len(self.errors)} FAILED")
         return ", ".join(parts)
+
+
+def _many(count: int, what: str) -> str:
+    """`2 images changed` of `image changed`."""
+    noun, _, rest = what.partition(" ")
+    return f"{count} {noun}{'' if count == 1 else 's'} {rest}".rstrip()
 
 
 def run(
@@ -80,6 +92,7 @@ def run(
 
     `tasks` is consumed as results are taken, so it may be endless. With `keep_inputs` a result carries its image.
     """
+    check_batch_size(batch_size)
     with ThreadPoolExecutor(decoders, thread_name_prefix="decode") as pool:
         ahead = _read_ahead(iter(tasks), pool, batch_size + decoders)
         while batch := list(islice(ahead, batch_size)):

@@ -89,6 +89,7 @@ def test_every_image_gets_its_result_under_the_same_sub_folder(tmp_path: Path, p
         (1, "bright", 1.0),
     ]
     assert record["annotations"][1]["mine"] == "kept"
+    assert record["classes"] == ["dark", "bright"]
     assert record["semantic_mask"] == {
         "0": {"size": [3, 4], "counts": "66"},
         "1": {"size": [3, 4], "counts": "066"},
@@ -197,7 +198,11 @@ def test_overlays_and_the_branchs_own_map_are_made_up_for_on_a_later_run(tmp_pat
     assert (summary.done, summary.skipped) == (1, 0)
     assert written(tmp_path / "out") == [".fiftyone-ssa.json", "a_overlay.jpg", "a_semantic.json"]
     branch = json.loads((tmp_path / "branch/a_semantic.json").read_text())
-    assert branch == {"semantic_mask": {"0": {"size": [3, 4], "counts": "66"}, "1": {"size": [3, 4], "counts": "066"}}}
+    assert branch["classes"] == ["dark", "bright"]
+    assert branch["semantic_mask"] == {
+        "0": {"size": [3, 4], "counts": "66"},
+        "1": {"size": [3, 4], "counts": "066"},
+    }
 
 
 def test_what_cannot_work_is_refused_before_a_model_is_loaded(tmp_path: Path, preset: Preset) -> None:

@@ -140,7 +140,8 @@ def test_record_of_ssa_is_sorted_by_area_and_keeps_the_sources_keys() -> None:
     )
     ids = np.array([[0] * 5, [1] * 5, [255] * 5, [1] * 5], np.uint8)
     record = json.loads(json.dumps(annotation_record(_annotation(masks, semantic=SemanticMap(ids, ("a", "sky"))))))
-    assert list(record) == ["annotations", "semantic_mask"]
+    assert list(record) == ["annotations", "classes", "semantic_mask"]
+    assert record["classes"] == ["a", "sky"]
     assert record["annotations"] == [
         {
             "id": 8,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -155,3 +156,13 @@ def test_a_summary_counts_and_reads_well() -> None:
 def test_errors_read_as_one_line() -> None:
     assert describe(InputError("one\n  line")) == "one line"
     assert describe(KeyError("x")) == "KeyError: 'x'"
+
+
+def test_a_batch_size_that_would_do_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="batch_size must be a whole number"):
+        list(run([_task(0)], _echo, batch_size=0))
+
+
+def test_the_summary_counts_why_images_were_done_again() -> None:
+    summary = Summary(done=3, masks=3, redone=Counter({"result missing": 1, "image changed": 2}))
+    assert "3 redone: 2 images changed, 1 result missing" in str(summary)
