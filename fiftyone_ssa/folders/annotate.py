@@ -50,8 +50,8 @@ def annotate_files(
     Raises InputError for a bad preset, no image, results of another preset there, or a file that cannot be written.
     """
     chosen = load_preset(preset)
-    if chosen.pipeline == "ssa" and chosen.semantic.model == "field":
-        raise InputError('semantic.model = "field" needs a FiftyOne dataset; name a model, a folder or module:factory')
+    if chosen.pipeline == "ssa" and chosen.semantic.source == "field":
+        raise InputError('semantic.source = "field" needs a FiftyOne dataset; set it to "model"')
     if branch_dir is not None and (chosen.pipeline != "ssa" or Path(branch_dir).resolve() == Path(out_dir).resolve()):
         raise InputError("the segmenter's own map needs an SSA preset and a folder other than that of the results")
     images = ImageFolder(Path(data_dir), needs_masks=chosen.masks.source == "existing", results=Path(out_dir))

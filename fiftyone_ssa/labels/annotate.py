@@ -113,9 +113,9 @@ def _choose(
     if semantic_field is not None:
         if chosen.pipeline != "ssa":
             raise InputError(f"semantic_field is for SSA presets; {chosen.name} is an engine preset, leave it out")
-        chosen = load_preset(chosen, {"semantic.model": "field"})
-    elif chosen.pipeline == "ssa" and chosen.semantic.model == "field":
-        raise InputError('semantic.model is "field": pass semantic_field, the name of a Segmentation field')
+        chosen = load_preset(chosen, {"semantic.source": "field"})
+    elif chosen.pipeline == "ssa" and chosen.semantic.source == "field":
+        raise InputError('semantic.source is "field": pass semantic_field, the name of a Segmentation field')
     return chosen
 
 

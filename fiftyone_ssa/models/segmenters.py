@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,10 +18,8 @@ from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.devices import Chunks, is_small
 from fiftyone_ssa.models.hub import loading
 from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.presets import FACTORY
 from fiftyone_ssa.types import Image, SemanticMap, class_ids
-
-FACTORY = re.compile(r"^(?!local-dir:)(?P<module>[\w.]+|.+\.py):(?P<name>[A-Za-z_]\w*)$")
-"""`"module:factory"`, or `"file.py:factory"`."""
 
 
 @runtime_checkable

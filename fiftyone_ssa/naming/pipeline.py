@@ -40,6 +40,6 @@ def build_pipeline(
     from fiftyone_ssa.naming.ssa import SSA
 
     segmenter = None
-    if preset.semantic.model != "field":
+    if preset.semantic.source == "model":
         segmenter = load_segmenter(preset.semantic.model, where, number, trust_remote_code=trust_remote_code)
     return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch)

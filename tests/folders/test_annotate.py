@@ -209,8 +209,8 @@ def test_what_cannot_work_is_refused_before_a_model_is_loaded(tmp_path: Path, pr
     add_image(tmp_path / "data/a.png")
     with pytest.raises(InputError, match="a folder other than that of the results"):
         run(tmp_path / "data", tmp_path / "out", preset, branch_dir=tmp_path / "out")
-    with pytest.raises(InputError, match=r'semantic\.model = "field" needs a FiftyOne dataset'):
-        run(tmp_path / "data", tmp_path / "out", load_preset(preset, {"semantic.model": "field"}))
+    with pytest.raises(InputError, match=r'semantic\.source = "field" needs a FiftyOne dataset'):
+        run(tmp_path / "data", tmp_path / "out", load_preset(preset, {"semantic.source": "field"}))
     with pytest.raises(InputError, match="does not exist"):
         run(tmp_path / "none", tmp_path / "out", preset)
     assert not (tmp_path / "out").exists()

@@ -260,7 +260,7 @@ def test_bad_arguments_are_one_sentence(dataset: fo.Dataset, photos: Path) -> No
     refuse("would be overwritten while it is read", masks_field="sam", label_field="sam")
     refuse("whole images, got a view of patches", samples=dataset.to_patches("sam"))
     with pytest.raises(InputError, match="pass semantic_field"):
-        annotate(dataset, overrides={**SETTINGS, "semantic.model": "field"})
+        annotate(dataset, overrides={**SETTINGS, "semantic.source": "field"})
     video = fo.Dataset()
     video.add_sample(fo.Sample(filepath="/nowhere/film.mp4"))
     refuse("got a video dataset", samples=video)

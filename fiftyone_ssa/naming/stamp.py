@@ -1,0 +1,154 @@
+"""What labels were made of: settings with the content of what they name, and the files of one image.
+
+Work is done only while its stamps hold. Settings count by content, not by path: a model folder that was moved is the
+same model, one whose weights were replaced is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.presets import FACTORY, Preset
+from fiftyone_ssa.presets.settings import default_settings, fingerprint
+
+MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model", ".jinja", ".py"))
+"""Endings of the files in a model folder that can change what it answers: configuration, weights, vocabulary, code."""
+_NAMING_KEYS = ("masks.model", "semantic.model", *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner")))
+_NAMING_KEYS += ("open_vocabulary.class_filter", "open_vocabulary.decider", "open_vocabulary.vocabulary")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that labels of a run depend on besides their image: `"section.key"` to a JSON value."""
+
+    values: Mapping[str, Any]
+    known: bool = True
+    """False while the hub has a model that is not downloaded yet, whose revision is not known: ask again when it is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits; equal where labels are made alike."""
+        return fingerprint(self.values)
+
+    def differences(self, recorded: Mapping[str, Any] | None, most: int = 4) -> list[str]:
+        """The names of up to `most` settings that differ from recorded `values`; those not recorded had defaults."""
+        if not isinstance(recorded, Mapping):
+            return []
+        defaults = default_settings()
+        names = [*self.values, *(key for key in recorded if key not in self.values)]
+        changed = [
+            name
+            for name in names
+            if self.values.get(name, defaults.get(name)) != recorded.get(name, defaults.get(name))
+        ]
+        return changed[:most]
+
+
+def settings_stamp(preset: Preset, **more: str | None) -> Settings:
+    """A preset's settings with the content of what they name, and `more` of what labels depend on (None: left out).
+
+    A model folder or file, a vocabulary and a factory's source file count by their bytes, a hub model by the revision
+    in the local cache. Reads all weights (about a second for 2 GB), once in a process. Raises InputError if one of
+    the files cannot be read.
+    """
+    values = preset.settings()
+    names = [name for key in _NAMING_KEYS if key in values for name in _listed(values[key])]
+    contents = dict(zip(names, map(_content, names), strict=True))
+    for key in _NAMING_KEYS:
+        if key in values:
+            value = values[key]
+            values[key] = [contents[name] for name in value] if isinstance(value, list) else contents.get(value, "")
+    values |= {key: value for key, value in more.items() if value is not None}
+    return Settings(values, known=not any(content.endswith("@unknown") for content in contents.values()))
+
+
+def file_stamp(path: Path) -> str:
+    """Size in bytes and modification time of a file as text; empty where it cannot be found."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [name for name in (value if isinstance(value, list) else [value]) if name]
+
+
+def _content(name: str) -> str:
+    """What a name stands for: the digest of its files, or the hub id with its revision."""
+    factory = FACTORY.match(name)
+    if factory and not Path(name).exists():
+        return f"{factory['name']} {_digest_of_files((_source(factory['module']),))}"
+    path = Path(name.removeprefix("local-dir:"))
+    if path.is_file():
+        return _digest_of_files((path,))
+    if path.is_dir():
+        return _digest_of_files(tuple(_model_files(path)), path)
+    if path.is_absolute() or name.startswith("local-dir:"):
+        return "missing"  # whoever loads it says so
+    return f"{name}@{_revision(name.removeprefix('hf-hub:'))}"
+
+
+def _source(module: str) -> Path:
+    """The file of a factory's module, found without importing anything."""
+    if module.endswith(".py"):
+        return Path(module)
+    parts = module.split(".")
+    for folder in map(Path, sys.path):
+        for candidate in (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py")):
+            if candidate.is_file():
+                return candidate
+    return Path(module)
+
+
+def _model_files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in MODEL_FILES and path.is_file() and not path.name.startswith("."):
+            yield path
+
+
+def _digest_of_files(paths: tuple[Path, ...], folder: Path | None = None) -> str:
+    with ThreadPoolExecutor(2) as pool:
+        digests = list(pool.map(lambda path: _file_digest(path, file_stamp(path)), paths))
+    names = [str(path.relative_to(folder)) if folder else "" for path in paths]
+    return hashlib.sha256(repr(list(zip(names, digests, strict=True))).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1024)
+def _file_digest(path: Path, stamp: str) -> str:
+    """SHA-256 of a file; `stamp` lets a changed file be read again."""
+    if not stamp:
+        return "missing"  # whoever loads it says so
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; mend that, or name another file") from error
+
+
+def _revision(model: str) -> str:
+    """The commit of a hub model in the local cache; an open_clip tag is one itself."""
+    if "/" not in model:
+        return "tag"
+    try:
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        return "unknown"
+    for name in ("config.json", "open_clip_config.json"):
+        try:
+            found = try_to_load_from_cache(model, name)
+        except (HFValidationError, ValueError):
+            return "unknown"  # no id at all: whoever loads it says so
+        if isinstance(found, str):
+            return Path(found).parent.name
+    return "unknown"
