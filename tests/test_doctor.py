@@ -67,6 +67,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
 def test_what_is_missing_comes_with_the_command_that_mends_it(
     monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], what: str, remedy: str
 ) -> None:
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI")  # the tests' own server
     _without(monkeypatch, *missing)
     check = _report()[what]
     assert not check.ok

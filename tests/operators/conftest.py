@@ -1,7 +1,5 @@
 """The plugin as FiftyOne finds it, and the parity photographs as a dataset."""
 
-import fiftyone as fo
-import fiftyone.operators as foo
 import pytest
 
 from fiftyone_ssa.plugin import NAME, install_plugin
@@ -10,6 +8,8 @@ from fiftyone_ssa.plugin import NAME, install_plugin
 @pytest.fixture(scope="session")
 def registry():
     """FiftyOne's registry, with the plugin installed in the tests' own plugins folder."""
+    import fiftyone.operators as foo  # here, as a skip where there is no database is an error outside tests
+
     install_plugin()
     return foo.OperatorRegistry()
 
@@ -17,6 +17,8 @@ def registry():
 @pytest.fixture
 def form(registry):
     """A function that answers the form of a job as the App gets it: its fields by name."""
+
+    import fiftyone.operators as foo
 
     def resolve(job, dataset, **params):
         context = foo.ExecutionContext({"dataset_name": dataset and dataset.name, "params": params}, operator_uri=job)
@@ -30,6 +32,8 @@ def form(registry):
 @pytest.fixture
 def photographs(parity):
     """The three photographs, without labels."""
+    import fiftyone as fo
+
     dataset = fo.Dataset(persistent=True)
     dataset.add_samples(fo.Sample(filepath=str(path)) for path in sorted((parity / "inputs").glob("*.png")))
     yield dataset
