@@ -6,10 +6,9 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import evaluation
 
-from .job import Job, check_new_name, choice, problem, report
+from .job import Job, choice, problem, report
 
 DEFAULTS = {"pred_field": "ssa_semantic", "gt_field": "ground_truth", "eval_key": "ssa_eval"}
 
@@ -50,13 +49,14 @@ class Evaluate(Job):
             default=DEFAULTS["eval_key"],
             label="Evaluation key",
             description="The name under which the App's evaluation panel shows it",
-            **problem(lambda: self._check_key(ctx, params)),
+            **problem(
+                lambda: evaluation.check_eval_key(samples, params["eval_key"], params["pred_field"], params["gt_field"])
+            ),
         )
 
     def run(self, ctx: Any) -> str:
         """Evaluate and store."""
         params = {**DEFAULTS, **ctx.params}
-        self._check_key(ctx, params)
         results = evaluation.evaluate(
             ctx.target_view(),
             params["pred_field"],
@@ -73,12 +73,3 @@ class Evaluate(Job):
             + (f"; {missing} without a prediction count as misses" if missing else "")
             + (f"; {len(scores.errors)} could not be compared" if scores.errors else "")
         )
-
-    def _check_key(self, ctx: Any, params: dict[str, Any]) -> None:
-        key = params["eval_key"]
-        check_new_name(key, "the evaluation key")
-        if ctx.dataset.has_evaluation(key):
-            config = ctx.dataset.get_evaluation_info(key).config
-            ours = (config.method, config.pred_field, config.gt_field)
-            if ours != ("ssa", params["pred_field"], params["gt_field"]):
-                raise InputError(f"the key {key!r} holds an evaluation of other fields; choose another key")

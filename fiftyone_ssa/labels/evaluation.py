@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 NONE = "(none)"
 """The class of pixels that got no prediction; FiftyOne's own name for it."""
+FIELD_MARK = "fiftyone_ssa_evaluation"
+"""In a sample field's `info`: the `fields_id` of the evaluation that made it."""
 METRIC_URI = "@fiftyone-ssa/ssa/miou"
 MATCHES_KEPT = 500_000
 """Pairs of (true, predicted) class per image that are stored, so that a click in the App finds the images."""
@@ -41,9 +44,12 @@ def evaluate(
     Classes are `mask_targets` (stored value to name), or the dataset's for `gt_field`; a prediction field with targets
     of its own is matched by name. Value 0 is ignored in the ground truth and is "no class" in a prediction. A missing,
     unreadable or differently sized prediction counts as misses, and is named in the results and in a warning.
-    Raises InputError if a field is no Segmentation field, has no classes, or there is no ground truth.
+    Raises InputError if a field is no Segmentation field, has no classes, or there is no ground truth, and if
+    `eval_key` belongs to another evaluation or its fields to anybody else.
     """
     check_fields(samples, pred_field, gt_field, mask_targets)
+    if eval_key is not None:
+        check_eval_key(samples, eval_key, pred_field, gt_field)
     results: SSAResults = samples.evaluate_segmentations(
         pred_field,
         gt_field=gt_field,
@@ -76,6 +82,51 @@ def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Map
         raise InputError(f"no image has ground truth in {gt_field!r}; load it first or choose another field")
 
 
+def check_eval_key(samples: Any, eval_key: str, pred_field: str, gt_field: str) -> None:
+    """Raise InputError where `evaluate` cannot store its results under `eval_key`, and say why."""
+    dataset = samples._root_dataset
+    if not isinstance(eval_key, str) or not eval_key.isidentifier() or eval_key.startswith("_"):
+        raise InputError(
+            "the evaluation key must be letters, digits and underscores, starting with a letter; "
+            f"got {eval_key!r}; for example 'ssa_eval'"
+        )
+    mark: str | None = ""
+    if dataset.has_evaluation(eval_key):
+        config = _stored_config(dataset, eval_key)
+        if not isinstance(config, SSAEvaluationConfig):
+            raise InputError(f"the key {eval_key!r} holds an evaluation of another kind; choose another key")
+        if (config.pred_field, config.gt_field) != (pred_field, gt_field):
+            raise InputError(
+                f"the key {eval_key!r} holds an evaluation of other fields, {config.pred_field!r} against "
+                f"{config.gt_field!r}; choose another key"
+            )
+        mark = config.fields_id
+    schema = dataset.get_field_schema()
+    foreign = [name for name in _field_names(eval_key) if name in schema and not _has_mark(schema[name], mark)]
+    if foreign:
+        raise InputError(
+            f"the evaluation {eval_key!r} would fill {' and '.join(map(repr, foreign))}, which exists and is not its "
+            "own; choose another key, or rename that field"
+        )
+
+
+def _stored_config(dataset: Any, eval_key: str) -> Any:
+    try:
+        return dataset.get_evaluation_info(eval_key).config
+    except Exception as error:  # noqa: BLE001  (whatever the class that wrote it raises now)
+        logger.debug("the evaluation %r cannot be loaded: %s", eval_key, error)
+        return None
+
+
+def _field_names(eval_key: str) -> list[str]:
+    return [f"{eval_key}_accuracy", f"{eval_key}_miou"]
+
+
+def _has_mark(field: Any, mark: str | None) -> bool:
+    """Whether a sample field is of the run with this mark; None: a number that no run has marked."""
+    return isinstance(field, fo.FloatField) and (field.info or {}).get(FIELD_MARK) == mark
+
+
 def segmentation_fields(samples: Any) -> list[str]:
     """The names of a collection's Segmentation fields."""
     return list(samples.get_field_schema(embedded_doc_type=fo.Segmentation))
@@ -98,6 +149,11 @@ def scores_of(results: Any) -> Scores:
 class SSAEvaluationConfig(fous.SegmentationEvaluationConfig):  # type: ignore[misc]
     """Pass it as `method` to `evaluate_segmentations`, or call `evaluate`."""
 
+    def __init__(self, pred_field: str, gt_field: str, fields_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(pred_field, gt_field, **kwargs)
+        self.fields_id = fields_id
+        """What marks the sample fields of a run as its own; None for runs stored before there were marks."""
+
     @property
     def method(self) -> str:
         """The name that `list_evaluations(method=...)` knows."""
@@ -110,20 +166,46 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
     def get_fields(self, samples: Any, eval_key: str, include_custom_metrics: bool = True) -> list[str]:
         """The sample fields that a run fills."""
         custom = self.get_custom_metric_fields(samples, eval_key) if include_custom_metrics else []
-        return [f"{eval_key}_accuracy", f"{eval_key}_miou", *custom]
+        return [*_field_names(eval_key), *custom]
+
+    def validate_run(self, samples: Any, key: str, overwrite: bool = True) -> None:
+        """Raise InputError if the key cannot be used; nothing has been stored yet."""
+        check_eval_key(samples, key, self.config.pred_field, self.config.gt_field)
+        super().validate_run(samples, key, overwrite=overwrite)
+
+    def register_run(self, samples: Any, key: str | None, overwrite: bool = True, cleanup: bool = True) -> None:
+        """Store the run with a mark of its own, by which its fields are known whatever happens to names and keys."""
+        self.config.fields_id = uuid.uuid4().hex
+        super().register_run(samples, key, overwrite=overwrite, cleanup=cleanup)
 
     def register_samples(self, samples: Any, eval_key: str | None) -> None:
         """Declare the sample fields."""
         if eval_key is not None:
-            for name in self.get_fields(samples, eval_key, include_custom_metrics=False):
-                samples._dataset.add_sample_field(name, fo.FloatField)
+            for name in _field_names(eval_key):
+                samples._dataset.add_sample_field(name, fo.FloatField, info={FIELD_MARK: self.config.fields_id})
+
+    def rename(self, samples: Any, eval_key: str, new_eval_key: str) -> None:
+        """Give the run's own fields the new key's names, where nobody else has them."""
+        names = dict(zip(_field_names(eval_key), _field_names(new_eval_key), strict=True))
+        own = self._own_fields(samples, eval_key)
+        taken = [names[name] for name in own if samples._dataset.has_field(names[name])]
+        samples._dataset.rename_sample_fields({name: names[name] for name in own if names[name] not in taken})
+        if taken:
+            logger.warning("%s exists already; the evaluation's own field keeps its old name", " and ".join(taken))
+        self.rename_custom_metrics(samples, eval_key, new_eval_key)
+        samples._rename_sidebar_group(eval_key, new_eval_key)
 
     def cleanup(self, samples: Any, eval_key: str) -> None:
-        """Delete the sample fields of a run."""
-        names = self.get_fields(samples, eval_key, include_custom_metrics=False)
-        samples._dataset.delete_sample_fields(names, error_level=1)
+        """Delete the sample fields of a run, and no others."""
+        samples._dataset.delete_sample_fields(self._own_fields(samples, eval_key), error_level=1)
         self.cleanup_custom_metrics(samples, eval_key)
         samples._delete_empty_sidebar_group(eval_key)
+
+    def _own_fields(self, samples: Any, eval_key: str) -> list[str]:
+        """The run's fields: those with its mark, under whatever name; of an unmarked run those of its names."""
+        mark = self.config.fields_id
+        schema = samples._dataset.get_field_schema(fo.FloatField)
+        return [name for name in (schema if mark else _field_names(eval_key)) if _has_mark(schema.get(name), mark)]
 
     def evaluate_samples(
         self,

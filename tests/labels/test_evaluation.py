@@ -14,7 +14,7 @@ from PIL import Image
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.folders.evaluate import evaluate_files, read_class_map
 from fiftyone_ssa.labels.documents import mask_targets
-from fiftyone_ssa.labels.evaluation import METRIC_URI, evaluate
+from fiftyone_ssa.labels.evaluation import METRIC_URI, SSAEvaluationConfig, evaluate
 from fiftyone_ssa.layouts import ade20k
 
 
@@ -156,6 +156,71 @@ def test_run_is_renamed_overwritten_and_deleted_with_its_fields(dataset):
     assert dataset.values("second_miou") == [1.0]
     dataset.delete_evaluation("second")
     assert not {"second_miou", "second_accuracy", "first_miou"} & set(dataset.get_field_schema())
+
+
+@pytest.mark.parametrize("name", ["k_miou", "k_accuracy"])
+@pytest.mark.parametrize("value", [7.0, "mine", 7])
+def test_a_key_takes_nobodys_field(dataset, name, value):
+    add(dataset, "x", [[1]], [[1]])
+    dataset.set_values(name, [value])
+    with pytest.raises(InputError, match=f"would fill '{name}', which exists and is not its own"):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="k")
+    assert dataset.values(name) == [value]
+    assert dataset.list_evaluations() == []
+
+
+def test_fiftyones_own_door_takes_nobodys_field(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    dataset.set_values("k_miou", [7.0])
+    with pytest.raises(InputError, match="is not its own"):
+        dataset.evaluate_segmentations("pred", eval_key="k", mask_targets={1: "a"}, method=SSAEvaluationConfig)
+    assert dataset.values("k_miou") == [7.0]
+
+
+def test_a_field_put_in_a_runs_place_is_never_deleted(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="k")
+    dataset.delete_sample_field("k_miou")
+    dataset.set_values("k_miou", [7.0])
+    with pytest.raises(InputError, match="'k_miou', which exists and is not its own"):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="k")
+    dataset.delete_evaluation("k")
+    assert dataset.values("k_miou") == [7.0]
+    assert not dataset.has_field("k_accuracy")
+
+
+def test_a_renamed_run_takes_nobodys_field(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="first")
+    dataset.set_values("second_miou", [7.0])
+    dataset.rename_evaluation("first", "second")
+    assert dataset.values("second_miou") == [7.0]
+    assert dataset.values("second_accuracy") == [1.0]
+    dataset.delete_evaluation("second")
+    assert dataset.values("second_miou") == [7.0]
+    assert not {"first_miou", "first_accuracy", "second_accuracy"} & set(dataset.get_field_schema())
+
+
+@pytest.mark.parametrize("key", ["my run", "", "_k", "1st", "a.b", "k²", 7])
+def test_a_key_that_names_no_field_is_refused(dataset, key):
+    add(dataset, "x", [[1]], [[1]])
+    with pytest.raises(InputError, match="the evaluation key must be letters"):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key=key)
+
+
+def test_a_key_of_another_evaluation_is_refused(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    dataset.add_sample_field("other", fo.EmbeddedDocumentField, embedded_doc_type=fo.Segmentation)
+    dataset.evaluate_segmentations("pred", eval_key="stock", mask_targets={1: "a"})
+    evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="ours")
+    with pytest.raises(InputError, match="'stock' holds an evaluation of another kind"):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="stock")
+    with pytest.raises(InputError, match="'ours' holds an evaluation of other fields, 'pred' against 'ground_truth'"):
+        evaluate(dataset, "other", mask_targets={1: "a"}, eval_key="ours")
+    dataset.get_evaluation_info("ours")
+    dataset._doc.evaluations["ours"].config["cls"] = "no.such.Config"
+    with pytest.raises(InputError, match="'ours' holds an evaluation of another kind"):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="ours")
 
 
 def test_a_view_is_evaluated_alone(dataset):
