@@ -65,7 +65,7 @@ class DeepLab:
         for top in self._starts(height):
             for left in self._starts(width):
                 window = slice(top, top + self.edge), slice(left, left + self.edge)
-                total[window] += self._look(scaled[window])
+                total[window] += self._classify(scaled[window])
                 seen[window] += 1
         return (total / seen).transpose(2, 0, 1)
 
@@ -73,7 +73,7 @@ class DeepLab:
         steps = 1 + -(-(length - self.edge) // (self.edge // 2))
         return [int(start) for start in np.linspace(0, length - self.edge, steps)]
 
-    def _look(self, window: Image) -> npt.NDArray[np.float32]:
+    def _classify(self, window: Image) -> npt.NDArray[np.float32]:
         """Class probabilities (257, 257, 21) of one window."""
         self.interpreter.set_tensor(self.input["index"], window[None].astype(np.float32) / 127.5 - 1)
         self.interpreter.invoke()

@@ -99,15 +99,15 @@ class BlipCaptioner(Captioner):
 
     def _plan(self) -> None:
         network, device, blank = self._network, self._device, self._blank(1, 1)
-        self._looks = plan_chunks(
-            lambda rows: self._look([blank] * rows),
+        self._encoding = plan_chunks(
+            lambda rows: self._encode([blank] * rows),
             network.vision_model,
             device,
             most=32,
             what="the captioner's vision tower",
         )
-        seen = self._look([blank])[0]
-        self._seen = plan_chunks(
+        seen = self._encode([blank])[0]
+        self._writing = plan_chunks(
             lambda rows: self._write([seen] * rows),
             network.text_decoder,
             device,
@@ -115,13 +115,13 @@ class BlipCaptioner(Captioner):
             what="the captioner",
         )
         # what was looked at is held for one batch of writing only
-        self._crops = Chunks(self._seen.size, "the captioner", pad=False, beside=self._seen.beside)
+        self._crops = Chunks(self._writing.size, "the captioner", pad=False, parallel=self._writing.parallel)
 
     def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
-        return self._seen.map(self._write, self._looks.map(self._look, crops))
+        return self._writing.map(self._write, self._encoding.map(self._encode, crops))
 
     @torch.inference_mode()
-    def _look(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    def _encode(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return list(self._network.vision_model(**self._pixels(crops)).last_hidden_state)
 
     @torch.inference_mode()

@@ -61,12 +61,12 @@ class Decider:
         self._taps = list(network.extract_layers)
         encoder = network.clip.vision_model.encoder
         encoder.layers = encoder.layers[: max(self._taps) + 1]
-        network.decoder.transposed_convolution, self._spread = _split(network.decoder.transposed_convolution)
+        network.decoder.transposed_convolution, self._upsample = _split(network.decoder.transposed_convolution)
         looks = [step for step in network.decoder.transposed_convolution if isinstance(step, nn.Conv2d)]
         self._margin = sum(step.kernel_size[0] // 2 for step in looks)
-        self._spread.requires_grad_(False).eval().to(device)
+        self._upsample.requires_grad_(False).eval().to(device)
         self._grid = SIDE // network.config.vision_config.patch_size
-        self._patch = int(np.prod([step.side for step in self._spread.modules() if isinstance(step, _Product)]))
+        self._patch = int(np.prod([step.side for step in self._upsample.modules() if isinstance(step, _Product)]))
         self._network = network.requires_grad_(False).eval().to(device)
         embeddings = network.clip.vision_model.embeddings
         blank = torch.empty((1, self._grid**2 + 1, embeddings.embed_dim))
@@ -110,7 +110,7 @@ class Decider:
     @torch.inference_mode()
     def _decide(self, chunk: Sequence[Question]) -> list[torch.Tensor]:
         """A (len(names),) tensor of counts for each question; nothing here waits for the device."""
-        seen = self._look([question.crop for question in chunk])
+        seen = self._encode([question.crop for question in chunk])
         windows = [_Window(question, self._grid, self._patch, self._device) for question in chunk]
         places = self._places(windows)
         areas = _areas(chunk, self._device)
@@ -119,14 +119,14 @@ class Decider:
         cells = torch.stack([self._segment(seen, names, places) for names in asked], 1)
         counts = []
         for question, window, inside, of_names in zip(chunk, windows, areas, cells, strict=True):
-            scores = window.sample(self._spread(window.cut(of_names[: len(question.names)]))[:, 0])
+            scores = window.sample(self._upsample(window.cut(of_names[: len(question.names)]))[:, 0])
             winners = argmax(scores)
             counts.append(
                 torch.stack([(inside & (winners == turn)).count_nonzero() for turn in range(len(question.names))])
             )
         return counts
 
-    def _look(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def _encode(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """What each layer of the decoder takes of the vision tower, in its order, (rows, tokens, width) each."""
         vision = self._network.clip.vision_model
         patches = torch.cat([self._patches(crop) for crop in crops])
@@ -154,7 +154,7 @@ class Decider:
         return upload(places.numpy(), self._device)
 
     def _segment(self, seen: list[torch.Tensor], names: Sequence[str], places: torch.Tensor) -> torch.Tensor:
-        """(rows, channels, grid, grid): of one name for each crop, what `_spread` makes logits of, in `places` only.
+        """(rows, channels, grid, grid): of one name for each crop, what `_upsample` makes logits of, in `places` only.
 
         CLIPSeg's decoder, without what is the same for every name and what no logit is asked of.
         """
@@ -182,7 +182,7 @@ class Decider:
 
     @torch.inference_mode()
     def _segment_blank(self, rows: int) -> None:
-        seen = self._look([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
+        seen = self._encode([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
         places = torch.arange(1, self._grid**2 + 1, device=self._device).expand(rows, -1)
         self._segment(seen, [""] * rows, places)
 

@@ -52,15 +52,15 @@ class Chunks:
 
     One shape for every call makes a result independent of what else is in the batch, and of how many items there are.
     With `pad=False` the last chunk stays short: for work whose chunks never depend on what else there is to do.
-    With `beside` chunks are worked on side by side, on as many threads as torch has, its operations on one each.
+    With `parallel` chunks are worked on side by side, on as many threads as torch has, its operations on one each.
     Out of memory halves the size for the rest of the run, and says so.
     """
 
-    def __init__(self, size: int, what: str, *, pad: bool = True, beside: bool = False) -> None:
+    def __init__(self, size: int, what: str, *, pad: bool = True, parallel: bool = False) -> None:
         self.size = size
         self.what = what
         self.pad = pad
-        self.beside = beside
+        self.parallel = parallel
 
     def map(self, function: Callable[[Sequence[Item]], Sequence[Out]], items: Sequence[Item]) -> list[Out]:
         """`function` over `items`, in order; it gets `size` items at a time and answers as many."""
@@ -71,7 +71,7 @@ class Chunks:
     ) -> list[list[Out]]:
         """`map` over each group; no chunk holds items of two."""
         workers = torch.get_num_threads()
-        if not self.beside or workers == 1:  # as it is where this chunk is one of several side by side
+        if not self.parallel or workers == 1:  # as it is where this chunk is one of several side by side
             return [self._in_turn(function, items) for items in groups]
         starts = [(group, start) for group, items in enumerate(groups) for start in range(0, len(items), self.size)]
 
@@ -132,7 +132,7 @@ def plan_chunks(
         return Chunks(_power_of_two(min(max(rows, 1), most)), what)
     if not is_small(network):
         return Chunks(1, what, pad=pad)
-    return Chunks(_power_of_two(most), what, pad=pad, beside=True)
+    return Chunks(_power_of_two(most), what, pad=pad, parallel=True)
 
 
 def is_small(network: torch.nn.Module) -> bool:

@@ -42,11 +42,11 @@ class EnlargedPatches:
     def _embed(self, crop: torch.Tensor, lines: torch.Tensor) -> torch.Tensor:
         """(grid, grid, width), of a crop and the kernels' rows, or of both turned."""
         grid, height = self._grid, crop.shape[0]
-        columns, mixes = self._seen(crop.shape[1])
+        columns, mixes = self._patch_sources(crop.shape[1])
         cells = crop.index_select(1, columns.flatten()).view(height, grid, -1, 3).permute(1, 0, 3, 2)
         wide = cells.to(torch.float32, memory_format=torch.contiguous_format).flatten(1, 2) @ mixes
         wide = wide.view(grid, height, -1)  # of each row, a patch's three channels side by side
-        rows, mixes = self._seen(height)
+        rows, mixes = self._patch_sources(height)
         step = max(1, KERNELS_AT_A_TIME // (rows.shape[1] * lines.shape[1]))
         patches = []
         for some, mix in zip(torch.split(rows, step), torch.split(mixes, step), strict=True):
@@ -55,7 +55,7 @@ class EnlargedPatches:
             patches.append(torch.baddbmm(self._bias, seen, kernels))
         return torch.cat(patches)
 
-    def _seen(self, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _patch_sources(self, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Of `cells` along a side, those that each patch sees, (grid, k), and their shares, (grid, k, patch)."""
         found = sources(self._side, 0, self._grid * self._patch, cells, torch.device("cpu"))
         low, high, weight = (values.view(self._grid, 1, -1) for values in found)

@@ -84,13 +84,13 @@ class Found:
 class EverythingGenerator:
     """Every mask a point model finds in an image, in the order in which segment_anything gives them.
 
-    With `beside` an image's crops are worked on side by side: for small models on the CPU (`devices.is_small`).
+    With `parallel` an image's crops are worked on side by side: for small models on the CPU (`devices.is_small`).
     """
 
-    def __init__(self, model: PointModel, settings: Masks, *, beside: bool = False) -> None:
+    def __init__(self, model: PointModel, settings: Masks, *, parallel: bool = False) -> None:
         self.model = model
         self.settings = settings
-        self._crops = Chunks(1, "crops", beside=beside)
+        self._crops = Chunks(1, "crops", parallel=parallel)
         most = max(1, DECODED_PIXELS_CPU // model.side**2) if model.device.type == "cpu" else settings.points_per_batch
         self._decoding = Chunks(min(settings.points_per_batch, most), "decoding points", pad=False)
 

@@ -58,14 +58,14 @@ class PointDecoder:
     def _enlarged(self, cells: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """(P, 16 N, C / 8): the (P, N, C) cells' quarters' quarters, cell by cell."""
         decoder, points = self.decoder, len(cells)
-        quarters = _quartered(decoder.upscale_conv1, cells)
+        quarters = _upsample_2x(decoder.upscale_conv1, cells)
         if features:
             fine, middle = (grid[0] for grid in features)
             height, width = (side // 2 for side in middle.shape[1:])
             quarters += middle.reshape(-1, height, 2, width, 2).permute(1, 3, 2, 4, 0).flatten(0, 3)
         norm = decoder.upscale_layer_norm
         quarters = functional.layer_norm(quarters, norm.weight.shape, norm.weight, norm.bias, norm.eps)
-        small = _quartered(decoder.upscale_conv2, decoder.activation(quarters))
+        small = _upsample_2x(decoder.upscale_conv2, decoder.activation(quarters))
         if features:
             fine = fine.reshape(-1, height, 2, 2, width, 2, 2)
             small += fine.permute(1, 4, 2, 5, 3, 6, 0).flatten(0, 5)
@@ -80,26 +80,28 @@ def two_way(
     queries = tokens
     for layer in transformer.layers:
         if layer.skip_first_layer_pe:
-            queries = _among(layer.self_attn, queries, queries)
+            queries = _self_attention(layer.self_attn, queries, queries)
         else:
-            queries = queries + _among(layer.self_attn, queries + tokens, queries)
+            queries = queries + _self_attention(layer.self_attn, queries + tokens, queries)
         queries = layer.layer_norm1(queries)
         seen = cells + places
-        found = _gathered(layer.cross_attn_token_to_image, queries + tokens, seen, cells)
+        found = _tokens_to_cells(layer.cross_attn_token_to_image, queries + tokens, seen, cells)
         queries = layer.layer_norm2(queries + found)
         queries = layer.layer_norm3(queries + layer.mlp(queries))
-        cells = layer.layer_norm4(_told(layer.cross_attn_image_to_token, cells, seen, queries + tokens, queries))
-    found = _gathered(transformer.final_attn_token_to_image, queries + tokens, cells + places, cells)
+        cells = layer.layer_norm4(
+            _cells_to_tokens(layer.cross_attn_image_to_token, cells, seen, queries + tokens, queries)
+        )
+    found = _tokens_to_cells(transformer.final_attn_token_to_image, queries + tokens, cells + places, cells)
     return transformer.layer_norm_final_attn(queries + found), cells
 
 
-def _among(attention: Any, queries: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def _self_attention(attention: Any, queries: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """(P, T, C): each point's tokens attend to one another."""
     found: torch.Tensor = attention(query=queries[None], key=queries[None], value=values[None])[0][0]
     return found
 
 
-def _gathered(attention: Any, queries: torch.Tensor, seen: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+def _tokens_to_cells(attention: Any, queries: torch.Tensor, seen: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
     """(P, T, C) tokens of the (N, C) or (P, N, C) cells they attend to; `seen` are the cells with their places."""
     heads = attention.num_attention_heads
     asked = attention.q_proj(queries).unflatten(2, (heads, -1)) * attention.scaling
@@ -112,7 +114,7 @@ def _gathered(attention: Any, queries: torch.Tensor, seen: torch.Tensor, cells: 
     return answer
 
 
-def _told(
+def _cells_to_tokens(
     attention: Any, cells: torch.Tensor, seen: torch.Tensor, tokens: torch.Tensor, values: torch.Tensor
 ) -> torch.Tensor:
     """(P, N, C): the cells, and what they gather of each point's (P, T, C) tokens."""
@@ -133,7 +135,7 @@ def _out(attention: Any) -> Any:
     return attention.out_proj if hasattr(attention, "out_proj") else attention.o_proj
 
 
-def _quartered(convolution: Any, cells: torch.Tensor) -> torch.Tensor:
+def _upsample_2x(convolution: Any, cells: torch.Tensor) -> torch.Tensor:
     """(P, 4 N, D) quarters of (P, N, C) cells, by a transposed convolution with kernels of 2 x 2."""
     weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)
     return torch.addmm(convolution.bias.repeat(4), cells.flatten(0, 1), weight).view(

@@ -64,7 +64,7 @@ def load_mask_generator(settings: Masks, device: torch.device, dtype: torch.dtyp
     Raises InputError if the model cannot be loaded, with what to do.
     """
     sam = load_sam(settings.model, device, dtype)
-    return EverythingGenerator(sam, settings, beside=device.type == "cpu" and is_small(sam.model))
+    return EverythingGenerator(sam, settings, parallel=device.type == "cpu" and is_small(sam.model))
 
 
 def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:

@@ -162,8 +162,8 @@ class HuggingFaceSegmenter:
             self.model = _model_class(config, model).from_pretrained(model, dtype=dtype, **options)
         self.model.requires_grad_(False).eval().to(device)
         self.device, self.dtype = device, dtype
-        beside = device.type == "cpu" and is_small(self.model)
-        self._images = Chunks(1, f"the segmenter {model}", pad=False, beside=beside)
+        parallel = device.type == "cpu" and is_small(self.model)
+        self._images = Chunks(1, f"the segmenter {model}", pad=False, parallel=parallel)
         labels = {int(key): str(name) for key, name in config.id2label.items()}
         self.classes: Sequence[str] = tuple(labels[i].strip() for i in range(len(labels)))
 

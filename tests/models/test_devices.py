@@ -56,7 +56,7 @@ def test_what_does_not_fit_alone_is_an_error() -> None:
 def test_large_networks_get_no_batches_on_the_cpu() -> None:
     tiny, large = torch.nn.Linear(8, 8), torch.nn.Linear(1, SMALL_NETWORK)
     plans = [plan_chunks(lambda rows: None, network, CPU, most=20, what="a stage") for network in (tiny, large)]
-    assert [(plan.size, plan.pad, plan.beside) for plan in plans] == [(16, False, True), (1, False, False)]
+    assert [(plan.size, plan.pad, plan.parallel) for plan in plans] == [(16, False, True), (1, False, False)]
     assert plan_chunks(lambda rows: None, tiny, CPU, most=20, what="a stage", pad=True).pad
 
 
@@ -72,7 +72,7 @@ def test_chunks_side_by_side_answer_as_in_turn() -> None:
     torch.set_num_threads(3)
     try:
         for pad in (False, True):
-            found = Chunks(4, "doubling", pad=pad, beside=True).map_groups(double, groups)
+            found = Chunks(4, "doubling", pad=pad, parallel=True).map_groups(double, groups)
             assert torch.get_num_threads() == 3
             assert {used for used, _ in seen} == {1}  # each operation on one thread
             sides = {chunk for _, chunk in seen}
@@ -94,7 +94,7 @@ def test_an_error_side_by_side_is_raised_and_threads_are_given_back() -> None:
     torch.set_num_threads(2)
     try:
         with pytest.raises(ValueError, match="chunk 0"):
-            Chunks(2, "failing", beside=True).map(fail, [0, 1, 2, 3])
+            Chunks(2, "failing", parallel=True).map(fail, [0, 1, 2, 3])
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)

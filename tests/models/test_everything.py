@@ -75,9 +75,9 @@ def test_crops_side_by_side_are_as_in_turn() -> None:
     model, image = load_sam(settings.model, torch.device("cpu"), torch.float32), draw_scene(3, (160, 200)).image
     found = []
     try:
-        for beside, count in ((False, 1), (True, 2)):
+        for parallel, count in ((False, 1), (True, 2)):
             torch.set_num_threads(count)
-            found.append(EverythingGenerator(model, settings, beside=beside)(image))
+            found.append(EverythingGenerator(model, settings, parallel=parallel)(image))
     finally:
         torch.set_num_threads(threads)
     assert len(found[0]) > 0
