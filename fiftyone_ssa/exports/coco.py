@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -16,6 +15,8 @@ from typing import IO, Any, Literal, get_args
 import fiftyone as fo
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import image_size_hw
+from fiftyone_ssa.files.json_file import plain
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import mask_set_from_detections
 
@@ -95,11 +96,11 @@ def export_coco(
     categories = category_ids(samples, label_field, classes)
     out.mkdir(parents=True, exist_ok=True)
     with _CocoFile(summary.labels_path) as file:
-        view = samples.select_fields([label_field, "metadata"])
+        view = samples.select_fields([label_field])
         for sample in view.iter_samples(progress=progress):
             try:
                 name = _relative(sample.filepath, root)
-                size_hw = _size_hw(sample)
+                size_hw = image_size_hw(sample.filepath)
                 instances = _Instances(sample[label_field], size_hw)
                 if media != "none":
                     _export_image(Path(sample.filepath), summary.images_dir / name, media)
@@ -144,13 +145,6 @@ def _relative(path: str, root: Path) -> str:
         return Path(path).relative_to(root).as_posix()
     except ValueError as error:
         raise InputError(f"{path} is not below rel_dir {root}; choose a folder above all images") from error
-
-
-def _size_hw(sample: Any) -> tuple[int, int]:
-    metadata = sample.metadata
-    if metadata is None or not metadata.height:
-        metadata = fo.ImageMetadata.build_for(sample.filepath)
-    return int(metadata.height), int(metadata.width)
 
 
 def _export_image(source: Path, target: Path, media: Media) -> None:
@@ -199,18 +193,7 @@ def _extra(detection: Any) -> dict[str, Any]:
     """The detection's other values under their own names; its confidence is COCO's score."""
     values = {"score": detection.confidence}
     values |= {name: detection[name] for name in detection.field_names if name not in _NOT_EXTRA}
-    return {name: _plain(value) for name, value in values.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own types; what is not finite is null, what JSON does not know is text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
+    return {name: plain(value) for name, value in values.items() if value is not None}
 
 
 class _CocoFile:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import PIL.Image
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import whole_file
+from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.types import Image
 
 # Named, because Pillow's full list holds formats that start other programs (EPS runs Ghostscript).
@@ -39,6 +39,16 @@ _SWAPPED = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """What is known of a picture before its pixels are decoded."""
+
+    size_hw: tuple[int, int]
+    """Height and width in pixels, upright."""
+    channels: int
+    """How many the file has: 1 for gray and palette, 3 for RGB, 4 with transparency or for CMYK ..."""
+
+
 def read_image(path: str | Path) -> Image:
     """The (H, W, 3) uint8 RGB pixels of a picture, turned upright by its EXIF orientation.
 
@@ -56,11 +66,17 @@ def image_size_hw(path: str | Path) -> tuple[int, int]:
 
     Raises InputError as `read_image` does; damage behind the header is not seen.
     """
+    return image_header(path).size_hw
+
+
+def image_header(path: str | Path) -> ImageHeader:
+    """What a picture's header says of it. Raises InputError as `image_size_hw` does."""
     with _opened(Path(path)) as picture:
         if picture.format == "PNG" and _has_late_chunks(Path(path)):
             picture.load()
         width, height = picture.size
-        return (width, height) if _orientation(picture) in _SWAPPED else (height, width)
+        size_hw = (width, height) if _orientation(picture) in _SWAPPED else (height, width)
+        return ImageHeader(size_hw, len(picture.getbands()))
 
 
 def save_png(values: npt.NDArray[Any], path: Path) -> None:
@@ -76,15 +92,7 @@ def save_png(values: npt.NDArray[Any], path: Path) -> None:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[PIL.Image.Image]:
     """A picture whose header is read; whatever its decoder raises becomes one sentence."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path} cannot be read: {os.strerror(errno.EISDIR)}")
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path} is a pipe, socket or device, not a file; name a picture")
-    if status.st_size == 0:
+    if regular_size(path) == 0:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again")
     try:
         with PIL.Image.open(path, formats=FORMATS) as picture:

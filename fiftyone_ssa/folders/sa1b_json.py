@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.json_file import read_json
+from fiftyone_ssa.files.json_file import plain, read_json
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
 
@@ -126,8 +126,8 @@ def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = 
     record["annotations"] = rows
     if annotation.semantic is not None:
         record |= map_record(annotation.semantic)
-    plain: dict[str, Any] = _plain(record)
-    return plain
+    content: dict[str, Any] = plain(record)
+    return content
 
 
 def map_record(semantic: SemanticMap) -> dict[str, Any]:
@@ -163,14 +163,3 @@ def _source_annotation(masks: MaskSet, i: int) -> dict[str, Any]:
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float | np.ndarray) and bool(np.isnan(value).any())
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own types: arrays as lists, numpy numbers as numbers, what is not finite as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -27,6 +27,7 @@ from fiftyone_ssa.labels.documents import (
     masks_document,
     segmentation_document,
 )
+from fiftyone_ssa.labels.metadata import image_metadata
 from fiftyone_ssa.layouts import ade20k, cityscapes, foggy_driving, sa1b
 from fiftyone_ssa.layouts.layout import LabelledImage
 from fiftyone_ssa.layouts.sa1b import MaskedImage
@@ -62,6 +63,7 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
     def setup(self) -> None:
         """Start over."""
         self._images = iter(self._preprocess_list(self.images()))
+        self.missing = self.damaged = 0
 
     def __len__(self) -> int:
         count = sum(1 for _ in self.images())
@@ -71,9 +73,11 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
         image = next(self._images)
         metadata = label = None
         try:
-            metadata = fo.ImageMetadata.build_for(str(image.image_path))
+            metadata = image_metadata(image.image_path)
             label = self.label(image, (metadata.height, metadata.width))
-        except (InputError, OSError) as error:
+            self.missing += label is None
+        except InputError as error:
+            self.damaged += 1
             logger.warning("%s is loaded without labels: %s", image.image_path, error)
         return str(image.image_path), metadata, label
 
@@ -286,6 +290,11 @@ def _load(
         dataset.add_importer(importer, label_field=label_field, add_info=False, progress=progress)
         for split, folder in splits.items():
             dataset.match(F("filepath").starts_with(f"{folder}{os.sep}")).tag_samples(split)
+        if importer.missing or importer.damaged:
+            logger.warning(
+                "%d images are loaded, %d of them without labels: %d have no label file, %d an unreadable one",
+                *(len(dataset), importer.missing + importer.damaged, importer.missing, importer.damaged),
+            )
     except BaseException:
         dataset.delete()
         raise

@@ -152,7 +152,7 @@ def test_a_damaged_orientation_is_none(tmp_path: Path) -> None:
 def test_a_pipe_is_refused_unopened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     for read in (read_image, image_size_hw):
-        with pytest.raises(InputError, match="a pipe, socket or device"):
+        with pytest.raises(InputError, match="a pipe, a socket or a device"):
             read(tmp_path / "a.png")
 
 

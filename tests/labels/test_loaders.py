@@ -89,6 +89,26 @@ def test_a_damaged_mask_file_costs_only_its_image(
         dataset = fiftyone_ssa.load_sa1b(folder)
     assert [masks is None for masks in dataset.values("masks")] == [False, True, True]
     assert "the mask file is not of this image" in caplog.text
+    assert "3 images are loaded, 2 of them without labels: 0 have no label file, 2 an unreadable one" in caplog.text
+
+
+def test_images_without_ground_truth_are_counted(ade: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (ade / "annotations/validation/b.png").unlink()
+    with caplog.at_level(logging.WARNING):
+        fiftyone_ssa.load_ade20k(ade)
+    assert "3 images are loaded, 1 of them without labels: 1 have no label file, 0 an unreadable one" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_turned_picture_is_loaded_upright(tmp_path: Path, suffix: str) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.new("RGB", (8, 5)).save(tmp_path / f"a.{suffix}", exif=exif)
+    segmentation = {"size": [8, 5], "counts": [1, 2, 37]}
+    (tmp_path / "a.json").write_text(json.dumps({"annotations": [{"segmentation": segmentation}]}))
+    sample = fiftyone_ssa.load_sa1b(tmp_path).first()
+    assert (sample.metadata.height, sample.metadata.width) == (8, 5)
+    assert sample.masks.detections[0].area == 2
 
 
 def test_ade20k_is_used_where_it_lies(ade: Path) -> None:

@@ -1,0 +1,31 @@
+"""FiftyOne's metadata of a picture, from the file's header as everything here reads it.
+
+What FiftyOne itself computes turns JPEGs by their EXIF orientation, and PNGs, TIFFs and WebPs not; what is stored may
+be of an image that was replaced since. So the size is taken from `files.image_size_hw`, and stored metadata is mended.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+import fiftyone as fo
+
+from fiftyone_ssa.files.images import image_header
+
+
+def image_metadata(path: str | Path) -> fo.ImageMetadata:
+    """The metadata of a picture, upright. Raises InputError if its header cannot be read."""
+    header = image_header(path)
+    return fo.ImageMetadata(
+        size_bytes=Path(path).stat().st_size,
+        mime_type=mimetypes.guess_type(path)[0],
+        width=header.size_hw[1],
+        height=header.size_hw[0],
+        num_channels=header.channels,
+    )
+
+
+def is_right(metadata: fo.ImageMetadata | None, size_hw: tuple[int, int]) -> bool:
+    """Whether stored metadata is there and of that height and width."""
+    return metadata is not None and (metadata.height, metadata.width) == size_hw
