@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,9 +13,9 @@ import torch
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.devices import Chunks, is_small
+from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import loading
 from fiftyone_ssa.models.scores import ClassScores
-from fiftyone_ssa.presets import FACTORY
 from fiftyone_ssa.types import Image, SemanticMap, class_ids
 
 
@@ -39,38 +36,9 @@ def load_segmenter(
     `probabilities(images) -> list[(C, h, w) float32]` too, every voting rule can use it.
     Raises InputError if it cannot be loaded, with what to do.
     """
-    if FACTORY.match(model) and not Path(model).exists():
+    if is_factory(model):
         return adopt(call_factory(model), model)
     return HuggingFaceSegmenter(model, device, dtype, trust_remote_code=trust_remote_code)
-
-
-def call_factory(spec: str) -> Any:
-    """Import `"module:factory"` or `"file.py:factory"` and call the factory; raises InputError with what went wrong."""
-    match = FACTORY.match(spec)
-    if match is None:
-        raise InputError(f"a factory must read module:function or file.py:function, got {spec!r}")
-    module_name, name = match["module"], match["name"]
-    try:
-        if module_name.endswith(".py"):
-            file_spec = importlib.util.spec_from_file_location(f"_factory_{Path(module_name).stem}", module_name)
-            if file_spec is None or file_spec.loader is None or not Path(module_name).is_file():
-                raise InputError(f"{module_name} does not exist; {spec!r} must name a Python file and a function in it")
-            module = importlib.util.module_from_spec(file_spec)
-            sys.modules[file_spec.name] = module
-            file_spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(
-            f"cannot import {module_name!r} for {spec!r}: {error}; is its folder on PYTHONPATH?"
-        ) from error
-    factory: Callable[[], Any] | None = getattr(module, name, None)
-    if not callable(factory):
-        raise InputError(f"{module_name} has no function {name!r}; {spec!r} must name one that builds the segmenter")
-    try:
-        return factory()
-    except Exception as error:
-        raise InputError(f"{spec} failed: {type(error).__name__}: {error}; it must build a segmenter") from error
 
 
 def adopt(segmenter: Any, what: str) -> Segmenter:

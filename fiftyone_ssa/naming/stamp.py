@@ -7,7 +7,6 @@ same model, one whose weights were replaced is another.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.factories import is_factory, source_file
 from fiftyone_ssa.presets import FACTORY, Preset
+from fiftyone_ssa.presets.paths import existing
 from fiftyone_ssa.presets.settings import default_settings, fingerprint
 
 MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model", ".jinja", ".py"))
@@ -86,8 +87,11 @@ def _listed(value: str | list[str]) -> list[str]:
 def _content(name: str) -> str:
     """What a name stands for: the digest of its files, or the hub id with its revision."""
     factory = FACTORY.match(name)
-    if factory and not Path(name).exists():
-        return f"{factory['name']} {_digest_of_files((_source(factory['module']),))}"
+    if factory and is_factory(name):
+        return f"{factory['name']} {_digest_of_files((source_file(name) or Path(factory['module']),))}"
+    architecture, _, file = name.partition(":")
+    if file and (weights := existing(file)) is not None and weights.is_file() and existing(name) is None:
+        return f"{architecture} {_digest_of_files((weights,))}"  # open_clip's "architecture:weights file"
     path = Path(name.removeprefix("local-dir:"))
     if path.is_file():
         return _digest_of_files((path,))
@@ -96,18 +100,6 @@ def _content(name: str) -> str:
     if path.is_absolute() or name.startswith("local-dir:"):
         return "missing"  # whoever loads it says so
     return f"{name}@{_revision(name.removeprefix('hf-hub:'))}"
-
-
-def _source(module: str) -> Path:
-    """The file of a factory's module, found without importing anything."""
-    if module.endswith(".py"):
-        return Path(module)
-    parts = module.split(".")
-    for folder in map(Path, sys.path):
-        for candidate in (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py")):
-            if candidate.is_file():
-                return candidate
-    return Path(module)
 
 
 def _model_files(folder: Path) -> Iterator[Path]:

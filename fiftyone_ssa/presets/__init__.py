@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import re
 import tomllib
 import typing
 import warnings
@@ -14,14 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.presets.paths import FACTORY, resolved
 from fiftyone_ssa.presets.settings import SECTIONS, Masks, OpenVocabulary, Preset, Semantic
 
-__all__ = ["Masks", "OpenVocabulary", "Preset", "Semantic", "load_preset", "parse_override", "preset_names"]
+__all__ = ["FACTORY", "Masks", "OpenVocabulary", "Preset", "Semantic", "load_preset", "parse_override", "preset_names"]
 
 FOLDER = Path(__file__).parent
-FACTORY = re.compile(r"^(?!local-dir:)(?P<module>[\w.]+|.+\.py):(?P<name>[A-Za-z_]\w*)$")
-"""`"module:factory"`, or `"file.py:factory"`: a part of the user's own."""
-
 
 _PATH_KEYS = {
     "masks": ("model",),
@@ -159,15 +156,8 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
             return [resolve(entry) for entry in value]
         if not isinstance(value, str) or not value:
             return value
-        if factory := FACTORY.match(value):
-            module = factory["module"]
-            source = folder / _expanded(module if module.endswith(".py") else f"{module.replace('.', '/')}.py")
-            if _exists(source):
-                return f"{source.resolve()}:{factory['name']}"  # so that any process can build it
-        prefix = "local-dir:" if value.startswith("local-dir:") else ""
-        path = _expanded(value.removeprefix(prefix))
-        explicit = prefix or value.startswith(("./", "../", "~"))
-        return f"{prefix}{(folder / path).resolve()}" if explicit or _exists(folder / path) else value
+        _expanded(value.removeprefix("local-dir:"))  # the home of no user is told
+        return resolved(value, folder)
 
     for section, keys in _PATH_KEYS.items():
         table = settings.get(section)
@@ -182,13 +172,6 @@ def _take_old_names(section: str, table: dict[str, Any]) -> None:
         warnings.warn('semantic.model = "field" is semantic.source = "field" now', DeprecationWarning, stacklevel=4)
         del table["model"]
         table["source"] = "field"
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long for a file
-        return False
 
 
 def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:

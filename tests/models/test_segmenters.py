@@ -137,7 +137,7 @@ def test_a_factory_is_found_by_module_and_by_file(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("no_such_module:build", "is its folder on PYTHONPATH"),
+        ("no_such_module:build", "No module named 'no_such_module'; mend or install it, or name a file"),
         ("json:no_such_function", "has no function 'no_such_function'"),
         ("json:loads", "json:loads failed: TypeError"),
         ("/no/such/folder", "/no/such/folder does not exist"),
