@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import bson
 import fiftyone as fo
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,9 @@ from bson import ObjectId
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
+from fiftyone_ssa.labels.review import mask_digest
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap, class_ids
+from fiftyone_ssa.types import Annotation, Ints, MaskSet, SemanticMap, class_ids
 
 Document = dict[str, Any]
 """A label as MongoDB holds it; `fo.Detections.from_dict` makes the label of it."""
@@ -38,8 +40,14 @@ CORNER_SHIFT = 1e-4
 """Pixels added to a box's corner: without it, 13 % of all boxes come back one pixel off after flooring."""
 MAX_INLINE_BYTES = 4_000_000
 """Masks of one image that take more go to PNG files: MongoDB's limit is 16 MB for a whole sample."""
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024 - 16 * 1024
+"""MongoDB's limit for a document, less what a sample holds besides."""
 
 ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
+    "class_name": (fo.StringField, None),
+    "review": (fo.StringField, None),
+    "reviewed_at": (fo.DateTimeField, None),
+    "mask_digest": (fo.StringField, None),
     "class_proposals": (fo.ListField, fo.StringField),
     "proposal_scores": (fo.ListField, fo.FloatField),
     "vote_share": (fo.FloatField, None),
@@ -56,10 +64,16 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
     "source_box": (fo.ListField, fo.FloatField),
 }
 """Attribute of a detection to its field type and subfield: `area` is in pixels, from the mask; `source_box` (XYWH) is
-the box as the mask's source states it, `point` its prompt, `crop_box` (XYWH) the crop that it was found in."""
+the box as the mask's source states it, `point` its prompt, `crop_box` (XYWH) the crop that it was found in.
+`class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
-SSA_ATTRIBUTES = ("class_proposals", "proposal_scores", "vote_share", "vote_margin", "vote_entropy", *MASK_ATTRIBUTES)
-ENGINE_ATTRIBUTES = ("class_proposals", "proposal_scores", "caption", "label_source", *MASK_ATTRIBUTES)
+NAME_ATTRIBUTES = ("class_name", "review", "reviewed_at", "mask_digest", "class_proposals", "proposal_scores")
+SSA_ATTRIBUTES = (*NAME_ATTRIBUTES, "vote_share", "vote_margin", "vote_entropy", *MASK_ATTRIBUTES)
+ENGINE_ATTRIBUTES = (*NAME_ATTRIBUTES, "caption", "label_source", *MASK_ATTRIBUTES)
+
+
+class TooManyMasksError(InputError):
+    """The labels of one image are more than a document of the database holds; other images are not concerned."""
 
 
 def declare_detections(dataset: fo.Dataset, field: str, attributes: Sequence[str]) -> None:
@@ -95,13 +109,31 @@ def annotation_document(annotation: Annotation, mask_folder: Path) -> Document:
         columns["vote_share"] = votes.shares.tolist()
         columns["vote_margin"] = votes.margins.tolist()
         columns["vote_entropy"] = votes.entropies.tolist()
-    return masks_document(annotation.masks, mask_folder, columns)
+    columns["class_name"] = annotation.labels
+    return masks_document(annotation.masks, mask_folder, columns, digests=True)
 
 
-def masks_document(masks: MaskSet, mask_folder: Path, columns: Mapping[str, Sequence[Any]] | None = None) -> Document:
-    """The Detections of a mask set, with further columns of N values or none; None and NaN are left out."""
+def masks_document(
+    masks: MaskSet,
+    mask_folder: Path,
+    columns: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    digests: bool = False,
+) -> Document:
+    """The Detections of a mask set, with further columns of N values or none; None and NaN are left out.
+
+    `digests` adds what tells later whether a mask was changed. Raises TooManyMasksError, before any file is written,
+    if no document of the database holds them, InputError if a file cannot be written.
+    """
+    boxes = np.where(masks.areas_px[:, None] > 0, masks.boxes_xywh, (0, 0, 1, 1))
+    packed, found = [], []
+    for (crop, box), area in zip(_crops(masks, boxes), masks.areas_px.tolist(), strict=True):
+        packed.append(_pack(crop))
+        if digests:
+            found.append(mask_digest(crop, (box[0], box[1]), masks.size_hw, tight=area > 0))
     every = {
         **(columns or {}),
+        "mask_digest": found,
         "predicted_iou": masks.predicted_iou.tolist(),
         "stability_score": masks.stability_score.tolist(),
         "area": masks.areas_px.tolist(),
@@ -110,32 +142,42 @@ def masks_document(masks: MaskSet, mask_folder: Path, columns: Mapping[str, Sequ
         "crop_box": masks.crop_boxes_xywh.tolist(),
         "source_box": masks.source_boxes_xywh.tolist(),
     }
-    boxes = np.where(masks.areas_px[:, None] > 0, masks.boxes_xywh, (0, 0, 1, 1))
     height, width = masks.size_hw
     relative = np.add(boxes, (CORNER_SHIFT, CORNER_SHIFT, 0, 0)) / (width, height, width, height)
-    crops = _crops(masks, boxes.tolist())
-    packed = [_pack(crop) for crop in crops]
-    detections = [
+    inline = sum(map(len, packed)) <= MAX_INLINE_BYTES
+    paths = [mask_folder / f"{index}.png" for index in range(len(packed))]
+    detections: list[Document] = [
         {"_id": ObjectId(), "_cls": "Detection", "attributes": {}, "tags": [], "bounding_box": box}
-        for box in relative.tolist()
+        | ({"mask": mask} if inline else {"mask_path": str(path)})
+        for box, mask, path in zip(relative.tolist(), packed, paths, strict=True)
     ]
-    if sum(map(len, packed)) <= MAX_INLINE_BYTES:
-        for detection, mask in zip(detections, packed, strict=True):
-            detection["mask"] = mask
-    else:
-        for index, (detection, crop) in enumerate(zip(detections, _crops(masks, boxes.tolist()), strict=True)):
-            detection["mask_path"] = str(mask_folder / f"{index}.png")
-            save_png(crop, mask_folder / f"{index}.png")
     for name, values in every.items():
         for detection, value in zip(detections, values, strict=False):
             if not _unknown(value):
                 detection[name] = value
-    return {"_cls": "Detections", "detections": detections}
+    document = {"_cls": "Detections", "detections": detections}
+    check_size(document)
+    if not inline:
+        for path, (crop, _) in zip(paths, _crops(masks, boxes), strict=True):
+            save_png(crop, path)
+    return document
 
 
-def _crops(masks: MaskSet, boxes_xywh: Sequence[Sequence[int]]) -> Iterator[npt.NDArray[np.bool_]]:
-    for code, box in zip(masks.rles, boxes_xywh, strict=True):
-        yield rle.decode_box(code, masks.size_hw, box)
+def check_size(document: Document) -> None:
+    """Raise TooManyMasksError if a label is larger than a document of the database may be."""
+    size = len(bson.encode(document))
+    if size > MAX_DOCUMENT_BYTES:
+        count = len(document.get("detections", ()))
+        raise TooManyMasksError(
+            f"its label with {count} masks takes {size / 1e6:.0f} MB, and the database holds 16 MB a sample; "
+            "leave small or doubled masks out"
+        )
+
+
+def _crops(masks: MaskSet, boxes_xywh: Ints) -> Iterator[tuple[npt.NDArray[np.bool_], Sequence[int]]]:
+    """Each mask cut to its box, with the box."""
+    for code, box in zip(masks.rles, boxes_xywh.tolist(), strict=True):
+        yield rle.decode_box(code, masks.size_hw, box), box
 
 
 def _pack(crop: npt.NDArray[np.bool_]) -> bytes:

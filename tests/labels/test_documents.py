@@ -110,6 +110,7 @@ def test_document_is_what_fiftyone_itself_would_store(tmp_path: Path) -> None:
     (ours,), (theirs,) = stored.pop("detections"), own.pop("detections")
     assert stored == own
     assert isinstance(ours.pop("_id"), type(theirs.pop("_id")))
+    assert (ours.pop("class_name"), len(ours.pop("mask_digest"))) == ("sky", 16)
     assert zlib.decompress(ours.pop("mask")) == zlib.decompress(theirs.pop("mask"))
     assert ours == theirs
 

@@ -1,0 +1,138 @@
+"""What people did to a detection: the one place that says whether a mask is theirs to keep.
+
+SSA writes with every mask `class_name` (what it said, never edited afterwards) and `mask_digest` (the mask as it was).
+People change `label`, set `review` and `reviewed_at`, add tags, edit the mask or its box, or draw masks of their own.
+Each function takes a detection as FiftyOne's object or as the document that MongoDB holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import fiftyone as fo
+import fiftyone.core.utils as fou
+import numpy as np
+import numpy.typing as npt
+
+from fiftyone_ssa.errors import InputError
+
+Detection: TypeAlias = fo.Detection | Mapping[str, Any]
+
+ACCEPTED, CORRECTED, REJECTED = "accepted", "corrected", "rejected"
+REVIEWS = (ACCEPTED, CORRECTED, REJECTED)
+CORNER_STEPS = 16
+"""Steps of a pixel in which a digest holds a box's corner: finer edits do not count, nor do rounded floats."""
+
+
+def is_touched(detection: Detection) -> bool:
+    """Whether a person reviewed, relabelled, tagged or drew this mask, or changed its pixels or its box.
+
+    A mask whose file is gone counts by its other attributes alone: there is nothing of a person's left to keep.
+    """
+    return (
+        bool(value(detection, "review"))
+        or bool(value(detection, "tags"))
+        or is_drawn(detection)
+        or value(detection, "label") != value(detection, "class_name")
+        or _mask_changed(detection)
+    )
+
+
+def is_drawn(detection: Detection) -> bool:
+    """Whether SSA never said anything of this mask: it has no `class_name`, nor the digest of one without a name."""
+    return value(detection, "class_name") is None and value(detection, "mask_digest") is None
+
+
+def is_rejected(detection: Detection) -> bool:
+    """Whether a person said that this mask is wrong: it stays, suppresses others, and is painted nowhere."""
+    return bool(value(detection, "review") == REJECTED)
+
+
+def value(detection: Detection, name: str) -> Any:
+    """An attribute of a detection, None where it is absent."""
+    if isinstance(detection, Mapping):
+        return detection.get(name)
+    return detection.get_attribute_value(name, None)
+
+
+def read_mask(detection: Detection) -> npt.NDArray[Any] | None:
+    """A detection's mask as it is stored, inline or in a file; None where it has none.
+
+    Raises OSError if its file cannot be read, ValueError if what the database holds is damaged.
+    """
+    if not isinstance(detection, Mapping):
+        found: npt.NDArray[Any] | None = detection.get_mask()
+        return found
+    if detection.get("mask") is not None:
+        try:
+            array: npt.NDArray[Any] = fou.deserialize_numpy_array(detection["mask"])
+        except zlib.error as error:
+            raise ValueError(f"the mask is damaged: {error}") from error
+        return array
+    return read_mask(fo.Detection(mask_path=detection["mask_path"])) if detection.get("mask_path") else None
+
+
+def mask_digest(
+    crop: npt.NDArray[Any], corner_xy: tuple[float, float], size_hw: tuple[float, float], *, tight: bool = False
+) -> str:
+    """Sixteen hex digits over a mask that is `crop` (h, w), > 0 inside, at `corner_xy` of an image of `size_hw`.
+
+    Empty margins do not count; `tight` says that there are none. Two masks of one image have the same digest if, and
+    but for chance only if, their pixels are the same, however they are stored.
+    """
+    inside: npt.NDArray[np.bool_] = np.asarray((crop if crop.ndim == 2 else crop.any(axis=-1)) > 0)
+    x, y = (round(v * CORNER_STEPS) for v in corner_xy)
+    if not tight:
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        if len(rows) == 0:
+            inside, x, y = inside[:0, :0], 0, 0
+        else:
+            inside = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            x, y = x + int(columns[0]) * CORNER_STEPS, y + int(rows[0]) * CORNER_STEPS
+    height, width = (round(v) for v in size_hw)
+    text = f"{height} {width} {y} {x} {inside.shape[0]} {inside.shape[1]} "
+    return hashlib.blake2b(text.encode() + np.packbits(inside).tobytes(), digest_size=8).hexdigest()
+
+
+def digest_of(detection: Detection) -> str | None:
+    """`mask_digest` of a detection as it stands; None where it has no mask, or a box that is none.
+
+    The image's size follows from the mask's and its share of the image, so that the image need not be opened.
+    Raises as `read_mask` does.
+    """
+    mask, box = read_mask(detection), value(detection, "bounding_box")
+    if mask is None or mask.ndim < 2 or not _is_box(box):
+        return None
+    x, y, width, height = (float(v) for v in box)
+    size_hw = (mask.shape[0] / height, mask.shape[1] / width)
+    if not all(map(math.isfinite, size_hw)):
+        return None
+    corner = (x * round(size_hw[1]), y * round(size_hw[0]))
+    return mask_digest(mask, corner, size_hw) if all(map(math.isfinite, corner)) else None
+
+
+def check_review(review: Any) -> None:
+    """Raise InputError unless `review` is one of the words that a review may be."""
+    if review is not None and review not in REVIEWS:
+        raise InputError(f"a review is one of {', '.join(REVIEWS)} or none, got {review!r}")
+
+
+def _is_box(box: Any) -> bool:
+    numbers = isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
+    return numbers and all(map(math.isfinite, box)) and bool(box[2] > 0 and box[3] > 0)
+
+
+def _mask_changed(detection: Detection) -> bool:
+    written = value(detection, "mask_digest")
+    if written is None:
+        return False  # written before digests were: what is not known cannot have changed
+    try:
+        return digest_of(detection) != written
+    except OSError:
+        return False
+    except ValueError:
+        return True
