@@ -1,4 +1,4 @@
-"""Pictures in and out: the pixels and the size of a file, upright; class maps and masks as PNG."""
+"""Pictures in and out: the pixels and the size of a file, upright; the numbers of class maps and masks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,16 @@ from fiftyone_ssa.types import Image
 
 # Named, because Pillow's full list holds formats that start other programs (EPS runs Ghostscript).
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "JPEG2000", "AVIF")
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error, zlib.error)
+# What Pillow's decoders raise of damaged files, by type: nearly anything.
+_DAMAGED = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, AssertionError, RuntimeError),
+    *(ArithmeticError, LookupError, BufferError, struct.error, zlib.error),
+)
+PICTURES_HELD = 24
+"""How many pictures a run may hold at once, as RGB: those read ahead, named and written, and what decoding takes."""
 
 _ORIENTATION = 0x0112
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _UPRIGHT = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
@@ -35,6 +42,8 @@ _UPRIGHT = {
     8: PIL.Image.Transpose.ROTATE_90,
 }
 """EXIF orientation to what turns the pixels upright."""
+_NUMBERS = ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+"""Pillow's modes whose numbers are what is seen: 0 is black."""
 _SWAPPED = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 
@@ -52,13 +61,15 @@ class ImageHeader:
 def read_image(path: str | Path) -> Image:
     """The (H, W, 3) uint8 RGB pixels of a picture, turned upright by its EXIF orientation.
 
-    Grayscale, palette and CMYK are converted, 16 bits are scaled to 8, transparency is dropped, of several frames the
-    first is taken. Raises InputError if the file is missing, damaged, no picture, or beyond Pillow's limit of pixels.
+    Grayscale, palette and CMYK are converted, of 12 or 16 bits the upper 8 are taken, transparency is dropped, of
+    several frames the first is taken. Raises InputError if the file is missing, damaged, no picture, has pixels without
+    a fixed range (32 bits, float), or more of them than `most_pixels`.
     """
     with _opened(Path(path)) as picture:
         picture.load()
         method = _UPRIGHT.get(_orientation(picture))
-        return _rgb(picture if method is None else picture.transpose(method))
+        rgb = _rgb(picture, path)
+        return np.array(rgb if method is None else rgb.transpose(method))
 
 
 def image_size_hw(path: str | Path) -> tuple[int, int]:
@@ -79,6 +90,47 @@ def image_header(path: str | Path) -> ImageHeader:
         return ImageHeader(size_hw, len(picture.getbands()))
 
 
+def most_pixels() -> int:
+    """How many pixels a picture may have: Pillow's limit, or what the memory holds of `PICTURES_HELD` such pictures."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    fits = memory // (3 * PICTURES_HELD)
+    return fits if PIL.Image.MAX_IMAGE_PIXELS is None else min(fits, 2 * PIL.Image.MAX_IMAGE_PIXELS)
+
+
+def read_values(path: str | Path) -> npt.NDArray[Any]:
+    """The numbers that a class map's file holds: (H, W), or (H, W, 3) of a coloured one; transparency is dropped.
+
+    A palette's numbers are its indices, not its colours; one bit gives 0 and 1. Nothing is turned: labels are stored as
+    they lie. Raises InputError as `read_image` does.
+    """
+    with _opened(Path(path)) as picture:
+        if picture.mode not in (*_NUMBERS, "P", "PA"):
+            raise InputError(f"{path} holds {picture.mode} colours, no class map; save it with one channel or as RGB")
+        values = np.asarray(picture)
+        return _without_alpha(values.astype(np.uint8) if values.dtype == np.bool_ else values)
+
+
+def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
+    """The pixels (H, W) of a mask's file that are not black; transparency says nothing. Raises as `read_image` does."""
+    with _opened(Path(path)) as picture:
+        return is_set(np.asarray(picture if picture.mode in _NUMBERS else picture.convert("RGBA")))
+
+
+def is_set(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which pixels (H, W) of a mask, (H, W) or (H, W, 1 to 4 channels) numbers, are above 0 in a colour channel."""
+    if values.dtype.kind not in "biuf" or values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] > 4):
+        raise InputError(f"a mask must be (H, W) or (H, W, channels) numbers, got {values.shape} {values.dtype}")
+    above: npt.NDArray[np.bool_] = np.greater(_without_alpha(values), 0)
+    return above if above.ndim == 2 else np.logical_or.reduce(above, axis=-1)
+
+
+def _without_alpha(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(H, W) of one channel or of gray and alpha, (H, W, 3) of RGB or RGBA."""
+    if values.ndim == 3 and values.shape[2] in (2, 4):
+        values = values[:, :, :-1]
+    return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
+
+
 def save_png(values: npt.NDArray[Any], path: Path) -> None:
     """Write a (H, W) bool, uint8 or uint16, or (H, W, 3) uint8 array as PNG, whole or not at all; makes the folder.
 
@@ -96,13 +148,14 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again")
     try:
         with PIL.Image.open(path, formats=FORMATS) as picture:
+            _check_pixels(path, *picture.size)
             yield picture
     except InputError:
         raise
     except PIL.UnidentifiedImageError as error:
         raise InputError(f"{path} is not a picture of a known format ({', '.join(FORMATS)})") from error
-    except PIL.Image.DecompressionBombError as error:
-        raise InputError(f"{path} is too large: {error}; cut it into tiles") from error
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning, MemoryError) as error:
+        raise InputError(f"{path} is too large: {str(error) or 'the memory is full'}; cut it into tiles") from error
     except _DAMAGED as error:
         raise InputError(f"{path} is damaged and cannot be decoded: {error}") from error
 
@@ -132,13 +185,34 @@ def _has_late_chunks(path: Path) -> bool:
     return False
 
 
-def _rgb(picture: PIL.Image.Image) -> Image:
-    if picture.mode.startswith(("I", "F")):
-        gray = np.asarray(picture)
-        if gray.dtype.kind == "f" or gray.min() < 0 or gray.max() > 65535:
-            raise ValueError(f"{gray.dtype} pixels have no fixed range; save it with 8 or 16 bits")
-        scaled = ((gray.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-        return np.repeat(scaled[:, :, None], 3, axis=2)
-    if picture.mode == "P":
+def _check_pixels(path: Path, width: int, height: int) -> None:
+    if width * height > (most := most_pixels()):
+        raise InputError(
+            f"{path} is too large: {width} x {height} = {width * height:,} pixels, at most {most:,} are read "
+            f"(Pillow's limit, or what {PICTURES_HELD} such pictures take of the memory); cut it into tiles"
+        )
+
+
+def _rgb(picture: PIL.Image.Image, path: str | Path) -> PIL.Image.Image:
+    """A decoded picture as 8-bit RGB."""
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format != "TIFF"):
+        picture = PIL.Image.fromarray(_upper_eight_bits(picture))
+    elif picture.mode in ("I", "F"):
+        raise InputError(
+            f"{path} has {'whole' if picture.mode == 'I' else 'real'} numbers of no fixed range as pixels; "
+            "save it with 8 or 16 bits a channel"
+        )
+    elif picture.mode in ("P", "PA"):
         picture = picture.convert("RGBA")  # the palette may hold transparency, which "RGB" would warn of
-    return np.array(picture.convert("RGB"))
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _upper_eight_bits(picture: PIL.Image.Image) -> npt.NDArray[np.uint8]:
+    """Of 12 or 16 bits gray the upper 8, as Pillow takes them of 16 bits RGB."""
+    gray = np.asarray(picture)
+    if gray.min() < 0 or gray.max() > 65535:
+        raise ValueError(f"{gray.dtype} pixels from {gray.min()} to {gray.max()}")
+    tags = getattr(picture, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    eight = (gray >> (4 if bits == 12 else 8)).astype(np.uint8)
+    return 255 - eight if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else eight

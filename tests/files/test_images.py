@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import resource
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import PIL.PngImagePlugin
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.images import image_size_hw, read_image, save_png
+from fiftyone_ssa.files.images import image_size_hw, is_set, read_image, read_mask, read_values, save_png
 
 RED_LEFT = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
 
@@ -36,16 +38,88 @@ def test_gray_is_repeated(tmp_path: Path) -> None:
     assert read_image(tmp_path / "bits.png")[0].tolist() == [[0] * 3, [255] * 3]
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
-    PIL.Image.fromarray(np.array([[0, 257, 25700, 65535]], np.uint16)).save(tmp_path / name)
-    assert read_image(tmp_path / name)[0, :, 0].tolist() == [0, 1, 100, 255]
+def _tiff(path: Path, bits: int, data: bytes, width: int, height: int, *, channels: int = 1, **tags: int) -> Path:
+    """A TIFF as Pillow does not write it: little endian, one strip; tags by name `t<number>`."""
+    bits_at = 8 + 2 + 12 * (9 + len(tags)) + 4
+    strip_at = bits_at + 2 * channels
+    entries = {
+        256: (3, 1, width),
+        257: (3, 1, height),
+        258: (3, channels, bits if channels == 1 else bits_at),
+        259: (3, 1, 1),
+        262: (3, 1, 1 if channels == 1 else 2),
+        273: (4, 1, strip_at),
+        277: (3, 1, channels),
+        278: (3, 1, height),
+        279: (4, 1, len(data)),
+    } | {int(name[1:]): (3, 1, value) for name, value in tags.items()}
+    content = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    content += b"".join(struct.pack("<HHII", tag, *entry) for tag, entry in sorted(entries.items()))
+    content = (content + bytes(4)).ljust(bits_at, b"\0") + struct.pack("<H", bits) * channels + data
+    path.write_bytes(content)
+    return path
 
 
-def test_float_pixels_are_refused(tmp_path: Path) -> None:
-    PIL.Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "f.tif")
-    with pytest.raises(InputError, match=r"f\.tif is damaged.*no fixed range; save it with 8 or 16 bits"):
-        read_image(tmp_path / "f.tif")
+def _png16(path: Path, values: np.ndarray) -> Path:
+    """A PNG of 16 bits a channel, RGB, which Pillow does not write."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    whole = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    whole.seek(8)
+    PIL.PngImagePlugin.putchunk(whole, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+    PIL.PngImagePlugin.putchunk(whole, b"IDAT", zlib.compress(rows))
+    PIL.PngImagePlugin.putchunk(whole, b"IEND", b"")
+    path.write_bytes(whole.getvalue())
+    return path
+
+
+SIXTEEN = np.array([[0, 257, 25700, 65535]], np.uint16)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm", "a.jp2"])
+def test_of_sixteen_bits_gray_the_upper_eight_are_taken(tmp_path: Path, name: str) -> None:
+    PIL.Image.fromarray(np.repeat(SIXTEEN, 8, 0)).save(tmp_path / name)
+    assert read_image(tmp_path / name)[3, :, 0].tolist() == [0, 1, 100, 255]
+
+
+def test_sixteen_bits_rgb_are_read_as_gray_is(tmp_path: Path) -> None:
+    rgb = np.repeat(SIXTEEN[:, :, None], 3, axis=2)
+    png = read_image(_png16(tmp_path / "a.png", rgb))
+    tiff = read_image(_tiff(tmp_path / "a.tif", 16, rgb.astype("<u2").tobytes(), 4, 1, channels=3))
+    assert png[0, :, 1].tolist() == tiff[0, :, 1].tolist() == [0, 1, 100, 255]
+
+
+def test_twelve_bits_fill_the_range(tmp_path: Path) -> None:
+    values = [0x000, 0x010, 0x640, 0xFFF]
+    packed = b"".join(((a << 12) | b).to_bytes(3, "big") for a, b in zip(values[::2], values[1::2], strict=True))
+    assert read_image(_tiff(tmp_path / "a.tif", 12, packed, 4, 1))[0, :, 0].tolist() == [0, 1, 100, 255]
+
+
+def test_white_may_be_zero(tmp_path: Path) -> None:
+    path = _tiff(tmp_path / "a.tif", 16, SIXTEEN.astype("<u2").tobytes(), 4, 1, t262=0)
+    assert read_image(path)[0, :, 0].tolist() == [255, 254, 155, 0]
+    path = _tiff(tmp_path / "b.tif", 8, bytes([0, 1, 100, 255]), 4, 1, t262=0)
+    assert read_image(path)[0, :, 0].tolist() == [255, 254, 155, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint32, np.int16])
+def test_pixels_without_a_range_are_refused_whatever_they_hold(tmp_path: Path, dtype: type) -> None:
+    for value in (0, 100, 255, 30_000):
+        data = np.full((2, 2), value, dtype)
+        kind = {"f": 3, "i": 2, "u": 1}[data.dtype.kind]
+        path = _tiff(tmp_path / "f.tif", 8 * data.itemsize, data.tobytes(), 2, 2, t339=kind)
+        with pytest.raises(InputError, match=r"f\.tif has \w+ numbers of no fixed range.*8 or 16 bits a channel"):
+            read_image(path)
+
+
+def test_cmyk_is_the_same_in_both_its_formats(tmp_path: Path) -> None:
+    picture = PIL.Image.new("CMYK", (16, 16), (0, 200, 200, 20))
+    picture.save(tmp_path / "a.jpg", quality=100)
+    picture.save(tmp_path / "a.tif")
+    jpeg, tiff = (read_image(tmp_path / name)[8, 8].astype(int) for name in ("a.jpg", "a.tif"))
+    assert np.abs(jpeg - tiff).max() < 4
+    assert tiff[0] > 200
+    assert tiff[1] < 60
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
@@ -91,6 +165,15 @@ def test_a_missing_picture_and_a_folder(tmp_path: Path) -> None:
         read_image(tmp_path / "none.jpg")
     with pytest.raises(InputError, match="Is a directory"):
         read_image(tmp_path)
+
+
+def test_a_picture_beyond_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PIL.Image.new("1", (100, 100)).save(tmp_path / "large.png")
+    monkeypatch.setattr(os, "sysconf", lambda name: 700)
+    for read in (read_image, image_size_hw, read_values, read_mask):
+        with pytest.raises(InputError, match=r"too large: 100 x 100 = 10,000 pixels, at most 6,805 .*tiles") as caught:
+            read(tmp_path / "large.png")
+        assert "memory" in str(caught.value)
 
 
 def test_a_picture_beyond_the_pixel_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +237,60 @@ def test_a_pipe_is_refused_unopened(tmp_path: Path) -> None:
     for read in (read_image, image_size_hw):
         with pytest.raises(InputError, match="a pipe, a socket or a device"):
             read(tmp_path / "a.png")
+
+
+def _saved(path: Path, mode: str, **options: object) -> Path:
+    """A picture of 2 rows of 3: black, and in the second row the first pixel white; alpha is full everywhere."""
+    values = np.zeros((2, 3, 3), np.uint8)
+    values[1, 0] = 255
+    picture = PIL.Image.fromarray(values)
+    if mode in ("LA", "RGBA"):
+        picture.putalpha(255)
+    picture.convert(mode).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        *((mode, "a.png") for mode in ("1", "L", "LA", "RGB", "RGBA", "P", "I;16")),
+        *((mode, "a.tif") for mode in ("CMYK", "RGBA", "I", "F")),
+        ("P", "a.gif"),
+        ("RGBA", "a.webp"),
+    ],
+)
+def test_of_a_mask_the_colours_decide(tmp_path: Path, mode: str, name: str) -> None:
+    path = _saved(tmp_path / name, mode, **({"lossless": True} if name.endswith("webp") else {}))
+    assert read_mask(path).tolist() == [[False] * 3, [True, False, False]]
+
+
+def test_of_a_palette_the_colours_mask_and_the_indices_classify(tmp_path: Path) -> None:
+    picture = PIL.Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L")
+    picture.putpalette([9, 9, 9, 0, 0, 0, 7, 0, 0])
+    picture.save(tmp_path / "a.png", transparency=2)
+    assert read_mask(tmp_path / "a.png").tolist() == [[True, False, True]]
+    assert read_values(tmp_path / "a.png").tolist() == [[0, 1, 2]]
+
+
+def test_the_numbers_of_a_class_map(tmp_path: Path) -> None:
+    for mode in ("1", "L", "LA", "RGB", "RGBA", "I;16"):
+        values = read_values(_saved(tmp_path / "a.png", mode))
+        assert values.dtype == (np.uint16 if mode == "I;16" else np.uint8)
+        assert values.shape == ((2, 3, 3) if mode.startswith("RGB") else (2, 3)), mode
+        assert values[1, 0].max() == {"1": 1}.get(mode, 255), mode
+        assert values[0].max() == 0, mode
+    with pytest.raises(InputError, match="holds CMYK colours, no class map"):
+        read_values(_saved(tmp_path / "a.tif", "CMYK"))
+
+
+def test_a_mask_is_of_numbers() -> None:
+    alpha = np.zeros((2, 2, 4))
+    alpha[..., 3] = 1
+    assert not is_set(alpha).any()
+    assert is_set(np.array([[-1, 0, np.nan, 0.1]])).tolist() == [[False, False, False, True]]
+    for bad in (np.zeros(3), np.zeros((2, 2, 5)), np.array([["a"]]), np.array([[None]]), np.array(1)):
+        with pytest.raises(InputError, match=r"a mask must be \(H, W\) or \(H, W, channels\) numbers"):
+            is_set(bad)
 
 
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
