@@ -131,7 +131,7 @@ def _mask_changed(detection: Detection) -> bool:
     if written is None:
         return False  # written before digests were: what is not known cannot have changed
     try:
-        return digest_of(detection) != written
+        return bool(digest_of(detection) != written)
     except OSError:
         return False
     except ValueError:
