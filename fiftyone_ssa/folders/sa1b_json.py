@@ -9,93 +9,69 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain, read_json
-from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
 
 
 def read_masks(path: str | Path, size_hw: tuple[int, int]) -> MaskSet:
     """The masks of a SA-1B style file, `{"annotations": [{"segmentation": ..., ...}]}`, for an image of `size_hw`.
 
-    A segmentation is a COCO RLE, compressed or not, or polygons. Every annotation's own keys are kept in `records`.
+    A segmentation is whatever `masks.foreign.mask_counts` reads. Every annotation's own keys are kept in `records`.
     Raises InputError, naming the file, if it is missing or damaged, has no annotations, or is of another image size.
     """
     content = read_json(path)
     annotations = content.get("annotations")
     if not isinstance(annotations, list):
-        raise InputError(f'{path} has no "annotations" list; expected SA-1B form, got the keys {sorted(content)}')
+        raise InputError(
+            f'{path} has no "annotations" list; expected SA-1B form, got the keys {foreign.short(list(content))}'
+        )
     try:
         return _mask_set(annotations, size_hw)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
+_NUMBERS = {"bbox": 4, "predicted_iou": 1, "stability_score": 1, "point_coords": 2, "crop_box": 4}
+"""Keys of an annotation that hold so many numbers; of `point_coords` the first point is taken."""
+
+
 def _mask_set(annotations: Sequence[Any], size_hw: tuple[int, int]) -> MaskSet:
-    codes = [_counts(annotation, index, size_hw) for index, annotation in enumerate(annotations)]
-
-    def column(key: str, width: int) -> npt.NDArray[np.float64]:
-        rows = [_numbers(annotation, index, key, width) for index, annotation in enumerate(annotations)]
-        return np.array(rows, np.float64).reshape((len(rows),) if width == 1 else (len(rows), width))
-
+    codes = []
+    columns: dict[str, list[list[float]]] = {key: [] for key in _NUMBERS}
+    for index, annotation in enumerate(annotations):
+        try:
+            if not isinstance(annotation, dict):
+                raise InputError(f"it must be an object, got {foreign.short(annotation)}")
+            codes.append(foreign.mask_counts(annotation.get("segmentation"), size_hw))
+            for key, column in columns.items():
+                column.append(_numbers(annotation, key))
+        except InputError as error:
+            raise InputError(f"annotation {index}: {error}") from error
+    boxes = np.array(columns["bbox"], np.float64).reshape(-1, 4)
     found = rle.mask_set(
         size_hw,
         codes,
-        predicted_iou=column("predicted_iou", 1),
-        stability_score=column("stability_score", 1),
-        points_xy=column("point_coords", 2),
-        crop_boxes_xywh=column("crop_box", 4),
+        predicted_iou=np.ravel(columns["predicted_iou"]),
+        stability_score=np.ravel(columns["stability_score"]),
+        points_xy=columns["point_coords"],
+        crop_boxes_xywh=columns["crop_box"],
         source_ids=[annotation.get("id") for annotation in annotations],
         records=[{key: value for key, value in row.items() if key != "segmentation"} for row in annotations],
     )
-    boxes = column("bbox", 4)
     return dataclasses.replace(found, source_boxes_xywh=np.where(np.isnan(boxes), found.source_boxes_xywh, boxes))
 
 
-def _counts(annotation: Any, index: int, size_hw: tuple[int, int]) -> bytes | str:
-    segmentation = annotation.get("segmentation") if isinstance(annotation, dict) else None
-    if isinstance(segmentation, list):
-        return _polygon_counts(segmentation, index, size_hw)
-    if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
-        raise InputError(f'annotation {index} has no "segmentation" with "size" and "counts"')
-    size, counts = segmentation["size"], segmentation["counts"]
-    if size != list(size_hw):
-        raise InputError(
-            f"annotation {index} is a mask of size {size} but the image is {list(size_hw)} (height, width); "
-            "the mask file is not of this image"
-        )
-    if isinstance(counts, str):
-        return counts
-    if not isinstance(counts, list) or not all(type(run) is int and 0 <= run <= math.prod(size_hw) for run in counts):
-        raise InputError(f"annotation {index}: counts must be a string or a list of run lengths from 0 to the pixels")
-    return rle.counts_from_runs(np.array(counts, np.int64))
-
-
-def _polygon_counts(polygons: list[Any], index: int, size_hw: tuple[int, int]) -> bytes:
-    from pycocotools import mask as coco
-
-    numbers = [n for ring in polygons for n in (ring if isinstance(ring, list) else [None])]
-    if not numbers or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
-        raise InputError(f"annotation {index}: polygons must be lists of finite numbers [x1, y1, x2, y2, ...]")
-    if any(len(ring) < 6 or len(ring) % 2 for ring in polygons):
-        raise InputError(f"annotation {index}: a polygon needs at least three points, as [x1, y1, x2, y2, ...]")
-    counts: bytes = coco.merge(coco.frPyObjects(polygons, *size_hw))["counts"]
-    return counts
-
-
-def _numbers(annotation: Mapping[str, Any], index: int, key: str, width: int) -> list[float]:
-    """`width` numbers under `key`, NaN where it is absent or null; of `point_coords` the first point."""
-    value = annotation.get(key)
+def _numbers(annotation: Mapping[str, Any], key: str) -> list[float]:
+    """The numbers under `key`, NaN where it is absent, null or empty."""
+    value, width = annotation.get(key), _NUMBERS[key]
     if value is None or value == []:
         return [math.nan] * width
-    if key == "point_coords" and isinstance(value, list):
-        value = value[0]
-    values = value if isinstance(value, list) else [value]
-    if len(values) != width or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        raise InputError(f"annotation {index}: {key} must be {width} number(s), got {value!r}")
-    return [float(v) for v in values]
+    if width == 4:
+        return foreign.box(value, key)
+    return foreign.numbers(value[0] if key == "point_coords" and isinstance(value, list) else value, width, key)
 
 
 def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = None) -> dict[str, Any]:

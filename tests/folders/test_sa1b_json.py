@@ -44,12 +44,16 @@ def test_every_way_to_write_a_segmentation(tmp_path: Path) -> None:
     mask = _square()
     compressed = {"size": [4, 5], "counts": encode(mask).decode()}
     lengths = {"size": [4, 5], "counts": [9, 2, 2, 2, 5]}
-    polygon = [[2, 1, 4, 1, 4, 3, 2, 3]]
-    masks = read_masks(_write(tmp_path / "m.json", compressed, lengths, polygon), (4, 5))
+    polygon = [2, 1, 4, 1, 4, 3, 2, 3]
+    path = _write(
+        tmp_path / "m.json", compressed, lengths, [polygon], polygon, mask.tolist(), mask.astype(int).tolist()
+    )
+    masks = read_masks(path, (4, 5))
+    assert len(masks) == 6
     for code in masks.rles:
         np.testing.assert_array_equal(decode(code, (4, 5)), mask)
     assert np.isnan(masks.predicted_iou).all()
-    assert masks.source_boxes_xywh.tolist() == [[2, 1, 1, 1]] * 3  # as SAM states a box: w = xmax - xmin
+    assert masks.source_boxes_xywh.tolist() == [[2, 1, 1, 1]] * 6  # as SAM states a box: w = xmax - xmin
 
 
 def test_no_masks_is_an_answer(tmp_path: Path) -> None:
@@ -72,17 +76,22 @@ def test_null_scores_are_unknown(tmp_path: Path) -> None:
         (b"[1]", "must hold a JSON object, got a list"),
         (b'{"image": {}}', r'has no "annotations" list.*\[\'image\'\]'),
         (b'{"annotations": {}}', 'has no "annotations" list'),
-        (b'{"annotations": [7]}', 'annotation 0 has no "segmentation"'),
-        (b'{"annotations": [{"segmentation": {"size": [4, 5]}}]}', 'annotation 0 has no "segmentation"'),
+        (b'{"annotations": [7]}', "annotation 0: it must be an object, got 7"),
+        (b'{"annotations": [{"segmentation": {"size": [4, 5]}}]}', "annotation 0: its segmentation is no mask"),
         (b'{"annotations": [{"segmentation": {"size": [5, 4], "counts": "d0"}}]}', r"size \[5, 4\] but .* \[4, 5\]"),
         (b'{"annotations": [{"segmentation": {"size": [4, 5], "counts": "d1"}}]}', "hold 52 pixels"),
         (b'{"annotations": [{"segmentation": {"size": [4, 5], "counts": "\xc3\xa9"}}]}', "damaged"),
-        (b'{"annotations": [{"segmentation": {"size": [4, 5], "counts": [3, -1, 18]}}]}', "counts must be"),
-        (b'{"annotations": [{"segmentation": {"size": [4, 5], "counts": [3, 4]}}]}', "hold 7 pixels"),
-        (b'{"annotations": [{"segmentation": {"size": [4, 5], "counts": [99999999999999999999]}}]}', "counts must be"),
-        (b'{"annotations": [{"segmentation": [[1, 2]]}]}', "at least three points"),
-        (b'{"annotations": [{"segmentation": [[1, 2, 3, 4, 5, NaN]]}]}', "finite numbers"),
+        (
+            b'{"annotations": [{"segmentation": [[0, 0, 1e9, 0, 1e9, 1e9]]}]}',
+            "annotation 0: a polygon lies far outside",
+        ),
         (b'{"annotations": [{"segmentation": {"size": [4, 5], "counts": [20]}, "bbox": [1]}]}', "bbox must be 4"),
+        (b'{"annotations": [{"segmentation": [[0, 0, 4, 0, 4, 4]], "bbox": [0, 0, -1, 1]}]}', "neither side negative"),
+        (b'{"annotations": [{"segmentation": [[0, 0, 4, 0, 4, 4]], "bbox": [1, 1, NaN, 1]}]}', "bbox must be"),
+        (
+            b'{"annotations": [{"segmentation": [[0, 0, 4, 0, 4, 4]], "crop_box": [1e308, 0, 1, 1]}]}',
+            "crop_box must be",
+        ),
         (
             b'{"annotations": [{"segmentation": {"size": [4, 5], "counts": [20]}, "predicted_iou": "0.9"}]}',
             "predicted_iou must be 1",
