@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports import coco
+from fiftyone_ssa.naming.arguments import check_path
 
 from .job import Job, choice, problem, report
 
-DEFAULTS = {"label_field": "ssa", "media": "copy", "out_dir": ""}
+DEFAULTS = {"label_field": "ssa", "export_media": "copy", "export_dir": "", "overwrite": False}
+MEDIA = ("copy", "symlink", "none")
 
 
 class ExportCoco(Job):
@@ -26,37 +28,44 @@ class ExportCoco(Job):
     def __call__(
         self,
         sample_collection: Any,
-        out_dir: str,
+        export_dir: str | Path,
         *,
-        label_field: str = DEFAULTS["label_field"],
-        media: str = DEFAULTS["media"],
+        label_field: str = "ssa",
+        export_media: str = "copy",
+        overwrite: bool = False,
         delegate: bool = False,
     ) -> Any:
         """Run it from Python, or queue it with `delegate`."""
-        return self.call(
-            sample_collection, {"out_dir": str(out_dir), "label_field": label_field, "media": media}, delegate
-        )
+        params = {"export_dir": str(export_dir), "label_field": label_field, "export_media": export_media}
+        return self.call(sample_collection, {**params, "overwrite": overwrite}, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The field, the folder, and what becomes of the images."""
-        fields = coco.detections_fields(ctx.target_view())
-        default = DEFAULTS["label_field"] if DEFAULTS["label_field"] in fields else None
+        params = {**DEFAULTS, **ctx.params}
+        view = ctx.target_view()
+        fields = coco.detections_fields(view)
         none = {} if fields else {"invalid": True, "error_message": "no field holds Detections; annotate first"}
-        choice(inputs, "label_field", fields, default=default, label="Masks", **none)
+        choice(inputs, "label_field", fields, default=_default_field(view, fields), label="Masks", **none)
         inputs.str(
-            "out_dir",
+            "export_dir",
             required=True,
             label="Folder",
-            description="An absolute path on the machine that runs the job",
-            **problem(lambda: _folder(ctx.params.get("out_dir") or "~")),
+            description="A new or empty one, or one of an earlier export; an absolute path on the machine of the job",
+            **(problem(lambda: _check(params)) if params["export_dir"] else {}),
         )
         choice(
             inputs,
-            "media",
-            get_args(coco.Media),
-            default=DEFAULTS["media"],
+            "export_media",
+            MEDIA,
+            default=DEFAULTS["export_media"],
             label="Images",
             description="Copied or linked into the folder, or left where they are",
+        )
+        inputs.bool(
+            "overwrite",
+            default=False,
+            label="Overwrite",
+            description="Replace an earlier export in the folder; files that others put there stay",
         )
 
     def run(self, ctx: Any) -> str:
@@ -65,18 +74,32 @@ class ExportCoco(Job):
         return str(
             coco.export_coco(
                 ctx.target_view(),
-                _folder(params["out_dir"]),
+                _absolute(params["export_dir"]),
                 label_field=params["label_field"],
-                media=params["media"],
+                export_media=params["export_media"],
+                overwrite=params["overwrite"],
                 progress=report(ctx),
             )
         )
 
 
-def _folder(text: str) -> Path:
-    path = Path(text).expanduser()
+def _default_field(view: Any, fields: list[str]) -> str | None:
+    """The field that the view filters, else the one that annotate fills."""
+    filtered = [name for name in fields if coco.is_filtered(view, name)]
+    return next((name for name in (*filtered, DEFAULTS["label_field"]) if name in fields), None)
+
+
+def _check(params: dict[str, Any]) -> None:
+    coco.check_target(
+        _absolute(params["export_dir"]),
+        params["label_field"],
+        coco.check_media(params["export_media"]),
+        bool(params["overwrite"]),
+    )
+
+
+def _absolute(text: str) -> Path:
+    path = check_path("the folder", text)
     if not path.is_absolute():
         raise InputError(f"the folder must be an absolute path, got {text!r}")
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; choose a folder")
     return path

@@ -20,10 +20,18 @@ MAX_DEPTH = 100
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
+    """A JSON file that holds an object. Raises InputError as `read_json_value` does, or if it holds something else."""
+    content = read_json_value(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a JSON object, got a {type(content).__name__}")
+    return content
+
+
+def read_json_value(path: str | Path) -> Any:
+    """What a JSON file holds.
 
     Raises InputError if it is missing, no file, damaged, ambiguous (a key twice in one object), larger than
-    `MAX_BYTES`, nested deeper than `MAX_DEPTH`, or holds something else.
+    `MAX_BYTES`, or nested deeper than `MAX_DEPTH`.
     """
     path = Path(path)
     size = regular_size(path)
@@ -41,9 +49,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a JSON file of ours: it is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
         raise InputError(f"{path} is not a JSON file: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a JSON object, got a {type(content).__name__}")
-    if _deeper_than(content, MAX_DEPTH):
+    if type(content) in (dict, list) and _deeper_than(content, MAX_DEPTH):
         raise InputError(f"{path} is not a JSON file of ours: it is nested deeper than {MAX_DEPTH} levels")
     return content
 

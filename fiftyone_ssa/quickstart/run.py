@@ -102,7 +102,9 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
         miou = evaluate(view, pred_field, eval_key=key, progress=False).scores.mean_iou
         setattr(report, f"{key}_miou", miou)
     _judge(view, report)
-    report.coco_path = export_coco(view, folder / "coco", label_field="engine", progress=False).labels_path
+    report.coco_path = export_coco(
+        view, folder / "coco", label_field="engine", overwrite=True, progress=False
+    ).labels_path
     report.seconds = time.perf_counter() - started
     return report
 

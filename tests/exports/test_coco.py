@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.coco import export_coco
+from fiftyone_ssa.exports.folder import MARKER
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.documents import mask_set_from_detections, masks_document
 from fiftyone_ssa.masks import rle
@@ -63,6 +64,15 @@ def labelled(dataset, tmp_path):
     return dataset, masks, names
 
 
+def contents(folder):
+    """Every file and link below a folder, with what it holds."""
+    return {
+        str(path.relative_to(folder)): path.readlink() if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
 def dense(annotation):
     return coco_mask.decode(annotation["segmentation"]).astype(bool)
 
@@ -70,7 +80,7 @@ def dense(annotation):
 @pytest.mark.parametrize("media", ["copy", "symlink", "none"])
 def test_pycocotools_reads_every_mask_bit_for_bit(labelled, tmp_path, media):
     dataset, masks, names = labelled
-    summary = export_coco(dataset, tmp_path / "out", media=media)
+    summary = export_coco(dataset, tmp_path / "out", export_media=media)
     assert (summary.images, summary.annotations, summary.unlabelled, summary.errors) == (2, 10, 2, {})
     coco = COCO(summary.labels_path)
     found = [coco.loadAnns(coco.getAnnIds(imgIds=[image])) for image in sorted(coco.imgs)]
@@ -94,7 +104,10 @@ def test_pycocotools_reads_every_mask_bit_for_bit(labelled, tmp_path, media):
         path = summary.images_dir / name
         assert path.read_bytes() == (tmp_path / "in" / name).read_bytes()
         assert path.is_symlink() == (media == "symlink")
-    assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+    pictures = [] if media == "none" else ["data"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        MARKER, "categories.json", *pictures, "labels.json"
+    ]  # fmt: skip
 
 
 def test_fiftyone_imports_every_mask_bit_for_bit(labelled, tmp_path):
@@ -124,16 +137,16 @@ def test_real_masks_come_back_bit_for_bit(dataset, parity, tmp_path):
     mask_set = read_masks(photo.with_suffix(".json"), size_hw)
     document = masks_document(mask_set, tmp_path, {"label": ["cat"] * len(mask_set)})
     dataset.add_sample(fo.Sample(filepath=str(photo), ssa=fo.Detections.from_dict(document)))
-    content = json.loads(export_coco(dataset, tmp_path / "out", media="none").labels_path.read_text())
+    content = json.loads(export_coco(dataset, tmp_path / "out", export_media="none").labels_path.read_text())
     assert [a["segmentation"]["counts"].encode() for a in content["annotations"]] == list(mask_set.rles)
     assert [a["area"] for a in content["annotations"]] == mask_set.areas_px.tolist()
 
 
 def test_category_ids_do_not_depend_on_the_view(labelled, tmp_path):
     dataset, _, _ = labelled
-    everything = json.loads(export_coco(dataset, tmp_path / "all", media="none").labels_path.read_text())
+    everything = json.loads(export_coco(dataset, tmp_path / "all", export_media="none").labels_path.read_text())
     view = dataset.filter_labels("ssa", F("label") == "sky")
-    summary = export_coco(view, tmp_path / "sky", media="none")
+    summary = export_coco(view, tmp_path / "sky", export_media="none")
     only_sky = json.loads(summary.labels_path.read_text())
     assert everything["categories"] == only_sky["categories"]
     assert [c["name"] for c in only_sky["categories"]] == ["bed", "sky", "tree"]
@@ -144,9 +157,11 @@ def test_category_ids_do_not_depend_on_the_view(labelled, tmp_path):
 def test_category_ids_follow_the_class_ids_where_there_are_some(labelled, tmp_path):
     dataset, _, _ = labelled
     dataset.mask_targets = {"ssa_semantic": {1: "sky", 2: "floor", 3: "bed"}}
-    content = json.loads(export_coco(dataset, tmp_path / "a", media="none").labels_path.read_text())
+    content = json.loads(export_coco(dataset, tmp_path / "a", export_media="none").labels_path.read_text())
     assert {c["name"]: c["id"] for c in content["categories"]} == {"sky": 1, "floor": 2, "bed": 3, "tree": 4}
-    content = json.loads(export_coco(dataset, tmp_path / "b", media="none", classes=["tree"]).labels_path.read_text())
+    content = json.loads(
+        export_coco(dataset, tmp_path / "b", export_media="none", classes=["tree"]).labels_path.read_text()
+    )
     assert {c["name"]: c["id"] for c in content["categories"]} == {"tree": 1, "bed": 2, "sky": 3}
 
 
@@ -170,33 +185,35 @@ def test_boxes_and_values_that_json_does_not_know(dataset, tmp_path):
     sample["ssa"].detections.append(fo.Detection(label="tree", bounding_box=[0, 0, 1, 1]))
     sample.save()
     dataset.add_sample(fo.Sample(filepath=str(tmp_path / "a.png")))
-    summary = export_coco(dataset, tmp_path / "out", media="none")
+    summary = export_coco(dataset, tmp_path / "out", export_media="none")
     (annotation,) = json.loads(summary.labels_path.read_text())["annotations"]
     assert annotation["note"] == {"weight": None, "when": [1.5, None]}
     assert (summary.images, summary.without_mask) == (2, 1)
 
 
-def test_an_export_that_is_cut_off_leaves_the_old_file(labelled, tmp_path):
+def test_an_export_that_is_cut_off_leaves_the_folder_as_it_was(labelled, tmp_path):
     dataset, _, _ = labelled
-    path = export_coco(dataset, tmp_path / "out", media="none").labels_path
-    before = path.read_bytes()
+    export_coco(dataset, tmp_path / "out")
+    before = contents(tmp_path / "out")
 
     def stop(progress_bar):
         if progress_bar.iteration:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_coco(dataset, tmp_path / "out", media="none", progress=fo.report_progress(stop, n=1))
-    assert path.read_bytes() == before
-    assert list((tmp_path / "out").iterdir()) == [path]
+        export_coco(dataset, tmp_path / "out", overwrite=True, progress=fo.report_progress(stop, n=1))
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(KeyboardInterrupt):
+        export_coco(dataset, tmp_path / "new", progress=fo.report_progress(stop, n=1))
+    assert not (tmp_path / "new").exists()
 
 
 def test_bad_arguments_are_told(labelled, tmp_path):
     dataset, _, _ = labelled
     with pytest.raises(InputError, match=r"'sam' is no Detections field of .*; it has ssa"):
         export_coco(dataset, tmp_path / "out", label_field="sam")
-    with pytest.raises(InputError, match="media must be one of copy, symlink, none, got 'move'"):
-        export_coco(dataset, tmp_path / "out", media="move")
+    with pytest.raises(InputError, match='export_media must be True or "copy", "symlink"'):
+        export_coco(dataset, tmp_path / "out", export_media="move")
     summary = export_coco(dataset, tmp_path / "out", rel_dir=tmp_path / "in/b")
     assert [reason.endswith("choose a folder above all images") for reason in summary.errors.values()] == [True]
     assert not (tmp_path / "out").exists() or summary.images == 1

@@ -20,8 +20,11 @@ def form(registry):
 
     import fiftyone.operators as foo
 
-    def resolve(job, dataset, **params):
-        context = foo.ExecutionContext({"dataset_name": dataset and dataset.name, "params": params}, operator_uri=job)
+    def resolve(job, samples, **params):
+        request = {"dataset_name": samples and samples._root_dataset.name, "params": params}
+        if samples:
+            request["view"] = samples.view()._serialize()
+        context = foo.ExecutionContext(request, operator_uri=job)
         with context:
             inputs = registry.get_operator(f"{NAME}/{job}").resolve_type(context, "inputs")
         return inputs.to_json()["type"]["properties"]
