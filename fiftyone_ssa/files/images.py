@@ -44,6 +44,8 @@ _UPRIGHT = {
 """EXIF orientation to what turns the pixels upright."""
 _NUMBERS = ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 """Pillow's modes whose numbers are what is seen: 0 is black."""
+_GRAY_STEPS = {"L;2": 85, "L;4": 17}
+"""Pillow stretches gray of 2 and 4 bits to 0 to 255; by these steps."""
 _SWAPPED = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 
@@ -65,11 +67,9 @@ def read_image(path: str | Path) -> Image:
     several frames the first is taken. Raises InputError if the file is missing, damaged, no picture, has pixels without
     a fixed range (32 bits, float), or more of them than `most_pixels`.
     """
-    with _opened(Path(path)) as picture:
+    with opened_picture(path) as picture:
         picture.load()
-        method = _UPRIGHT.get(_orientation(picture))
-        rgb = _rgb(picture, path)
-        return np.array(rgb if method is None else rgb.transpose(method))
+        return np.array(upright(picture, _rgb(picture, path)))
 
 
 def image_size_hw(path: str | Path) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def image_size_hw(path: str | Path) -> tuple[int, int]:
 
 def image_header(path: str | Path) -> ImageHeader:
     """What a picture's header says of it. Raises InputError as `image_size_hw` does."""
-    with _opened(Path(path)) as picture:
+    with opened_picture(path) as picture:
         if picture.format == "PNG" and _has_late_chunks(Path(path)):
             picture.load()
         width, height = picture.size
@@ -100,19 +100,39 @@ def most_pixels() -> int:
 def read_values(path: str | Path) -> npt.NDArray[Any]:
     """The numbers that a class map's file holds: (H, W), or (H, W, 3) of a coloured one; transparency is dropped.
 
-    A palette's numbers are its indices, not its colours; one bit gives 0 and 1. Nothing is turned: labels are stored as
-    they lie. Raises InputError as `read_image` does.
+    A palette's numbers are its indices, not its colours; gray has the depth of its file, so one bit gives 0 and 1. It
+    is turned upright by its EXIF orientation. Raises InputError as `read_image` does, and where numbers would be lost:
+    JPEG, 16 bits in several channels.
     """
-    with _opened(Path(path)) as picture:
+    with opened_picture(path) as picture:
+        step = _GRAY_STEPS.get(exact_mode(picture, path), 1)
         if picture.mode not in (*_NUMBERS, "P", "PA"):
             raise InputError(f"{path} holds {picture.mode} colours, no class map; save it with one channel or as RGB")
-        values = np.asarray(picture)
-        return _without_alpha(values.astype(np.uint8) if values.dtype == np.bool_ else values)
+        picture.load()
+        values = np.asarray(upright(picture, picture))
+        return _without_alpha(
+            values.astype(np.uint8) if values.dtype == np.bool_ else values // values.dtype.type(step)
+        )
+
+
+def exact_mode(picture: PIL.Image.Image, path: str | Path) -> str:
+    """How a picture's file holds its pixels, in Pillow's words, before they are loaded.
+
+    Raises InputError where decoding would not give them exactly.
+    """
+    if picture.format == "JPEG":
+        raise InputError(f"{path} is a JPEG, which does not keep class values exactly; save class maps as PNG")
+    tiles = getattr(picture, "tile", ())
+    arguments = tiles[0][3] if tiles else ""
+    mode = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+    if "16" in mode and not picture.mode.startswith("I"):
+        raise InputError(f"{path} has 16 bits in each of several channels; save class maps with one channel")
+    return mode
 
 
 def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     """The pixels (H, W) of a mask's file that are not black; transparency says nothing. Raises as `read_image` does."""
-    with _opened(Path(path)) as picture:
+    with opened_picture(path) as picture:
         return is_set(np.asarray(picture if picture.mode in _NUMBERS else picture.convert("RGBA")))
 
 
@@ -142,8 +162,9 @@ def save_png(values: npt.NDArray[Any], path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[PIL.Image.Image]:
-    """A picture whose header is read; whatever its decoder raises becomes one sentence."""
+def opened_picture(path: str | Path) -> Iterator[PIL.Image.Image]:
+    """A picture whose header is read; whatever its decoder raises inside becomes an InputError of one sentence."""
+    path = Path(path)
     if regular_size(path) == 0:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again")
     try:
@@ -158,6 +179,12 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
         raise InputError(f"{path} is too large: {str(error) or 'the memory is full'}; cut it into tiles") from error
     except _DAMAGED as error:
         raise InputError(f"{path} is damaged and cannot be decoded: {error}") from error
+
+
+def upright(picture: PIL.Image.Image, pixels: PIL.Image.Image) -> PIL.Image.Image:
+    """The pixels of a picture, or what they were converted to, turned by the picture's EXIF orientation."""
+    method = _UPRIGHT.get(_orientation(picture))
+    return pixels if method is None else pixels.transpose(method)
 
 
 def _orientation(picture: PIL.Image.Image) -> int:

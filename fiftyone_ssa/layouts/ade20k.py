@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.layouts.encodings import Seen, already_reduced
 from fiftyone_ssa.layouts.layout import (
     LabelledImage,
     check_folder,
@@ -16,6 +17,7 @@ from fiftyone_ssa.layouts.layout import (
     files_in,
     find_folder,
     sub_folders,
+    value_range,
     walk,
     wrong_layout,
 )
@@ -180,12 +182,18 @@ def class_ids(values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
 
     Raises InputError for any other value.
     """
-    highest = int(values.max(initial=0, where=values != 255))
-    if highest > len(NAMES):
-        raise InputError(f"ground truth value {highest} is no ADE20K class; expected 0 to {len(NAMES)}, or 255")
+    lowest, highest = value_range(values)
+    if lowest < 0 or highest > len(NAMES):
+        wrong = lowest if lowest < 0 else highest
+        raise InputError(f"ground truth value {wrong} is no ADE20K class; expected 0 to {len(NAMES)}, or 255")
     ids = values.astype(np.uint8) - np.uint8(1)  # 0 wraps around to 255
     ids[values == 255] = 255
     return ids
+
+
+def doubts(seen: Mapping[str, Seen]) -> list[str]:
+    """What speaks against the ground truth's holding class id + 1, in a sentence."""
+    return [doubt for found in seen.values() for doubt in already_reduced(found, len(NAMES))]
 
 
 IMAGES, TRUTHS = "images", "annotations"
@@ -212,10 +220,9 @@ def images(root: str | Path, split: str | None = None) -> Iterator[LabelledImage
     for place, files in walk(choose_split(folder, split)):
         relative = place.relative_to(folder)
         candidates = files_in(truths / relative)
-        for name, path in files.items():
-            if name.endswith(IMAGE_ENDINGS):
-                empty = False
-                truth = candidates.get(f"{Path(name).stem}.png")
-                yield LabelledImage((relative / path.stem).as_posix(), path, truth)
+        for path in (found := files.ending(*IMAGE_ENDINGS)):
+            empty = False
+            truth = candidates.find(path.stem, ".png", as_written=found.has_twin(path))
+            yield LabelledImage((relative / path.stem).as_posix(), path, truth)
     if empty:
         raise wrong_layout(root, LOOKED_FOR)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.class_maps import read_values
+from fiftyone_ssa.layouts.encodings import Seen
 from fiftyone_ssa.layouts.layout import (
+    Files,
     LabelledImage,
     check_folder,
     choose_split,
     files_in,
     find_folder,
-    read_values,
     sub_folders,
+    value_range,
     walk,
     wrong_layout,
 )
@@ -54,10 +57,12 @@ def class_ids(values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
 
     Raises InputError for any other value.
     """
-    highest = int(values.max(initial=0, where=values != 255))
-    if highest >= len(NAMES):
+    lowest, highest = value_range(values)
+    if lowest < 0 or highest >= len(NAMES):
+        wrong = lowest if lowest < 0 else highest
+        hint = "; these look like label ids, which belong in a _labelIds.png" if 0 < wrong <= LABEL_IDS[-1] else ""
         raise InputError(
-            f"ground truth value {highest} is no Cityscapes trainId; expected 0 to {len(NAMES) - 1}, or 255"
+            f"ground truth value {wrong} is no Cityscapes trainId; expected 0 to {len(NAMES) - 1}, or 255{hint}"
         )
     return values.astype(np.uint8)
 
@@ -67,13 +72,28 @@ def class_ids_from_label_ids(values: npt.NDArray[np.integer]) -> npt.NDArray[np.
 
     Raises InputError for a value above 33 that is not 255.
     """
-    highest = int(values.max(initial=0, where=values != 255))
-    if highest > LABEL_IDS[-1]:
-        raise InputError(f"ground truth value {highest} is no Cityscapes label id; expected 0 to {LABEL_IDS[-1]}")
+    lowest, highest = value_range(values)
+    if lowest < 0 or highest > LABEL_IDS[-1]:
+        wrong = lowest if lowest < 0 else highest
+        raise InputError(f"ground truth value {wrong} is no Cityscapes label id; expected 0 to {LABEL_IDS[-1]}")
     table = np.full(256, 255, np.uint8)
     table[list(LABEL_IDS)] = np.arange(len(NAMES))
     ids: npt.NDArray[np.uint8] = table[values]
     return ids
+
+
+def check_encoding(seen: Mapping[str, Seen]) -> list[str]:
+    """Raise InputError where the ground truth of an ending, as seen in all images, is of the other kind of ids.
+
+    Label ids go up to 33 and have no 255, trainIds end at 18 and have.
+    """
+    for ending, found in seen.items():
+        has_high, has_ignored = not found.values.isdisjoint(range(len(NAMES), LABEL_IDS[-1] + 1)), 255 in found.values
+        if ending.endswith("_labelTrainIds.png") and has_high and not has_ignored:
+            raise InputError(f"the ground truth files *{ending} hold label ids (0 to 33); name them *_labelIds.png")
+        if ending.endswith("_labelIds.png") and has_ignored and not has_high:
+            raise InputError(f"the ground truth files *{ending} hold trainIds; name them *_labelTrainIds.png")
+    return []
 
 
 IMAGES = "leftImg8bit"
@@ -103,18 +123,22 @@ def images(root: str | Path, split: str | None = None) -> Iterator[LabelledImage
     for city, files in walk(choose_split(folder, split)):
         place = city.relative_to(folder)
         candidates = [(kind, files_in(truth / place)) for kind, truth in truths.items()]
-        for name, path in files.items():
-            if name.endswith(IMAGE_ENDINGS):
-                empty = False
-                stem = path.name[: -len(IMAGE_ENDINGS[0])]
-                yield LabelledImage((place / stem).as_posix(), path, _truth_path(stem, candidates))
+        for path in (pictures := files.ending(*IMAGE_ENDINGS)):
+            empty = False
+            stem = path.name[: -len(IMAGE_ENDINGS[0])]
+            truth = _truth_path(stem, candidates, as_written=pictures.has_twin(path))
+            yield LabelledImage((place / stem).as_posix(), path, truth)
     if empty:
         raise wrong_layout(root, LOOKED_FOR)
 
 
-def _truth_path(stem: str, candidates: list[tuple[str, dict[str, Path]]]) -> Path | None:
-    names = [(f"{stem}_{kind}{ending}".lower(), files) for kind, files in candidates for ending in TRUTH_ENDINGS]
-    return next((files[name] for name, files in names if name in files), None)
+def _truth_path(stem: str, candidates: list[tuple[str, Files]], *, as_written: bool) -> Path | None:
+    found = (
+        files.find(stem, f"_{kind}{ending}", as_written=as_written)
+        for kind, files in candidates
+        for ending in TRUTH_ENDINGS
+    )
+    return next(filter(None, found), None)
 
 
 def truth(path: Path) -> SemanticMap:
@@ -125,7 +149,8 @@ def truth(path: Path) -> SemanticMap:
     ending = next((ending for ending in TRUTH_ENDINGS if path.name.lower().endswith(ending.lower())), None)
     if ending is None:
         raise InputError(f"{path} must end in {' or '.join(TRUTH_ENDINGS)}")
+    values = read_values(path)
     try:
-        return SemanticMap(TRUTH_ENDINGS[ending](read_values(path)), NAMES)
+        return SemanticMap(TRUTH_ENDINGS[ending](values), NAMES)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 
 from fiftyone_ssa.errors import InputError
-
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -45,16 +41,67 @@ def find_folder(root: Path, name: str) -> Path | None:
     return next((path for depth in (name, f"*/{name}") for path in sorted(root.glob(depth)) if path.is_dir()), None)
 
 
-def walk(root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
-    """Each folder below `root`, in order, with its files by lower-case name; hidden ones are left out."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), {name.lower(): Path(folder, name) for name in sorted(names) if not name.startswith(".")}
+@dataclass(frozen=True)
+class Files:
+    """One folder's files in the order of their names, found by name whether written in upper or lower case."""
+
+    paths: tuple[Path, ...] = ()
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.paths)
+
+    def ending(self, *endings: str) -> Files:
+        """The files whose names end so, in upper or lower case."""
+        folded = tuple(ending.lower() for ending in endings)
+        return Files(tuple(path for path in self.paths if path.name.lower().endswith(folded)))
+
+    def find(self, stem: str, ending: str, *, as_written: bool = False) -> Path | None:
+        """The file `stem` + `ending`: as written, else with the ending in other case, else all of it in other case.
+
+        `as_written` leaves out the last, for where files that differ by case lie side by side.
+        """
+        alike = self._by_name.get(f"{stem}{ending}".lower(), [])
+        same_stem = [path for path in alike if path.name.startswith(stem)]
+        same_name = [path for path in same_stem if path.name == f"{stem}{ending}"]
+        return next(iter(same_name or same_stem or ([] if as_written else alike)), None)
+
+    def has_twin(self, path: Path) -> bool:
+        """Whether another file's name differs from that of `path` by case only, extensions left out."""
+        return len(self._stems[path.stem.lower()]) > 1
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        groups: dict[str, list[Path]] = {}
+        for path in self.paths:
+            groups.setdefault(path.name.lower(), []).append(path)
+        return groups
+
+    @cached_property
+    def _stems(self) -> dict[str, set[str]]:
+        groups: dict[str, set[str]] = {}
+        for path in self.paths:
+            groups.setdefault(path.stem.lower(), set()).add(path.stem)
+        return groups
 
 
-def files_in(folder: Path) -> dict[str, Path]:
-    """A folder's files by lower-case name; empty if there is no such folder."""
-    return next(walk(folder), (folder, {}))[1]
+def walk(root: Path) -> Iterator[tuple[Path, Files]]:
+    """Each folder below `root`, in order, with its files; hidden ones are left out, linked ones are entered once."""
+    entered = {root.resolve()}
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
+        folders[:] = [name for name in folders if _is_new(Path(folder, name).resolve(), entered)]
+        yield Path(folder), Files(tuple(Path(folder, name) for name in sorted(names) if not name.startswith(".")))
+
+
+def _is_new(folder: Path, entered: set[Path]) -> bool:
+    new = folder not in entered
+    entered.add(folder)
+    return new
+
+
+def files_in(folder: Path) -> Files:
+    """A folder's files; none if there is no such folder."""
+    return next(walk(folder), (folder, Files()))[1]
 
 
 def sub_folders(folder: Path | None) -> dict[str, Path]:
@@ -74,20 +121,14 @@ def choose_split(folder: Path, split: str | None) -> Path:
 
 def wrong_layout(root: Path, looked_for: str, advice: str = "") -> InputError:
     """The error of a folder that holds another layout: what was looked for, and what is there."""
-    names = [name for _, files in walk(root) for name in islice(files, 10_000)]
-    kinds = Counter(Path(name).suffix or "without extension" for name in names).most_common(5)
+    paths = [path for _, files in walk(root) for path in islice(files, 10_000)]
+    kinds = Counter(path.suffix.lower() or "without extension" for path in paths).most_common(5)
     files = ", ".join(f"{count} {kind}" for kind, count in kinds) or "no file"
     folders = ", ".join(islice(sub_folders(root), 8)) or "none"
     return InputError(f"looked for {looked_for} in {root}; found {files}, and the folders: {folders}{advice}")
 
 
-def read_values(path: Path) -> npt.NDArray[np.integer[Any]]:
-    """The values (H, W) of a one-channel PNG. Raises InputError if it is damaged or something else."""
-    try:
-        with PIL.Image.open(path, formats=("PNG",)) as picture:
-            values = np.asarray(picture)
-    except _DAMAGED as error:
-        raise InputError(f"cannot be decoded as PNG: {error}") from error
-    if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise InputError(f"ground truth must have one channel of class values, got {values.shape} {values.dtype}")
-    return values
+def value_range(values: npt.NDArray[np.integer[Any]], ignored: int = 255) -> tuple[int, int]:
+    """Lowest and highest value of a ground truth image, the ignored one left out; (0, 0) where there is no other."""
+    kept = values != ignored
+    return int(values.min(initial=0, where=kept)), int(values.max(initial=0, where=kept))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fiftyone_ssa.layouts.layout import check_folder, walk, wrong_layout
+from fiftyone_ssa.layouts.layout import Files, check_folder, walk, wrong_layout
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 
@@ -27,16 +27,18 @@ def images(root: str | Path) -> Iterator[MaskedImage]:
 
     Raises InputError, with what is there, if no image has one; tar files must be unpacked first.
     """
-    folder, found = check_folder(root), False
+    folder, any_masks = check_folder(root), False
     for _, files in walk(folder):
-        pairs = [
-            MaskedImage(path.relative_to(folder).with_suffix("").as_posix(), path, files.get(f"{Path(name).stem}.json"))
-            for name, path in files.items()
-            if name.endswith(ENDINGS)
-        ]
+        found = files.ending(*ENDINGS)
+        pairs = [_pair(folder, path, files, has_twin=found.has_twin(path)) for path in found]
         if any(pair.masks_path for pair in pairs):
-            found = True
+            any_masks = True
             yield from pairs
-    if not found:
+    if not any_masks:
         looked_for = f"images ({', '.join(ENDINGS)}) with <image name>.json beside them"
         raise wrong_layout(folder, looked_for, "; SA-1B's tar files must be unpacked first")
+
+
+def _pair(root: Path, image_path: Path, files: Files, *, has_twin: bool) -> MaskedImage:
+    masks = files.find(image_path.stem, ".json", as_written=has_twin)
+    return MaskedImage(image_path.relative_to(root).with_suffix("").as_posix(), image_path, masks)

@@ -65,6 +65,12 @@ class Scores:
     """Predictions without ground truth: left out."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """Image to reason: a prediction that cannot be used counts as missing, broken ground truth is left out."""
+    broken_ground_truth: tuple[str, ...] = ()
+    """Those of `errors` whose ground truth cannot be used."""
+    only_annotated: bool = False
+    """Whether images without a prediction were left out, where they would count as misses otherwise."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what the numbers rest on: names taken for each other, classes that one side lacks ..."""
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -130,14 +136,32 @@ class Scores:
             rows.append(
                 f"({absent} of {len(self.names)} classes occur neither in the ground truth nor in a prediction)"
             )
+        counted = "left out" if self.only_annotated else "counted as misses"
+        rows += _listed(f"without a prediction, {counted}", self.missing_predictions)
+        rows += _listed("predictions without ground truth, left out", self.missing_ground_truth)
+        rows += _listed("FAILED", [f"{image}: {reason}" for image, reason in self.errors.items()])
+        rows += [f"note: {note}" for note in self.notes]
         rows.append(
             f"{self.images} images: mIoU{_percent(self.mean_iou)}  mAcc{_percent(self.mean_accuracy)}"
             f"  aAcc{_percent(self.pixel_accuracy)}"
         )
-        rows += _listed("without a prediction, counted as misses", self.missing_predictions)
-        rows += _listed("predictions without ground truth, left out", self.missing_ground_truth)
-        rows += _listed("FAILED", [f"{image}: {reason}" for image, reason in self.errors.items()])
+        if not_compared := self.not_compared:
+            rows.append(not_compared)
         return "\n".join(rows)
+
+    @property
+    def not_compared(self) -> str:
+        """How many images miss a side or have a bad one, in one sentence; empty where none does."""
+        broken = len(self.broken_ground_truth)
+        counts = {
+            "without a prediction " + ("are left out" if self.only_annotated else "count as misses"): len(
+                self.missing_predictions
+            ),
+            "whose prediction cannot be used count as misses": len(self.errors) - broken,
+            "whose ground truth cannot be read are left out": broken,
+            "without ground truth are left out": len(self.missing_ground_truth),
+        }
+        return "; ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:

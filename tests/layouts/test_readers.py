@@ -115,7 +115,7 @@ def test_cityscapes_truth_of_either_kind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"_labelTrainIds.png: ground truth value 40"):
         cityscapes.truth(train_ids)
     train_ids.write_bytes(b"no picture")
-    with pytest.raises(InputError, match="cannot be decoded as PNG"):
+    with pytest.raises(InputError, match="not a picture of a known format"):
         cityscapes.truth(train_ids)
     with pytest.raises(InputError, match="must end in"):
         cityscapes.truth(tmp_path / "a.png")
@@ -127,3 +127,24 @@ def test_readers_need_no_fiftyone() -> None:
         "fiftyone_ssa.layouts.foggy_driving; assert not {'fiftyone', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_twins_by_case_keep_their_own_files(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"ade/images/v/{name}.jpg" for name in ("a", "A", "b", "C")))
+    touch(tmp_path, *(f"ade/annotations/v/{name}" for name in ("a.png", "A.PNG", "B.png")))
+    truths = {image.id: image.truth_path and image.truth_path.name for image in ade20k.images(tmp_path / "ade")}
+    assert truths == {"v/a": "a.png", "v/A": "A.PNG", "v/b": "B.png", "v/C": None}
+    touch(tmp_path, "sa/a.jpg", "sa/A.jpg", "sa/a.json", "sa/B.JPG", "sa/b.JSON")
+    masks = {image.id: image.masks_path and image.masks_path.name for image in sa1b.images(tmp_path / "sa")}
+    assert masks == {"a": "a.json", "A": None, "B": "b.JSON"}
+    touch(tmp_path, *(f"city/leftImg8bit/v/u/{name}_leftImg8bit.png" for name in ("x", "X", "y")))
+    touch(tmp_path, *(f"city/gtFine/v/u/{name}_gtFine_labelIds.png" for name in ("x", "X", "Y")))
+    found = {image.id: image.truth_path.name[0] for image in cityscapes.images(tmp_path / "city") if image.truth_path}
+    assert found == {"v/u/x": "x", "v/u/X": "X", "v/u/y": "Y"}
+
+
+def test_linked_parts_are_entered_once(tmp_path: Path) -> None:
+    touch(tmp_path, "disk/v/a.jpg", "ade/images/t/b.jpg", "ade/annotations/v/a.png")
+    (tmp_path / "ade/images/v").symlink_to(tmp_path / "disk/v")
+    (tmp_path / "disk/v/again").symlink_to(tmp_path / "ade/images")
+    assert [image.id for image in ade20k.images(tmp_path / "ade")] == ["t/b", "v/a"]

@@ -172,7 +172,7 @@ def test_ground_truth_of_another_data_set_is_told(tmp_path):
     write_truth(tmp_path / "gt/a.png", [[1, 151]])
     scores = evaluate_files(tmp_path / "results", tmp_path / "gt", "ade20k", progress=False)
     assert "value 151 is no ADE20K class" in scores.errors["a"]
-    Image.new("RGB", (2, 1)).save(tmp_path / "gt/a.png")
+    Image.new("RGB", (2, 1), (1, 2, 3)).save(tmp_path / "gt/a.png")
     scores = evaluate_files(tmp_path / "results", tmp_path / "gt", "ade20k", progress=False)
     assert "one channel" in scores.errors["a"]
 

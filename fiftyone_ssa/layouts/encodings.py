@@ -1,0 +1,45 @@
+"""Ground truth that may hold other numbers than its name or its classes say: found from all values that occur in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MOST_VALUES = 100_000
+IGNORED = (255, 65535)
+"""Values that stand for "no class" in 8 and 16 bits."""
+
+
+class Seen:
+    """Which values occur in the images looked at so far."""
+
+    def __init__(self) -> None:
+        self.values: set[int] = set()
+
+    def add(self, values: npt.NDArray[np.integer[Any]]) -> None:
+        """Look at one image's (H, W) whole numbers."""
+        if len(self.values) > MOST_VALUES:
+            return  # no class map: whatever is to be said of it has its examples
+        present = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
+        self.values.update(present.tolist())
+
+
+def already_reduced(seen: Seen, class_count: int) -> list[str]:
+    """A sentence where maps that should hold class id + 1, 0 = ignored, seem to hold ids from 0, 255 = ignored."""
+    if {0, 255} <= seen.values and class_count < 255 and class_count not in seen.values:
+        return [
+            f"the ground truth holds 0 and 255 but never {class_count}, as if class ids were counted from 0 with 255 = "
+            f"ignored; it is read as class id + 1 with 0 = ignored, so every score is wrong if that is so"
+        ]
+    return []
+
+
+def unnamed(seen: Seen, named: set[int], what: str = "ground truth") -> list[str]:
+    """A sentence where values occur that have no name; 0, 255 and 65535 stand for "no class" everywhere."""
+    values = sorted(seen.values - named - {0, *IGNORED})
+    if not values:
+        return []
+    listed = ", ".join(map(str, values[:5])) + (f" and {len(values) - 5} more" if len(values) > 5 else "")
+    return [f"values of the {what} that have no name and count as no class: {listed}"]
