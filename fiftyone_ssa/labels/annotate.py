@@ -18,7 +18,8 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
-from fiftyone_ssa.labels.documents import mask_set_from_detections, semantic_map
+from fiftyone_ssa.labels.documents import semantic_map
+from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values
 from fiftyone_ssa.labels.writer import Fields, LabelWriter, check_fields, unfinished
 from fiftyone_ssa.naming.run import Summary, Task, overlap, run
 from fiftyone_ssa.presets import Preset, load_preset
@@ -198,12 +199,12 @@ class _Source:
             label = document.get(self.masks_field)
             if label is None:
                 raise InputError(f"{path} has no label in {self.masks_field!r}")
-            masks = mask_set_from_detections(fo.Detections.from_dict(label), size_hw)
+            masks = mask_set_from_detections(label, size_hw)
         elif self.existing_masks:
             masks = read_masks(Path(path).with_suffix(".json"), size_hw)
         if self.semantic_field is not None:
             label = document.get(self.semantic_field)
-            values = fo.Segmentation.from_dict(label).get_mask() if label is not None else None
+            values = stored_values(label) if label is not None else None
             if values is None:
                 raise InputError(f"{path} has no class map in {self.semantic_field!r}")
             semantic = semantic_map(values, self.targets)

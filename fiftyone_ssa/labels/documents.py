@@ -17,7 +17,6 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from bson import ObjectId
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels.review import mask_digest
+from fiftyone_ssa.labels.stored_masks import mask_set_from_detections as mask_set_from_detections
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.types import Annotation, Ints, MaskSet, SemanticMap, class_ids
 
@@ -191,64 +191,6 @@ def _pack(crop: npt.NDArray[np.bool_]) -> bytes:
 def _unknown(value: Any) -> bool:
     first = value[0] if isinstance(value, list) and value else value
     return first is None or (isinstance(first, float) and first != first)
-
-
-def mask_set_from_detections(detections: fo.Detections, size_hw: tuple[int, int]) -> MaskSet:
-    """The masks of a Detections label, for an image of `size_hw`; what `masks_document` wrote comes back equal.
-
-    A foreign mask is placed on the nearest pixels, resized (nearest) where it is not of its box's size. `source_ids`
-    are the `sa1b_id`s, or the labels' ids. Raises InputError if a detection has no mask or lies outside the image.
-    """
-    found = detections.detections
-    codes = [_code(detection, index, size_hw) for index, detection in enumerate(found)]
-
-    def column(name: str, width: int) -> list[Any]:
-        return [_attribute(detection, name) or [np.nan] * width for detection in found]
-
-    def numbers(name: str) -> list[float]:
-        values = (_attribute(detection, name) for detection in found)
-        return [np.nan if value is None else value for value in values]
-
-    masks = rle.mask_set(
-        size_hw,
-        codes,
-        predicted_iou=numbers("predicted_iou"),
-        stability_score=numbers("stability_score"),
-        points_xy=column("point", 2),
-        crop_boxes_xywh=column("crop_box", 4),
-        source_ids=[_attribute(d, "sa1b_id") if _attribute(d, "sa1b_id") is not None else d.id for d in found],
-    )
-    stated = np.array(column("source_box", 4), np.float64).reshape(-1, 4)
-    return replace(masks, source_boxes_xywh=np.where(np.isnan(stated), masks.source_boxes_xywh, stated))
-
-
-def _attribute(detection: fo.Detection, name: str) -> Any:
-    return detection.get_attribute_value(name, None)
-
-
-def _code(detection: fo.Detection, index: int, size_hw: tuple[int, int]) -> bytes:
-    try:
-        mask = detection.get_mask()
-    except OSError as error:
-        raise InputError(f"detection {index}: its mask {detection.mask_path} cannot be read: {error}") from error
-    if mask is None:
-        raise InputError(f"detection {index} has no mask, only a box; choose a field with instance masks")
-    crop = (mask if mask.ndim == 2 else mask.any(axis=-1)) > 0
-    height, width = size_hw
-    scaled = np.array(detection.bounding_box) * (width, height, width, height)
-    x, y = (round(float(v)) for v in scaled[:2])
-    if max(abs(crop.shape[1] - scaled[2]), abs(crop.shape[0] - scaled[3])) >= 1:
-        crop = _resize(crop, max(round(float(scaled[3])), 1), max(round(float(scaled[2])), 1))
-    crop = crop[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
-    if crop.size == 0:
-        raise InputError(f"detection {index} lies outside its image: its box is {detection.bounding_box}")
-    return rle.encode_crop(crop, (max(x, 0), max(y, 0)), size_hw)
-
-
-def _resize(crop: npt.NDArray[np.bool_], height: int, width: int) -> npt.NDArray[np.bool_]:
-    rows, columns = (np.arange(new) * old // new for new, old in zip((height, width), crop.shape, strict=True))
-    resized: npt.NDArray[np.bool_] = crop[np.ix_(rows, columns)]
-    return resized
 
 
 def mask_targets(names: Sequence[str]) -> dict[int, str]:

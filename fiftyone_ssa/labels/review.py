@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-import zlib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import fiftyone as fo
-import fiftyone.core.utils as fou
 import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.stored_masks import stored_mask, value
 
 Detection: TypeAlias = fo.Detection | Mapping[str, Any]
 
@@ -52,30 +51,6 @@ def is_rejected(detection: Detection) -> bool:
     return bool(value(detection, "review") == REJECTED)
 
 
-def value(detection: Detection, name: str) -> Any:
-    """An attribute of a detection, None where it is absent."""
-    if isinstance(detection, Mapping):
-        return detection.get(name)
-    return detection.get_attribute_value(name, None)
-
-
-def read_mask(detection: Detection) -> npt.NDArray[Any] | None:
-    """A detection's mask as it is stored, inline or in a file; None where it has none.
-
-    Raises OSError if its file cannot be read, ValueError if what the database holds is damaged.
-    """
-    if not isinstance(detection, Mapping):
-        found: npt.NDArray[Any] | None = detection.get_mask()
-        return found
-    if detection.get("mask") is not None:
-        try:
-            array: npt.NDArray[Any] = fou.deserialize_numpy_array(detection["mask"])
-        except zlib.error as error:
-            raise ValueError(f"the mask is damaged: {error}") from error
-        return array
-    return read_mask(fo.Detection(mask_path=detection["mask_path"])) if detection.get("mask_path") else None
-
-
 def mask_digest(
     crop: npt.NDArray[Any], corner_xy: tuple[float, float], size_hw: tuple[float, float], *, tight: bool = False
 ) -> str:
@@ -102,9 +77,9 @@ def digest_of(detection: Detection) -> str | None:
     """`mask_digest` of a detection as it stands; None where it has no mask, or a box that is none.
 
     The image's size follows from the mask's and its share of the image, so that the image need not be opened.
-    Raises as `read_mask` does.
+    Raises InputError if the mask cannot be read.
     """
-    mask, box = read_mask(detection), value(detection, "bounding_box")
+    mask, box = stored_mask(detection), value(detection, "bounding_box")
     if mask is None or mask.ndim < 2 or not _is_box(box):
         return None
     x, y, width, height = (float(v) for v in box)
@@ -132,7 +107,5 @@ def _mask_changed(detection: Detection) -> bool:
         return False  # written before digests were: what is not known cannot have changed
     try:
         return bool(digest_of(detection) != written)
-    except OSError:
-        return False
-    except ValueError:
-        return True
+    except InputError:
+        return value(detection, "mask") is not None  # a file that is gone or damaged is no person's work

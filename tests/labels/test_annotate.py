@@ -230,7 +230,7 @@ def test_the_database_refusing_a_sample_is_that_samples_failure(dataset: fo.Data
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(dataset: fo.Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"labels cannot be written below .*file: Not a directory"):
+    with pytest.raises(InputError, match=r"file/.*\.png cannot be written: Not a directory"):
         annotate(dataset, overrides=SETTINGS, semantic_dir=tmp_path / "file")
     assert dataset.count("ssa") == 0
 

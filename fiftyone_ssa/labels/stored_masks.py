@@ -1,0 +1,180 @@
+"""Masks of FiftyOne's labels, in: whatever a person, a model or another tool stored, checked before it is used.
+
+Each function takes a label as FiftyOne's object or as the document that MongoDB holds. Reading the document costs less,
+and one damaged mask of it fails alone: FiftyOne's object is not made at all if one of its masks is damaged.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import tokenize
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import fiftyone as fo
+import numpy as np
+import numpy.typing as npt
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files import images
+from fiftyone_ssa.masks import foreign, rle
+from fiftyone_ssa.types import MaskSet
+
+Stored: TypeAlias = fo.Label | Mapping[str, Any]
+
+MAX_ARRAY_BYTES = 512_000_000
+"""Of an array in the database, unpacked: sixteen packed megabytes may hold a thousand times as many zeros."""
+
+
+def mask_set_from_detections(detections: Stored, size_hw: tuple[int, int]) -> MaskSet:
+    """The masks of a Detections label, for an image of `size_hw`; what `masks_document` wrote comes back equal.
+
+    A foreign mask is placed on the nearest pixels, resized (nearest) where it is not of its box's size. `source_ids`
+    are the `sa1b_id`s, or the labels' ids. Numbers of other names' attributes that are none of ours are unknown.
+    Raises InputError, with its index, if a detection has no mask that can be read, no box, or lies outside the image.
+    """
+    found = value(detections, "detections") or []
+    if not isinstance(found, Sequence):
+        raise InputError(f"a Detections label must hold a list of detections, got {foreign.short(found)}")
+    codes = []
+    for index, detection in enumerate(found):
+        try:
+            codes.append(mask_counts(detection, size_hw))
+        except InputError as error:
+            raise InputError(f"detection {index}: {error}") from error
+
+    def column(name: str, width: int) -> npt.NDArray[np.float64]:
+        return np.array([_numbers(detection, name, width) for detection in found], np.float64).reshape(-1, width)
+
+    masks = rle.mask_set(
+        size_hw,
+        codes,
+        predicted_iou=column("predicted_iou", 1)[:, 0],
+        stability_score=column("stability_score", 1)[:, 0],
+        points_xy=column("point", 2),
+        crop_boxes_xywh=column("crop_box", 4),
+        source_ids=[_source_id(detection) for detection in found],
+    )
+    stated = column("source_box", 4)
+    return replace(masks, source_boxes_xywh=np.where(np.isnan(stated), masks.source_boxes_xywh, stated))
+
+
+def mask_counts(detection: Stored, size_hw: tuple[int, int]) -> bytes:
+    """The compressed code of one detection's mask in an image of `size_hw`.
+
+    Raises InputError if it has no mask that can be read, no box, or lies outside the image.
+    """
+    if not isinstance(detection, fo.Label | Mapping):
+        raise InputError(f"it must be a detection, got {foreign.short(detection)}")
+    crop = stored_mask(detection)
+    if crop is None:
+        raise InputError("it has no mask, only a box; choose a field with instance masks")
+    if crop.size == 0:
+        raise InputError(f"its mask has no pixels, its shape is {crop.shape}")
+    height, width = size_hw
+    share = foreign.box(_plain_list(value(detection, "bounding_box")), "bounding_box")
+    x, y, box_width, box_height = (n * side for n, side in zip(share, (width, height, width, height), strict=True))
+    left, top = round(x), round(y)
+    rows, columns = crop.shape
+    if max(abs(columns - box_width), abs(rows - box_height)) >= 1:
+        rows, columns = max(round(box_height), 1), max(round(box_width), 1)
+    down, right = _inside(top, rows, height), _inside(left, columns, width)
+    if not len(down) or not len(right):
+        raise InputError(f"it lies outside its image: its box is {foreign.short(share)}, from 0 to 1 is inside")
+    # Only what the image shows is ever resized, so that a box of a million pixels costs nothing.
+    crop = crop[np.ix_(down * crop.shape[0] // rows, right * crop.shape[1] // columns)]
+    return rle.encode_crop(crop, (max(left, 0), max(top, 0)), size_hw)
+
+
+def stored_mask(detection: Stored) -> npt.NDArray[np.bool_] | None:
+    """A detection's mask (h, w) as it is stored, inline or in a file; None where it has none.
+
+    Pixels above 0 in a colour channel are set, transparency says nothing. Raises InputError if it cannot be read.
+    """
+    inline, path = value(detection, "mask"), value(detection, "mask_path")
+    if inline is not None:
+        return images.is_set(_array(inline))
+    return images.read_mask(path) if path else None
+
+
+def stored_values(segmentation: Stored) -> npt.NDArray[Any] | None:
+    """A Segmentation's values, (H, W) or (H, W, 3), as they are stored; None where it has none.
+
+    A palette's values are its indices, as other tools' class maps mean them. Raises InputError if it cannot be read.
+    """
+    inline, path = value(segmentation, "mask"), value(segmentation, "mask_path")
+    if inline is not None:
+        return _array(inline)
+    return images.read_values(path) if path else None
+
+
+def value(label: Stored, name: str) -> Any:
+    """An attribute of a label, None where it is absent."""
+    if isinstance(label, Mapping):
+        return label.get(name)
+    if isinstance(label, fo.Detection):
+        return label.get_attribute_value(name, None)
+    return label[name] if name in label.field_names else None
+
+
+def _array(stored: Any) -> npt.NDArray[Any]:
+    """An array as FiftyOne's ArrayField holds it: zlib over `numpy.save`, as base64 where it was written as JSON."""
+    if isinstance(stored, np.ndarray):
+        return stored
+    if not isinstance(stored, bytes | str):
+        raise InputError(f"its mask is no array, got {foreign.short(stored)}")
+    try:
+        packed = base64.b64decode(stored, validate=True) if isinstance(stored, str) else bytes(stored)
+        content = zlib.decompressobj().decompress(packed, MAX_ARRAY_BYTES + 1)
+        file = io.BytesIO(content)
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        # numpy would take the memory for what the header claims before it looks whether the values are there
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+            raise InputError(f"its mask is damaged: {shape} {dtype} values are not what it holds")
+        file.seek(0)
+        array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+    except InputError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        SyntaxError,
+        EOFError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+    ) as error:
+        raise InputError(f"its mask is damaged: {error}") from error
+    except (zlib.error, tokenize.TokenError) as error:
+        raise InputError(f"its mask is damaged: {error}") from error
+    return array
+
+
+def _inside(start: int, length: int, side: int) -> npt.NDArray[np.int64]:
+    """Which of `length` pixels from `start` on lie in an image of `side` pixels, counted from `start`."""
+    return np.arange(max(-start, 0), max(min(length, side - start), 0), dtype=np.int64)
+
+
+def _numbers(detection: Stored, name: str, width: int) -> list[float]:
+    """An attribute's numbers; NaN where there are none, or where a user's own attribute has the same name."""
+    stored = _plain_list(value(detection, name))
+    try:
+        return [math.nan] * width if stored in (None, []) else foreign.numbers(stored, width, name)
+    except InputError:
+        return [math.nan] * width
+
+
+def _plain_list(stored: Any) -> Any:
+    return stored.tolist() if isinstance(stored, np.ndarray) else stored
+
+
+def _source_id(detection: Stored) -> Any:
+    known = value(detection, "sa1b_id")
+    return known if known is not None else str(value(detection, "_id" if isinstance(detection, Mapping) else "id"))
