@@ -10,19 +10,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain
-from fiftyone_ssa.labels.documents import mask_set_from_detections
+from fiftyone_ssa.labels.stored_masks import mask_counts
+from fiftyone_ssa.masks import rle
 from fiftyone_ssa.types import MaskSet
 
 Document = Mapping[str, Any]
 
-_MASK_KEYS = ("_id", "label", "bounding_box", "mask", "mask_path")
 _TOLD_APART = frozenset(
-    (*_MASK_KEYS, "_cls", "confidence", "attributes", "tags", "index", "instance", "iscrowd", "area")
+    (
+        *("_id", "_cls", "label", "bounding_box", "mask", "mask_path"),
+        *("confidence", "attributes", "tags", "index", "instance", "iscrowd", "area"),
+    )
 )
 """Keys of a Detection that have their own place in COCO, or mean nothing outside its dataset."""
 _COCO_KEYS = frozenset(
@@ -30,7 +32,7 @@ _COCO_KEYS = frozenset(
 )
 """Keys that COCO gives a meaning to; an attribute of such a name is written as `attribute_<name>`."""
 _DAMAGED = (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, zlib.error)
-"""What decoding a stored mask may raise; InputError is a ValueError."""
+"""What decoding a stored array may raise."""
 
 
 @dataclass
@@ -56,8 +58,8 @@ class ImageMasks:
         self.size_hw = size_hw
         for document in self._chosen(label):
             try:
-                mask = _decoded(document, size_hw)
-            except _DAMAGED as error:
+                mask = rle.mask_set(size_hw, [mask_counts(document, size_hw)])
+            except InputError as error:
                 self.left.failed.append(f"mask {document.get('_id')}: {error}")
                 continue
             if mask.areas_px[0] == 0:
@@ -92,16 +94,6 @@ class ImageMasks:
                 self.left.without_mask += 1
             else:
                 yield document
-
-
-def _decoded(document: Document, size_hw: tuple[int, int]) -> MaskSet:
-    """A detection's mask. Raises one of `_DAMAGED`."""
-    box = document.get("bounding_box")
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
-        raise InputError(f"its bounding_box is {box!s:.60}, not four numbers")
-    wanted = {name: document[name] for name in _MASK_KEYS if document.get(name) is not None}
-    detection = fo.Detection.from_dict({"_cls": "Detection", **wanted, "label": str(document["label"])})
-    return mask_set_from_detections(fo.Detections(detections=[detection]), size_hw)
 
 
 def _extra(document: Document, area_px: int) -> dict[str, Any]:
