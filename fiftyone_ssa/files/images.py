@@ -22,6 +22,16 @@ from fiftyone_ssa.types import Image
 
 # Named, because Pillow's full list holds formats that start other programs (EPS runs Ghostscript).
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "JPEG2000", "AVIF")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".jp2", ".j2k", ".avif"),
+)
+"""The endings that pictures of these formats have, in lower case."""
+UNDECODED = (
+    *(".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
+    *(".psd", ".exr", ".hdr", ".tga", ".svg", ".eps"),
+)
+"""The endings of pictures that nothing here decodes, in lower case."""
 # What Pillow's decoders raise of damaged files, by type: nearly anything.
 _DAMAGED = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, AssertionError, RuntimeError),
@@ -133,7 +143,8 @@ def exact_mode(picture: PIL.Image.Image, path: str | Path) -> str:
 def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     """The pixels (H, W) of a mask's file that are not black; transparency says nothing. Raises as `read_image` does."""
     with opened_picture(path) as picture:
-        return is_set(np.asarray(picture if picture.mode in _NUMBERS else picture.convert("RGBA")))
+        picture.load()
+        return is_set(np.asarray(upright(picture, picture if picture.mode in _NUMBERS else picture.convert("RGBA"))))
 
 
 def is_set(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -67,7 +67,7 @@ def annotate_files(
     todo = finished.count(False)
     for folder, reason in images.left_out.items():
         logger.warning("%s is left out: %s", folder, reason)
-    summary = Summary(skipped=finished.count(True))
+    summary = Summary(skipped=finished.count(True), notes=images.notes())
     if todo:
         from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch, which a finished folder does not need
 

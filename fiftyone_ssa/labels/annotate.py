@@ -16,6 +16,7 @@ import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import read_image
+from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import semantic_map
@@ -201,7 +202,7 @@ class _Source:
                 raise InputError(f"{path} has no label in {self.masks_field!r}")
             masks = mask_set_from_detections(label, size_hw)
         elif self.existing_masks:
-            masks = read_masks(Path(path).with_suffix(".json"), size_hw)
+            masks = read_masks(masks_beside(Path(path)), size_hw)
         if self.semantic_field is not None:
             label = document.get(self.semantic_field)
             values = stored_values(label) if label is not None else None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import EXTENSIONS
 from fiftyone_ssa.layouts.encodings import Seen, already_reduced
 from fiftyone_ssa.layouts.layout import (
     LabelledImage,
@@ -197,7 +198,6 @@ def doubts(seen: Mapping[str, Seen]) -> list[str]:
 
 
 IMAGES, TRUTHS = "images", "annotations"
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 LOOKED_FOR = f"{IMAGES}/<split>/*.jpg and {TRUTHS}/<split>/*.png"
 
 
@@ -220,7 +220,7 @@ def images(root: str | Path, split: str | None = None) -> Iterator[LabelledImage
     for place, files in walk(choose_split(folder, split)):
         relative = place.relative_to(folder)
         candidates = files_in(truths / relative)
-        for path in (found := files.ending(*IMAGE_ENDINGS)):
+        for path in (found := files.ending(*EXTENSIONS)):
             empty = False
             truth = candidates.find(path.stem, ".png", as_written=found.has_twin(path))
             yield LabelledImage((relative / path.stem).as_posix(), path, truth)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.class_maps import read_values
+from fiftyone_ssa.files.images import EXTENSIONS
 from fiftyone_ssa.layouts.encodings import Seen
 from fiftyone_ssa.layouts.layout import (
     Files,
@@ -97,7 +98,7 @@ def check_encoding(seen: Mapping[str, Seen]) -> list[str]:
 
 
 IMAGES = "leftImg8bit"
-IMAGE_ENDINGS = ("_leftimg8bit.png", "_leftimg8bit.jpg")
+IMAGE_ENDINGS = tuple(f"_{IMAGES}{ending}" for ending in EXTENSIONS)
 LOOKED_FOR = f"{IMAGES}/<split>/<city>/*_leftImg8bit.png"
 TRUTH_KINDS = ("gtFine", "gtCoarse")
 TRUTH_ENDINGS = {"_labelTrainIds.png": class_ids, "_labelIds.png": class_ids_from_label_ids}
@@ -125,7 +126,7 @@ def images(root: str | Path, split: str | None = None) -> Iterator[LabelledImage
         candidates = [(kind, files_in(truth / place)) for kind, truth in truths.items()]
         for path in (pictures := files.ending(*IMAGE_ENDINGS)):
             empty = False
-            stem = path.name[: -len(IMAGE_ENDINGS[0])]
+            stem = path.stem[: -len(f"_{IMAGES}")]
             truth = _truth_path(stem, candidates, as_written=pictures.has_twin(path))
             yield LabelledImage((place / stem).as_posix(), path, truth)
     if empty:

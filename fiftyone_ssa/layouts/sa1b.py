@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fiftyone_ssa.files.images import EXTENSIONS
 from fiftyone_ssa.layouts.layout import Files, check_folder, walk, wrong_layout
-
-ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ def images(root: str | Path) -> Iterator[MaskedImage]:
     """
     folder, any_masks = check_folder(root), False
     for _, files in walk(folder):
-        found = files.ending(*ENDINGS)
+        found = files.ending(*EXTENSIONS)
         pairs = [_pair(folder, path, files, has_twin=found.has_twin(path)) for path in found]
         if any(pair.masks_path for pair in pairs):
             any_masks = True
             yield from pairs
     if not any_masks:
-        looked_for = f"images ({', '.join(ENDINGS)}) with <image name>.json beside them"
+        looked_for = f"images ({', '.join(EXTENSIONS)}) with <image name>.json beside them"
         raise wrong_layout(folder, looked_for, "; SA-1B's tar files must be unpacked first")
 
 

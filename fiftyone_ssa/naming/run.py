@@ -54,6 +54,8 @@ class Summary:
     """Image id to reason, for every image that failed."""
     redone: Counter[str] = field(default_factory=Counter)
     """Why images that were finished before are done again, each reason as a noun and more: `"image changed"`."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out without being tried, in words."""
 
     def add(self, result: Result) -> None:
         """Count one result."""
@@ -76,7 +78,7 @@ class Summary:
             parts.append(f"{self.skipped} already done")
         if self.errors:
             parts.append(f"{len(self.errors)} FAILED")
-        return ", ".join(parts)
+        return ", ".join(parts + self.notes)
 
 
 def _many(count: int, what: str) -> str:

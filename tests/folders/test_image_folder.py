@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import EXTENSIONS, UNDECODED
 from fiftyone_ssa.folders.image_folder import ImageFolder
 
 
@@ -56,14 +57,56 @@ def test_results_inside_the_folder_are_no_images(tmp_path: Path) -> None:
     assert [image.id for image in ImageFolder(tmp_path, results=tmp_path)] == ["a.jpg", "out/other.jpg"]
 
 
-def test_links_to_images_count_and_links_to_folders_are_left_out(tmp_path: Path) -> None:
-    _touch(tmp_path, "data/a.jpg", "elsewhere/b.jpg")
-    (tmp_path / "data/b.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")
-    (tmp_path / "data/gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    (tmp_path / "data/loop").symlink_to(tmp_path / "data")
-    folder = ImageFolder(tmp_path / "data")
-    assert [image.id for image in folder] == ["a.jpg", "b.jpg", "gone.jpg"]
-    assert "link to a folder" in folder.left_out[tmp_path / "data/loop"]
+def test_links_are_followed_unless_they_lead_to_what_is_found_anyway(tmp_path: Path) -> None:
+    _touch(tmp_path, "data/a.jpg", "data/own/c.jpg", "elsewhere/b.jpg", "elsewhere/deep/d.jpg")
+    data = tmp_path / "data"
+    (data / "b.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")
+    (data / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (data / "self.jpg").symlink_to(data / "self.jpg")
+    for name, target in {"loop": data, "train": tmp_path / "elsewhere", "up": tmp_path, "val": data / "own"}.items():
+        (data / name).symlink_to(target)
+    (data / "zz_again").symlink_to(tmp_path / "elsewhere/deep")
+    folder = ImageFolder(data)
+    names = ["a.jpg", "b.jpg", "gone.jpg", "self.jpg", "own/c.jpg", "train/b.jpg", "train/deep/d.jpg"]
+    for _ in range(2):  # it is searched anew each time
+        assert [image.id for image in folder] == names
+    assert folder.left_out.keys() == {data / "loop", data / "up", data / "val", data / "zz_again"}
+    assert "it is a link into" in folder.left_out[data / "val"]
+    assert "it is a link to a folder that holds" in folder.left_out[data / "up"]
+    assert folder.notes() == ["4 folders left out"]
+
+
+def test_twins_that_differ_by_case_are_two_images_with_masks_of_their_own(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.jpg", "A.jpg", "a.json", "A.JSON")
+    images = list(ImageFolder(tmp_path, needs_masks=True))
+    assert [(image.id, image.masks_path.name, image.problem) for image in images] == [
+        ("A.jpg", "A.JSON", ""),
+        ("a.jpg", "a.json", ""),
+    ]
+
+
+def test_mask_files_may_end_in_capitals(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.jpg", "a.JSON", "b.jpg", "b.Json", "c.jpg", "c.json", "d.jpg", "e.jpg", "e.json", "e.JSON")
+    names = [image.masks_path.name for image in ImageFolder(tmp_path, needs_masks=True)]
+    assert names == ["a.JSON", "b.Json", "c.json", "d.json", "e.json"]
+    _touch(tmp_path, "sub/x.webp", "sub/x.JSON")
+    assert ImageFolder(tmp_path / "sub", needs_masks=True).check() is None
+
+
+def test_pictures_without_a_decoder_are_counted(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.jpg", "b.heic", "c.HEIC", "sub/d.jxl", "sub/e.txt", ".f.heic", "g.heic/h.png")
+    folder = ImageFolder(tmp_path)
+    for _ in range(2):
+        assert [image.id for image in folder] == ["a.jpg", "g.heic/h.png"]
+    (note,) = folder.notes()
+    assert note == "2 .heic, 1 .jxl left out (no decoder for such pictures; convert them to JPEG or PNG)"
+
+
+def test_every_format_that_is_read_is_found(tmp_path: Path) -> None:
+    names = [f"a{index}{ending}" for index, ending in enumerate(EXTENSIONS)]
+    _touch(tmp_path, *names)
+    assert sorted(image.id for image in ImageFolder(tmp_path)) == sorted(names)
+    assert not set(EXTENSIONS) & set(UNDECODED)
 
 
 def test_a_folder_that_cannot_be_listed_is_one_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

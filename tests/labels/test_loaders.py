@@ -99,7 +99,7 @@ def test_images_without_ground_truth_are_counted(ade: Path, caplog: pytest.LogCa
     assert "3 images are loaded, 1 of them without labels: 1 have no label file, 0 an unreadable one" in caplog.text
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
 def test_a_turned_picture_is_loaded_upright(tmp_path: Path, suffix: str) -> None:
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
