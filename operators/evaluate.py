@@ -10,7 +10,7 @@ from fiftyone_ssa.labels import evaluation
 
 from .job import Job, choice, problem, report
 
-DEFAULTS = {"pred_field": "ssa_semantic", "gt_field": "ground_truth", "eval_key": "ssa_eval"}
+DEFAULTS = {"pred_field": "ssa_semantic", "gt_field": "ground_truth", "eval_key": "ssa_eval", "only_annotated": False}
 
 
 class Evaluate(Job):
@@ -25,15 +25,20 @@ class Evaluate(Job):
         self,
         sample_collection: Any,
         pred_field: str,
-        gt_field: str = DEFAULTS["gt_field"],
+        gt_field: str = "ground_truth",
         *,
-        eval_key: str = DEFAULTS["eval_key"],
+        eval_key: str = "ssa_eval",
+        only_annotated: bool = False,
         delegate: bool = False,
     ) -> Any:
         """Run it from Python, or queue it with `delegate`."""
-        return self.call(
-            sample_collection, {"pred_field": pred_field, "gt_field": gt_field, "eval_key": eval_key}, delegate
-        )
+        params = {
+            "pred_field": pred_field,
+            "gt_field": gt_field,
+            "eval_key": eval_key,
+            "only_annotated": only_annotated,
+        }
+        return self.call(sample_collection, params, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """Both fields, which must have classes in common, and the key."""
@@ -53,6 +58,12 @@ class Evaluate(Job):
                 lambda: evaluation.check_eval_key(samples, params["eval_key"], params["pred_field"], params["gt_field"])
             ),
         )
+        inputs.bool(
+            "only_annotated",
+            default=False,
+            label="Only annotated images",
+            description="Leave images without a prediction out, instead of counting them as misses",
+        )
 
     def run(self, ctx: Any) -> str:
         """Evaluate and store."""
@@ -62,14 +73,13 @@ class Evaluate(Job):
             params["pred_field"],
             params["gt_field"],
             eval_key=params["eval_key"],
+            only_annotated=params["only_annotated"],
             progress=report(ctx),
         )
         ctx.ops.reload_dataset()
         scores = results.scores
-        missing = len(scores.missing_predictions)
-        return (
+        message = (
             f"mIoU {100 * scores.mean_iou:.2f} %, mAcc {100 * scores.mean_accuracy:.2f} %, "
             f"aAcc {100 * scores.pixel_accuracy:.2f} % over {scores.images} images, stored as {params['eval_key']}"
-            + (f"; {missing} without a prediction count as misses" if missing else "")
-            + (f"; {len(scores.errors)} could not be compared" if scores.errors else "")
         )
+        return "; ".join(filter(None, [message, scores.not_compared, *scores.notes]))

@@ -5,28 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import fiftyone as fo
 import fiftyone.utils.eval.segmentation as fous
 import numpy as np
-import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.comparison import NONE, Tally, Targets, compared_classes
 from fiftyone_ssa.labels.database import needs_database
-from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
-from fiftyone_ssa.types import ClassIds, Ints
+from fiftyone_ssa.masks.miou import Scores
 
 logger = logging.getLogger(__name__)
 
-NONE = "(none)"
-"""The class of pixels that got no prediction; FiftyOne's own name for it."""
 FIELD_MARK = "fiftyone_ssa_evaluation"
 """In a sample field's `info`: the `fields_id` of the evaluation that made it."""
 METRIC_URI = "@fiftyone-ssa/ssa/miou"
-MATCHES_KEPT = 500_000
-"""Pairs of (true, predicted) class per image that are stored, so that a click in the App finds the images."""
 
 
 @needs_database()
@@ -36,14 +31,20 @@ def evaluate(
     gt_field: str = "ground_truth",
     *,
     eval_key: str | None = None,
-    mask_targets: Mapping[int, str] | None = None,
+    mask_targets: Targets | None = None,
+    only_annotated: bool = False,
     progress: bool | Callable[..., Any] | None = None,
 ) -> SSAResults:
     """Evaluate one Segmentation field against another with mmsegmentation's mIoU; with `eval_key`, store it.
 
-    Classes are `mask_targets` (stored value to name), or the dataset's for `gt_field`; a prediction field with targets
-    of its own is matched by name. Value 0 is ignored in the ground truth and is "no class" in a prediction. A missing,
-    unreadable or differently sized prediction counts as misses, and is named in the results and in a warning.
+    - `mask_targets`: the classes, stored value or "#rrggbb" to name; the dataset's for `gt_field` where left out. A
+      prediction field with targets of its own is matched by name. Value 0 (black) is ignored in the ground truth and is
+      "no class" in a prediction.
+    - `only_annotated`: leave images without a prediction out; otherwise they are all misses.
+    - `progress`: FiftyOne's; True, False, None (its config) or a callback.
+
+    An unreadable or differently sized prediction counts as misses, and is named in the results and in a warning. What
+    the numbers rest on (names taken for each other, values without a name ...) is told by `results.notes` and warnings.
     Raises InputError if a field is no Segmentation field, has no classes, or there is no ground truth, and if
     `eval_key` belongs to another evaluation or its fields to anybody else.
     """
@@ -56,17 +57,24 @@ def evaluate(
         eval_key=eval_key,
         mask_targets=dict(mask_targets) if mask_targets else None,
         method=SSAEvaluationConfig,
+        only_annotated=only_annotated,
         progress=progress,
     )
-    if results.missing_predictions or results.errors:
+    unusable = len(results.errors) - len(results.broken_ground_truth)
+    missing = 0 if only_annotated else len(results.missing_predictions)
+    if missing or unusable:
         logger.warning(
             "%d of %d images have no prediction in %r and %d could not be used; they count as misses",
-            *(len(results.missing_predictions), results.images, pred_field, len(results.errors)),
+            *(missing, results.images, pred_field, unusable),
         )
+    if results.broken_ground_truth:
+        logger.warning("the ground truth of %d images cannot be read; left out", len(results.broken_ground_truth))
+    for note in results.notes:
+        logger.warning("%s", note)
     return results
 
 
-def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Mapping[int, str] | None = None) -> None:
+def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Targets | None = None) -> None:
     """Raise InputError where `evaluate` would: a field is no Segmentation, has no classes, or there is no truth."""
     known = segmentation_fields(samples)
     for field in (pred_field, gt_field):
@@ -77,7 +85,7 @@ def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Map
             )
     if pred_field == gt_field:
         raise InputError(f"the prediction and the ground truth are the same field, {gt_field!r}; choose two")
-    _Classes(samples, pred_field, gt_field, mask_targets)
+    compared_classes(samples, pred_field, gt_field, mask_targets)
     if not samples.exists(gt_field).limit(1).count():
         raise InputError(f"no image has ground truth in {gt_field!r}; load it first or choose another field")
 
@@ -143,14 +151,25 @@ def scores_of(results: Any) -> Scores:
         missing_predictions=tuple(getattr(results, "missing_predictions", ())),
         missing_ground_truth=tuple(getattr(results, "missing_ground_truth", ())),
         errors=getattr(results, "errors", {}),
+        broken_ground_truth=tuple(getattr(results, "broken_ground_truth", ())),
+        only_annotated=getattr(results.config, "only_annotated", False),
+        notes=tuple(getattr(results, "notes", ())),
     )
 
 
 class SSAEvaluationConfig(fous.SegmentationEvaluationConfig):  # type: ignore[misc]
     """Pass it as `method` to `evaluate_segmentations`, or call `evaluate`."""
 
-    def __init__(self, pred_field: str, gt_field: str, fields_id: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        pred_field: str,
+        gt_field: str,
+        only_annotated: bool = False,
+        fields_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(pred_field, gt_field, **kwargs)
+        self.only_annotated = only_annotated
         self.fields_id = fields_id
         """What marks the sample fields of a run as its own; None for runs stored before there were marks."""
 
@@ -211,22 +230,52 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
         self,
         samples: Any,
         eval_key: str | None = None,
-        mask_targets: Mapping[int, str] | None = None,
+        mask_targets: Targets | None = None,
         progress: Any = None,
     ) -> SSAResults:
         """Compare every image; see `evaluate`."""
         pred_field, gt_field = self.config.pred_field, self.config.gt_field
-        classes = _Classes(samples, pred_field, gt_field, mask_targets)
-        tally = _Tally(classes)
+        classes = compared_classes(samples, pred_field, gt_field, mask_targets)
+        tally = Tally(classes, only_annotated=self.config.only_annotated)
         view = samples.select_fields([gt_field, pred_field])
         for sample in view.iter_samples(progress=progress, autosave=eval_key is not None):
             scores = tally.add(sample.id, sample[gt_field], sample[pred_field])
             if eval_key is not None:
                 sample[f"{eval_key}_accuracy"] = None if scores is None else _number(scores.pixel_accuracy)
                 sample[f"{eval_key}_miou"] = None if scores is None else _number(scores.mean_iou)
-        results = tally.results(samples, self.config, eval_key, self)
+        results = self._results(tally, samples, eval_key)
         results.custom_metrics = _metrics_of(results.scores)
         return results
+
+    def _results(self, tally: Tally, samples: Any, eval_key: str | None) -> SSAResults:
+        """FiftyOne's results object, with "no class" as its missing class."""
+        count = len(tally.classes.names)
+        return SSAResults(
+            samples,
+            self.config,
+            eval_key,
+            np.vstack([tally.confusion, np.zeros((1, count + 1), np.int64)]),
+            [*tally.classes.names, NONE],
+            matches=tally.matches,
+            missing=NONE,
+            backend=self,
+            images=tally.images,
+            missing_predictions=tally.missing_predictions,
+            missing_ground_truth=tally.missing_ground_truth,
+            broken_ground_truth=tally.broken_ground_truth,
+            errors=tally.errors,
+            notes=tally.notes(),
+        )
+
+
+_OWN_ATTRIBUTES = (
+    "images",
+    "missing_predictions",
+    "missing_ground_truth",
+    "broken_ground_truth",
+    "errors",
+    "notes",
+)
 
 
 class SSAResults(fous.SegmentationResults):  # type: ignore[misc]
@@ -238,14 +287,18 @@ class SSAResults(fous.SegmentationResults):  # type: ignore[misc]
         images: int = 0,
         missing_predictions: list[str] | None = None,
         missing_ground_truth: list[str] | None = None,
+        broken_ground_truth: list[str] | None = None,
         errors: dict[str, str] | None = None,
+        notes: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.images = images
         self.missing_predictions = missing_predictions or []
         self.missing_ground_truth = missing_ground_truth or []
+        self.broken_ground_truth = broken_ground_truth or []
         self.errors = errors or {}
+        self.notes = notes or []
 
     @property
     def scores(self) -> Scores:
@@ -254,130 +307,9 @@ class SSAResults(fous.SegmentationResults):  # type: ignore[misc]
 
     @classmethod
     def _from_dict(cls, d: dict[str, Any], samples: Any, config: Any, eval_key: str, **kwargs: Any) -> SSAResults:
-        own = {key: d.get(key) for key in ("images", "missing_predictions", "missing_ground_truth", "errors")}
+        own = {key: d[key] for key in _OWN_ATTRIBUTES if key in d}
         results: SSAResults = super()._from_dict(d, samples, config, eval_key, **own, **kwargs)
         return results
-
-
-class _Classes:
-    """The class names, and the tables that turn stored values of either field into class ids."""
-
-    def __init__(self, samples: Any, pred_field: str, gt_field: str, targets: Mapping[int, str] | None) -> None:
-        truth = _targets(samples, gt_field, targets) or _targets(samples, pred_field, None)
-        predicted = truth if targets else _targets(samples, pred_field, None) or truth
-        if not truth or not predicted:
-            raise InputError(
-                f"there are no classes for {gt_field!r}: pass mask_targets={{1: 'name', ...}} or set "
-                f"dataset.mask_targets[{gt_field!r}]"
-            )
-        self.names = tuple(truth.values())
-        if not set(self.names) & set(predicted.values()):
-            raise InputError(f"{pred_field!r} and {gt_field!r} have no class name in common; check their mask targets")
-        ids = {name: index for index, name in enumerate(self.names)}
-        self.truth = self._table({value: ids[name] for value, name in truth.items()})
-        self.predicted = self._table({value: ids[name] for value, name in predicted.items() if name in ids})
-
-    def _table(self, ids: Mapping[int, int]) -> ClassIds:
-        dtype = ids_dtype(len(self.names))
-        table: npt.NDArray[Any] = np.full(1 << 16, np.iinfo(dtype).max, dtype)
-        table[list(ids)] = list(ids.values())
-        return table
-
-
-class _Tally:
-    """What has been compared so far."""
-
-    def __init__(self, classes: _Classes) -> None:
-        self.classes = classes
-        count = len(classes.names)
-        self.confusion: Ints = np.zeros((count, count + 1), np.int64)
-        self.matches: list[tuple[str, str, int, str, str | None]] | None = []
-        self.images = 0
-        self.missing_predictions: list[str] = []
-        self.missing_ground_truth: list[str] = []
-        self.errors: dict[str, str] = {}
-
-    def add(self, sample_id: str, truth: Any, prediction: Any) -> Scores | None:
-        """Compare one image; None if it has no usable ground truth."""
-        if truth is None or not truth.has_mask:
-            self.missing_ground_truth.append(sample_id)
-            return None
-        try:
-            truth_ids = _class_ids(truth, self.classes.truth)
-        except InputError as error:
-            self.errors[sample_id] = f"ground truth left out: {error}"
-            return None
-        self.images += 1
-        confusion = self._compare(sample_id, truth_ids, prediction)
-        self.confusion += confusion
-        self._keep_matches(confusion, truth.id, prediction.id if prediction is not None else None)
-        return Scores(self.classes.names, confusion)
-
-    def _compare(self, sample_id: str, truth_ids: ClassIds, prediction: Any) -> Ints:
-        count = len(self.classes.names)
-        if prediction is None or not prediction.has_mask:
-            self.missing_predictions.append(sample_id)
-            return confusion_matrix(truth_ids, None, count)
-        try:
-            return confusion_matrix(truth_ids, _class_ids(prediction, self.classes.predicted), count)
-        except InputError as error:
-            self.errors[sample_id] = str(error)
-            return confusion_matrix(truth_ids, None, count)
-
-    def _keep_matches(self, confusion: Ints, truth_id: str, prediction_id: str | None) -> None:
-        if self.matches is None:
-            return
-        columns = (*self.classes.names, NONE)
-        self.matches += [
-            (columns[i], columns[j], int(confusion[i, j]), truth_id, prediction_id)
-            for i, j in zip(*np.nonzero(confusion), strict=True)
-        ]
-        if len(self.matches) > MATCHES_KEPT:
-            logger.info("more than %d matches: a click in the App's matrix will not find the images", MATCHES_KEPT)
-            self.matches = None
-
-    def results(self, samples: Any, config: Any, eval_key: str | None, backend: Any) -> SSAResults:
-        """FiftyOne's results object, with "no class" as its missing class."""
-        count = len(self.classes.names)
-        return SSAResults(
-            samples,
-            config,
-            eval_key,
-            np.vstack([self.confusion, np.zeros((1, count + 1), np.int64)]),
-            [*self.classes.names, NONE],
-            matches=self.matches,
-            missing=NONE,
-            backend=backend,
-            images=self.images,
-            missing_predictions=self.missing_predictions,
-            missing_ground_truth=self.missing_ground_truth,
-            errors=self.errors,
-        )
-
-
-def _targets(samples: Any, field: str, given: Mapping[int, str] | None) -> dict[int, str]:
-    """Stored value to class name, all names different, without value 0."""
-    dataset = samples._root_dataset
-    targets = given or dataset.mask_targets.get(field) or dataset.default_mask_targets or {}
-    if not all(isinstance(value, int) and 0 <= value < 1 << 16 for value in targets):
-        raise InputError(
-            f"mask targets of {field!r} must be whole numbers from 1 to 65535; RGB masks are not supported"
-        )
-    values = sorted(value for value in targets if value != 0)
-    return dict(zip(values, distinct([targets[value] for value in values]), strict=True))
-
-
-def _class_ids(segmentation: Any, table: ClassIds) -> ClassIds:
-    try:
-        values: npt.NDArray[Any] = segmentation.get_mask()
-    except OSError as error:
-        raise InputError(f"the mask cannot be read: {error}") from error
-    if values.ndim != 2 or values.dtype.kind not in "uib":
-        raise InputError(f"a mask must be (H, W) of whole numbers, got {values.shape} {values.dtype}; RGB is not read")
-    if values.dtype not in (np.uint8, np.uint16):
-        values = np.where((values >= 0) & (values < 1 << 16), values, 0).astype(np.uint16)
-    ids: ClassIds = table.take(values)
-    return ids
 
 
 def _metrics_of(scores: Scores) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 
@@ -12,10 +13,11 @@ import pytest
 from PIL import Image
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.class_maps import read_values
 from fiftyone_ssa.folders.evaluate import evaluate_files, read_class_map
 from fiftyone_ssa.labels.documents import mask_targets
 from fiftyone_ssa.labels.evaluation import METRIC_URI, SSAEvaluationConfig, evaluate
-from fiftyone_ssa.layouts import ade20k
+from fiftyone_ssa.layouts import ade20k, cityscapes
 
 
 @pytest.fixture
@@ -116,6 +118,122 @@ def test_a_prediction_with_its_own_targets_is_matched_by_name(dataset):
         evaluate(dataset, "pred")
 
 
+@pytest.mark.parametrize("written", ["Cat", " cat", "cat ", "CAT"])
+def test_names_written_differently_are_the_same_and_told(dataset, caplog, written):
+    add(dataset, "x", [[1, 2]], [[1, 2]])
+    dataset.mask_targets = {"ground_truth": {1: "cat", 2: "dog"}, "pred": {1: written, 2: "dog"}}
+    results = evaluate(dataset, "pred", eval_key="k")
+    assert results.scores.mean_iou == 1.0
+    assert f"taken for the same: {written!r} for 'cat'" in caplog.text
+    dataset._evaluation_cache.clear()
+    assert dataset.load_evaluation_results("k").scores.notes == results.scores.notes != ()
+
+
+def test_classes_that_one_side_lacks_are_told_with_the_nearest(dataset, caplog):
+    add(dataset, "x", [[1, 2]], [[1, 2]])
+    dataset.mask_targets = {"ground_truth": {1: "traffic light", 2: "dog"}, "pred": {1: "trafic light", 2: "dog"}}
+    assert evaluate(dataset, "pred").scores.iou.tolist() == [0.0, 1.0]
+    assert "'trafic light' (nearest: 'traffic light')" in caplog.text
+    assert "whose pixels are all misses: 'traffic light'" in caplog.text
+
+
+def test_a_predictions_own_targets_hold_beside_given_ones(dataset):
+    add(dataset, "x", [[1, 2]], [[2, 1]])
+    dataset.mask_targets = {"pred": {1: "dog", 2: "cat"}}
+    assert evaluate(dataset, "pred", mask_targets={1: "cat", 2: "dog"}).scores.mean_iou == 1.0
+
+
+def test_only_annotated_leaves_missing_predictions_out(dataset):
+    add(dataset, "x", [[1, 2]], [[1, 2]])
+    missing = add(dataset, "y", [[1, 2]], None)
+    targets = {1: "cat", 2: "dog"}
+    assert evaluate(dataset, "pred", mask_targets=targets).scores.pixel_accuracy == 0.5
+    results = evaluate(dataset, "pred", mask_targets=targets, only_annotated=True, eval_key="k")
+    assert (results.images, results.scores.pixel_accuracy) == (1, 1.0)
+    assert results.missing_predictions == [missing]
+    assert dataset.values("k_miou") == [1.0, None]
+    dataset._evaluation_cache.clear()
+    text = str(dataset.load_evaluation_results("k").scores)
+    assert text.endswith("1 without a prediction are left out")
+
+
+@pytest.mark.parametrize(
+    ("targets", "values", "message"),
+    [
+        ({1: "a", 2: "b", 3: "c"}, [0, 1, 2, 255], "holds 0 and 255 but never 3"),
+        ({1: "a", 2: "b", 3: "c"}, [1, 2, 3, 40], "values of the ground truth that have no name .*: 40"),
+        ({0: "other", 1: "a", 2: "b"}, [0, 1, 2, 2], r"value 0 of 'ground_truth' \('other'\) is left out"),
+        (mask_targets(cityscapes.NAMES), [7, 11, 23, 26], "looks like Cityscapes label ids"),
+    ],
+)
+def test_values_of_another_encoding_are_told(dataset, targets, values, message):
+    add(dataset, "x", [values], [values])
+    results = evaluate(dataset, "pred", mask_targets=targets)
+    assert any(re.search(message, note) for note in results.notes), results.notes
+
+
+def test_values_as_expected_tell_nothing(dataset):
+    add(dataset, "x", [[0, 1, 2, 3]], [[0, 1, 2, 3]])
+    assert evaluate(dataset, "pred", mask_targets={1: "a", 2: "b", 3: "c"}).notes == []
+
+
+def test_broken_ground_truth_is_counted_apart(dataset, tmp_path, caplog):
+    add(dataset, "x", [[1]], [[1]])
+    broken = dataset[add(dataset, "y", [[1]], [[1]])]
+    broken["ground_truth"] = fo.Segmentation(mask_path=str(tmp_path / "gone.png"))
+    broken.save()
+    results = evaluate(dataset, "pred", mask_targets={1: "a"})
+    assert results.broken_ground_truth == [broken.id]
+    assert results.scores.not_compared == "1 whose ground truth cannot be read are left out"
+    assert "the ground truth of 1 images cannot be read" in caplog.text
+    assert "count as misses" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["L", "P", "1", "I;16", "gray RGB", "turned"])
+def test_a_class_map_file_is_read_as_the_command_reads_it(dataset, tmp_path, kind):
+    values = np.array([[1, 0, 1], [0, 1, 1]], np.uint8)
+    exif = Image.Exif()
+    pixels = {"1": values.astype(bool), "I;16": values.astype(np.uint16), "gray RGB": np.dstack([values] * 3)}
+    picture = Image.fromarray(pixels.get(kind, values))
+    if kind == "P":
+        picture = picture.convert("P")
+        picture.putdata(values.ravel().tolist())
+        picture.putpalette([200, 0, 0, 0, 0, 200])
+    if kind == "turned":
+        picture = Image.fromarray(np.rot90(values).copy())
+        exif[0x112] = 6
+    picture.save(tmp_path / "x.png", exif=exif)
+    sample = dataset[add(dataset, "x", None, values)]
+    sample["ground_truth"] = fo.Segmentation(mask_path=str(tmp_path / "x.png"))
+    sample.save()
+    results = evaluate(dataset, "pred", mask_targets={1: "a"})
+    assert (results.scores.confusion.tolist(), results.errors) == ([[4, 0]], {})
+    np.testing.assert_array_equal(read_values(tmp_path / "x.png"), values)
+
+
+@pytest.mark.parametrize("stored", ["file", "palette", "database"])
+def test_colours_are_classes_where_the_mask_targets_say_so(dataset, tmp_path, stored):
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 0], [9, 9, 9]]], np.uint8)
+    truth = fo.Segmentation(mask=colours)
+    if stored != "database":
+        picture = Image.fromarray(colours)
+        (picture.quantize(4) if stored == "palette" else picture).save(tmp_path / "x.png")
+        truth = fo.Segmentation(mask_path=str(tmp_path / "x.png"))
+    sample = dataset[add(dataset, "x", None, [[1, 1, 1, 1]])]
+    sample["ground_truth"] = truth
+    sample.save()
+    dataset.mask_targets = {"ground_truth": {"#FF0000": "cat", "#00ff00": "dog"}, "pred": {1: "cat"}}
+    results = evaluate(dataset, "pred", eval_key="k")
+    assert (results.scores.names, results.scores.confusion.tolist()) == (("dog", "cat"), [[0, 1, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize("targets", [{"red": "a"}, {"#ff000": "a"}, {"#gg0000": "a"}, {70000: "a"}, {-1: "a"}])
+def test_mask_targets_that_are_neither_get_one_sentence(dataset, targets):
+    add(dataset, "x", [[1]], [[1]])
+    with pytest.raises(InputError, match=r"must be whole numbers from 1 to 65535, or colours like"):
+        evaluate(dataset, "pred", mask_targets=targets)
+
+
 def test_equal_class_names_stay_apart(dataset):
     add(dataset, "x", [[1, 3]], [[1, 3]])
     results = evaluate(dataset, "pred", mask_targets={1: "wall", 2: "floor", 3: "wall"})
@@ -136,7 +254,7 @@ def test_bad_fields_are_told_before_anything_is_stored(dataset):
 
 
 def test_unreadable_and_rgb_masks_are_told(dataset, tmp_path):
-    Image.new("RGB", (1, 1)).save(tmp_path / "rgb.png")
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "rgb.png")
     ids = {name: add(dataset, name, [[1]], [[1]]) for name in ("gone", "rgb")}
     for name, sample_id in ids.items():
         sample = dataset[sample_id]
@@ -144,7 +262,7 @@ def test_unreadable_and_rgb_masks_are_told(dataset, tmp_path):
         sample.save()
     results = evaluate(dataset, "pred", mask_targets={1: "a"})
     assert "cannot be read" in results.errors[ids["gone"]]
-    assert "must be (H, W) of whole numbers, got (1, 1, 3)" in results.errors[ids["rgb"]]
+    assert "it holds colours where class values are expected" in results.errors[ids["rgb"]]
     assert results.scores.pixel_accuracy == 0.0
 
 
@@ -231,9 +349,9 @@ def test_a_view_is_evaluated_alone(dataset):
 
 
 def test_beyond_the_kept_matches_the_matrix_stays(dataset, monkeypatch):
-    import fiftyone_ssa.labels.evaluation as evaluation
+    import fiftyone_ssa.labels.comparison as comparison
 
-    monkeypatch.setattr(evaluation, "MATCHES_KEPT", 1)
+    monkeypatch.setattr(comparison, "MATCHES_KEPT", 1)
     add(dataset, "x", [[1, 2]], [[1, 1]])
     add(dataset, "y", [[2, 2]], [[2, 1]])
     results = evaluate(dataset, "pred", mask_targets={1: "a", 2: "b"}, eval_key="e")

@@ -31,6 +31,22 @@ def test_defaults_hold_where_no_form_was_filled_in(registry, dataset):
     assert dataset.load_evaluation_results("ssa_eval").scores.mean_iou == pytest.approx(2 / 3)
 
 
+def test_only_annotated_images_and_what_the_numbers_rest_on(registry, dataset):
+    dataset.mask_targets["ssa_semantic"] = {1: "Cat", 2: "dog"}
+    dataset.save()
+    result = foo.execute_operator(URI, {"dataset": dataset}, params={"only_annotated": True})
+    assert result.result["message"] == (
+        "mIoU 100.00 %, mAcc 100.00 %, aAcc 100.00 % over 2 images, stored as ssa_eval; "
+        "1 without a prediction are left out; "
+        "class names that are written differently are taken for the same: 'Cat' for 'cat'"
+    )
+
+
+def test_form_refuses_a_key_whose_fields_are_taken(form, dataset):
+    dataset.set_values("ssa_eval_miou", [7.0] * 3)
+    assert "'ssa_eval_miou', which exists" in form("evaluate", dataset)["eval_key"]["error_message"]
+
+
 def test_runs_delegated(registry, dataset):
     registry.get_operator(URI)(dataset, "ssa_semantic", eval_key="queued", delegate=True)
     service = DelegatedOperationService()

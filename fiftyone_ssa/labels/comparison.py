@@ -1,0 +1,220 @@
+"""Two Segmentation fields compared image by image: which class each stored value stands for, and what was met."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fiftyone as fo
+import numpy as np
+import numpy.typing as npt
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.class_maps import Values, colours_of, read_colours, read_values, values_of
+from fiftyone_ssa.layouts import cityscapes
+from fiftyone_ssa.layouts.class_names import match_names
+from fiftyone_ssa.layouts.encodings import Seen, already_reduced, unnamed
+from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
+from fiftyone_ssa.types import ClassIds, Ints
+
+logger = logging.getLogger(__name__)
+
+NONE = "(none)"
+"""The class of pixels that got no prediction; FiftyOne's own name for it."""
+MATCHES_KEPT = 500_000
+"""Pairs of (true, predicted) class per image that are stored, so that a click in the App finds the images."""
+
+Targets = Mapping[int | str, str]
+"""FiftyOne's mask targets: stored value, or colour as "#rrggbb", to class name."""
+
+
+class Targeted:
+    """What a field stores for each named class: values from 1 to 65535, or colours; 0 and black are no class."""
+
+    def __init__(self, field: str, targets: Targets) -> None:
+        """Raises InputError for targets that are neither values nor colours."""
+        self.colours = any(isinstance(key, str) for key in targets)
+        keys = {_stored(key, self.colours, field): name for key, name in targets.items()}
+        self.background = keys.pop(0, None)
+        """What the targets call value 0."""
+        self.keys = np.array(sorted(keys), np.int64)
+        self.names = distinct([keys[key] for key in self.keys.tolist()])
+
+    def read(self, label: fo.Segmentation) -> Values:
+        """The stored values or colours (H, W) of a label. Raises InputError if they cannot be read."""
+        if label.mask is None:
+            return (read_colours if self.colours else read_values)(label.mask_path)
+        return (colours_of if self.colours else values_of)(label.mask)
+
+    def class_ids(self, values: Values, ids: Sequence[int | None], class_count: int) -> ClassIds:
+        """The class (H, W) of stored values, where class i of this field has number `ids[i]` of `class_count`."""
+        dtype = ids_dtype(class_count)
+        none = np.iinfo(dtype).max
+        numbers = np.array([none if number is None else number for number in ids], dtype)
+        if self.colours:
+            place = np.minimum(np.searchsorted(self.keys, values), len(self.keys) - 1)
+            classes: npt.NDArray[Any] = np.where(self.keys[place] == values, numbers[place], dtype(none))
+            return classes
+        table: npt.NDArray[Any] = np.full(1 << 16, none, dtype)
+        table[self.keys] = numbers
+        if values.dtype not in (np.uint8, np.uint16):
+            values = np.where((values >= 0) & (values < 1 << 16), values, 0).astype(np.uint16)
+        found: npt.NDArray[Any] = table.take(values)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes that two fields are compared in: those of the ground truth, the prediction's matched by name."""
+
+    truth: Targeted
+    predicted: Targeted
+    predicted_ids: tuple[int | None, ...]
+    """Of each class of the prediction its place among the ground truth's names."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """C names, all different."""
+        return self.truth.names
+
+    def truth_ids(self, values: Values) -> ClassIds:
+        """Class ids (H, W) of what the ground truth stores."""
+        return self.truth.class_ids(values, range(len(self.names)), len(self.names))
+
+    def prediction_ids(self, values: Values) -> ClassIds:
+        """Class ids (H, W) of what the prediction stores."""
+        return self.predicted.class_ids(values, self.predicted_ids, len(self.names))
+
+    def doubts(self, truth: Seen, predicted: Seen) -> list[str]:
+        """Sentences on values that speak against what the mask targets say."""
+        if self.truth.colours:
+            return []
+        count = len(self.names)
+        from_1 = self.truth.keys.tolist() == list(range(1, count + 1))
+        told = already_reduced(truth, count) if from_1 else []
+        told += unnamed(truth, set(self.truth.keys.tolist()))
+        higher = set(range(count + 1, cityscapes.LABEL_IDS[-1] + 1))
+        if from_1 and self.names == cityscapes.NAMES and truth.values & higher:
+            told.append(
+                "the ground truth looks like Cityscapes label ids (0 to 33) and is read as trainIds + 1, so every "
+                "score is wrong if that is so; load_cityscapes makes them what the mask targets say"
+            )
+        if not self.predicted.colours:
+            told += unnamed(predicted, set(self.predicted.keys.tolist()), "prediction")
+        return told
+
+
+def compared_classes(samples: Any, pred_field: str, gt_field: str, given: Targets | None) -> Classes:
+    """The classes of two fields. Raises InputError if one has none, or no name is in both."""
+    dataset = samples._root_dataset
+    own, default = dataset.mask_targets, dataset.default_mask_targets
+    truth_targets = given or own.get(gt_field) or default or own.get(pred_field)
+    pred_targets = own.get(pred_field) or given or default or truth_targets
+    truth, predicted = Targeted(gt_field, truth_targets or {}), Targeted(pred_field, pred_targets or {})
+    if not truth.names or not predicted.names:
+        raise InputError(
+            f"there are no classes for {gt_field!r}: pass mask_targets={{1: 'name', ...}} or set "
+            f"dataset.mask_targets[{gt_field!r}]"
+        )
+    match = match_names(predicted.names, truth.names)
+    if match.none_in_common:
+        raise InputError(
+            f"{pred_field!r} ({_first(predicted.names)}) and {gt_field!r} ({_first(truth.names)}) have no class name "
+            "in common; check their mask targets"
+        )
+    notes = match.sentences()
+    for field, targeted in ((gt_field, truth), (pred_field, predicted)):
+        if targeted.background is not None:
+            notes.append(
+                f"value 0 of {field!r} ({targeted.background!r}) is left out: FiftyOne takes it for background"
+            )
+    return Classes(truth, predicted, match.ids, tuple(notes))
+
+
+class Tally:
+    """What has been compared so far."""
+
+    def __init__(self, classes: Classes, *, only_annotated: bool = False) -> None:
+        self.classes, self.only_annotated = classes, only_annotated
+        count = len(classes.names)
+        self.confusion: Ints = np.zeros((count, count + 1), np.int64)
+        self.matches: list[tuple[str, str, int, str, str | None]] | None = []
+        self.images = 0
+        self.missing_predictions: list[str] = []
+        self.missing_ground_truth: list[str] = []
+        self.broken_ground_truth: list[str] = []
+        self.errors: dict[str, str] = {}
+        self._seen_truth, self._seen_prediction = Seen(), Seen()
+
+    def add(self, sample_id: str, truth: Any, prediction: Any) -> Scores | None:
+        """Compare one image; None if it is left out."""
+        if truth is None or not truth.has_mask:
+            self.missing_ground_truth.append(sample_id)
+            return None
+        missing = prediction is None or not prediction.has_mask
+        if missing:
+            self.missing_predictions.append(sample_id)
+            if self.only_annotated:
+                return None
+        try:
+            values = self.classes.truth.read(truth)
+        except InputError as error:
+            self.errors[sample_id] = f"ground truth left out: {error}"
+            self.broken_ground_truth.append(sample_id)
+            return None
+        self.images += 1
+        self._seen_truth.add(values)
+        confusion = self._compare(sample_id, self.classes.truth_ids(values), None if missing else prediction)
+        self.confusion += confusion
+        self._keep_matches(confusion, truth.id, prediction.id if prediction is not None else None)
+        return Scores(self.classes.names, confusion)
+
+    def notes(self) -> list[str]:
+        """What the numbers rest on."""
+        return [*self.classes.notes, *self.classes.doubts(self._seen_truth, self._seen_prediction)]
+
+    def _compare(self, sample_id: str, truth_ids: ClassIds, prediction: Any) -> Ints:
+        count = len(self.classes.names)
+        try:
+            ids = None
+            if prediction is not None:
+                values = self.classes.predicted.read(prediction)
+                self._seen_prediction.add(values)
+                ids = self.classes.prediction_ids(values)
+            return confusion_matrix(truth_ids, ids, count)
+        except InputError as error:
+            self.errors[sample_id] = str(error)
+            return confusion_matrix(truth_ids, None, count)
+
+    def _keep_matches(self, confusion: Ints, truth_id: str, prediction_id: str | None) -> None:
+        if self.matches is None:
+            return
+        columns = (*self.classes.names, NONE)
+        self.matches += [
+            (columns[i], columns[j], int(confusion[i, j]), truth_id, prediction_id)
+            for i, j in zip(*np.nonzero(confusion), strict=True)
+        ]
+        if len(self.matches) > MATCHES_KEPT:
+            logger.info("more than %d matches: a click in the App's matrix will not find the images", MATCHES_KEPT)
+            self.matches = None
+
+
+def _stored(key: int | str, colours: bool, field: str) -> int:
+    """A mask target's key as a number, a colour as 0xRRGGBB."""
+    if colours and isinstance(key, str) and len(key) == 7 and key[0] == "#" and key[1:].isalnum():
+        try:
+            return int(key[1:], 16)
+        except ValueError:
+            pass
+    elif not colours and isinstance(key, int) and 0 <= key < 1 << 16:
+        return key
+    raise InputError(
+        f'mask targets of {field!r} must be whole numbers from 1 to 65535, or colours like "#ff0000"; got {key!r}'
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")
