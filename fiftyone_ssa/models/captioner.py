@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
-from fiftyone_ssa.models.hub import loading
+from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+
+WHAT = "the captioner"
+TAKES = "a captioner that needs no prompt (BLIP, BLIP-2, GIT, ViT-GPT2)"
+ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
+"""Kinds of models that caption an image without a prompt."""
 
 
 def load_captioner(
@@ -19,23 +25,62 @@ def load_captioner(
 
     Raises InputError if it cannot be loaded or cannot caption an image alone, with what to do.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText
 
     options = {"trust_remote_code": trust_remote_code}
-    with loading(model, "the captioner"):
-        kind = AutoConfig.from_pretrained(model, **options).model_type
-        processor = AutoProcessor.from_pretrained(model, backend="torchvision", **options)
-        network = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype, **options)
-    network = network.requires_grad_(False).eval().to(device)
-    if kind == "blip":
+    with loading(model, WHAT):
+        config = AutoConfig.from_pretrained(model, **options)
+        _check_captions_alone(config, model)
+        processor = _processor(model, options)
+        check_vocabulary(getattr(processor, "tokenizer", processor), model, WHAT)
+        network = load_whole(AutoModelForImageTextToText, model, WHAT, dtype, **options).to(device)
+    if config.model_type == "blip":
         return BlipCaptioner(processor, network, max_new_tokens)
     try:
         return Captioner(processor, network, max_new_tokens)
-    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:
         raise InputError(
-            f"{model} ({kind}) cannot caption an image without a prompt; use a BLIP or GIT captioner "
-            f"({type(error).__name__}: {error})"
+            f"{model} ({config.model_type}) cannot caption an image without a prompt; give {TAKES} "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
+
+
+def _check_captions_alone(config: Any, model: str) -> None:
+    """Raise InputError for what retrieves, answers questions or chats: its answers to no question are no captions."""
+    from transformers.models.auto import modeling_auto
+
+    if "AutoModelForImageTextToText" in (getattr(config, "auto_map", None) or {}):
+        return
+    known = modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    check_kind(config, model, WHAT, {kind: (known[kind],) for kind in ALONE if kind in known}, TAKES)
+
+
+def _processor(model: str, options: dict[str, Any]) -> Any:
+    """What makes pixels of images and words of tokens."""
+    from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
+
+    processor = AutoProcessor.from_pretrained(model, backend="torchvision", **options)
+    if hasattr(processor, "image_processor"):
+        return processor
+    # a repository that names no processor class (ViT-GPT2) gives one of its two halves only
+    images = AutoImageProcessor.from_pretrained(model, backend="torchvision", **options)
+    return _Halves(images, AutoTokenizer.from_pretrained(model, **options))
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """An image processor and a tokenizer as one processor."""
+
+    image_processor: Any
+    tokenizer: Any
+
+    def __call__(self, images: Any, **options: Any) -> Any:
+        return self.image_processor(images, **options)
+
+    def batch_decode(self, tokens: Any, **options: Any) -> list[str]:
+        """One text for each row of tokens."""
+        texts: list[str] = self.tokenizer.batch_decode(tokens, **options)
+        return texts
 
 
 class Captioner:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.errors import MissingDependencyError
+from fiftyone_ssa.models.clip_checkpoint import load_clip
 from fiftyone_ssa.models.devices import plan_chunks
 from fiftyone_ssa.models.memo import Memo
 
@@ -27,8 +26,9 @@ TEXTS_KEPT = 1 << 15
 class ClassFilter:
     """Unit embeddings of crops and names in one space, by an open_clip model; names are embedded once a run.
 
-    `model` is `"architecture:weights"` (`"ViT-L-14:openai"`; the weights may be a file), `"local-dir:FOLDER"` or
-    `"hf-hub:ID"`. Names go in plain, without a prompt; longer ones than the text encoder takes are cut.
+    `model` is `"architecture:weights"` (`"ViT-L-14:openai"`; the weights may be a file), a folder (also
+    `"local-dir:FOLDER"`) or `"hf-hub:ID"`. Names go in plain, without a prompt; longer ones than the text encoder
+    takes are cut.
     Raises InputError if the model is not there, with how to get it, MissingDependencyError without open_clip.
     """
 
@@ -37,28 +37,35 @@ class ClassFilter:
             raise MissingDependencyError(
                 "the class filter needs open_clip, which is not installed; `pip install open_clip_torch` brings it"
             )
-        with _loading(model):
-            network, preprocess, self._tokenize = _open(model)
+        network, preprocess, self._tokenize = load_clip(model)
         self.logit_scale = float(network.logit_scale.detach().exp())
         self._network = network.requires_grad_(False).eval().to(device, dtype)
         self._device, self._dtype = device, dtype
-        # what cuts and resizes takes PIL images and tensors alike; what makes tensors of PIL images does not
-        *shape, normalize = [step for step in preprocess.transforms if isinstance(step, torch.nn.Module)]
+        self._prepare_squares(preprocess.transforms)
+        self._plan_batches()
+        self._known = Memo(lambda names: self._texts.map(self._embed_texts, names), TEXTS_KEPT)
+
+    def _prepare_squares(self, steps: Sequence[Any]) -> None:
+        """Take the model's own preprocessing apart: what shapes PIL images and tensors alike, and the numbers."""
+        *shape, normalize = map(_of_tensors_too, filter(_is_used, steps))
         self._shape = torch.nn.Sequential(*shape)
-        self._cut_ends = isinstance(getattr(shape[0], "size", None), int)
+        self._cut_ends = isinstance(getattr(shape[0], "size", None), int) or getattr(shape[0], "longest", 1) == 0
         self._mean, self._std = (
-            torch.tensor(value, device=device)[:, None, None] for value in (normalize.mean, normalize.std)
+            torch.tensor(value, device=self._device)[:, None, None] for value in (normalize.mean, normalize.std)
         )
-        self._images = plan_chunks(self._embed_blank, network.visual, device, most=32, what="the class filter")
+
+    def _plan_batches(self) -> None:
+        self._images = plan_chunks(
+            self._embed_blank, self._network.visual, self._device, most=32, what="the class filter"
+        )
         self._texts = plan_chunks(
             lambda rows: self._embed_texts(["a"] * rows),
-            network,
-            device,
+            self._network,
+            self._device,
             most=32,
             what="the class filter's texts",
             pad=True,
         )
-        self._known = Memo(lambda names: self._texts.map(self._embed_texts, names), TEXTS_KEPT)
 
     def images(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[Embeddings]:
         """(N, d) float32 unit embeddings of each group's N (h, w, 3) uint8 crops on this filter's device."""
@@ -105,41 +112,29 @@ def _without_ends(crop: torch.Tensor) -> torch.Tensor:
     return crop
 
 
-def _open(model: str) -> tuple[Any, Any, Any]:
-    """The network, its preprocessing and its tokenizer."""
-    import open_clip
+def _is_used(step: object) -> bool:
+    """Whether a step shapes or normalizes; the others only make RGB tensors of PIL images."""
+    from open_clip.transform import ResizeKeepRatio
 
-    name, weights, quick = model, None, False
-    if not model.startswith(("local-dir:", "hf-hub:")):
-        name, _, weights = model.partition(":")
-        known = open_clip.list_pretrained_tags_by_model(name)
-        if name not in open_clip.list_models():
-            raise InputError(f"open_clip knows no model {name!r}; name one of its models, or local-dir:FOLDER")
-        if weights not in known and not Path(weights).is_file():
-            raise InputError(
-                f"the class filter {name!r} needs weights after a colon, got {weights!r}; "
-                f"open_clip has {', '.join(known)}, or give a file"
-            )
-        # OpenAI's weights were trained with another activation than the architecture's default
-        quick = bool((open_clip.get_pretrained_cfg(name, weights) or {}).get("quick_gelu", False))
-    network, preprocess = open_clip.create_model_from_pretrained(name, pretrained=weights, force_quick_gelu=quick)
-    return network, preprocess, open_clip.get_tokenizer(name)
+    return isinstance(step, torch.nn.Module | ResizeKeepRatio)
 
 
-@contextmanager
-def _loading(model: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
-        if model.startswith("local-dir:"):
-            remedy = "give local-dir:FOLDER with open_clip_config.json and its weights in that folder"
-        else:
-            arguments = ", ".join(map(repr, model.split(":", 1)))
-            remedy = (
-                f'get it with `python -c "import open_clip; open_clip.create_model({arguments})"` '
-                "where the Hugging Face hub can be reached, or give local-dir:FOLDER"
-            )
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"cannot load the class filter {model}: {remedy} ({reason})") from error
+def _of_tensors_too(step: Any) -> Any:
+    return step if isinstance(step, torch.nn.Module) else _ResizeKeepingRatio(step)
+
+
+class _ResizeKeepingRatio(torch.nn.Module):
+    """open_clip's `ResizeKeepRatio` without its chance, for tensors too; no side vanishes."""
+
+    def __init__(self, step: Any) -> None:
+        super().__init__()
+        self.longest, self._target, self._interpolation = step.longest, step.size, step.interpolation
+
+    def forward(self, image: Any) -> Any:
+        """A PIL image or (3, h, w) tensor with its longer (or shorter) side as the target's."""
+        from torchvision.transforms.functional import get_dimensions, resize
+
+        _, *size_hw = get_dimensions(image)
+        ratios = [side / target for side, target in zip(size_hw, self._target, strict=True)]
+        ratio = max(ratios) * self.longest + min(ratios) * (1 - self.longest)
+        return resize(image, [max(1, round(side / ratio)) for side in size_hw], self._interpolation, antialias=True)

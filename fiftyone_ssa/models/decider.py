@@ -17,10 +17,11 @@ from torch.nn.utils.rnn import pad_sequence
 from fiftyone_ssa.masks import rle as masks
 from fiftyone_ssa.models.devices import plan_chunks, upload
 from fiftyone_ssa.models.enlarging import EnlargedPatches, Sources, interpolate, sources
-from fiftyone_ssa.models.hub import loading
+from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.memo import Memo
 from fiftyone_ssa.models.scores import argmax
 
+WHAT = "the decider"
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
@@ -52,49 +53,46 @@ class Decider:
     """
 
     def __init__(self, model: str, device: torch.device, dtype: torch.dtype) -> None:
-        from transformers import AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
+        self._device, self._dtype = device, dtype
+        processor, self._tokenizer, network = _load(model, dtype)
+        self._rewire(network.to(device))
+        self._prepare_crops(processor)
+        self._plan_batches()
+        self._known = Memo(lambda names: self._texts.map(self._embed, names), TEXTS_KEPT)
 
-        with loading(model, "the decider"):
-            processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            network = CLIPSegForImageSegmentation.from_pretrained(model, dtype=dtype)
+    def _rewire(self, network: Any) -> None:
+        """Leave out the tower's layers above those tapped, and take the decoder's upsampling apart."""
+        self._network = network
         self._taps = list(network.extract_layers)
         encoder = network.clip.vision_model.encoder
         encoder.layers = encoder.layers[: max(self._taps) + 1]
         network.decoder.transposed_convolution, self._upsample = _split(network.decoder.transposed_convolution)
-        looks = [step for step in network.decoder.transposed_convolution if isinstance(step, nn.Conv2d)]
-        self._margin = sum(step.kernel_size[0] // 2 for step in looks)
-        self._upsample.requires_grad_(False).eval().to(device)
+        convolutions = [step for step in network.decoder.transposed_convolution if isinstance(step, nn.Conv2d)]
+        self._margin = sum(step.kernel_size[0] // 2 for step in convolutions)
+        self._upsample.requires_grad_(False).eval().to(self._device)
         self._grid = SIDE // network.config.vision_config.patch_size
         self._patch = int(np.prod([step.side for step in self._upsample.modules() if isinstance(step, _Product)]))
-        self._network = network.requires_grad_(False).eval().to(device)
-        embeddings = network.clip.vision_model.embeddings
+        self._longest = int(network.config.text_config.max_position_embeddings)
+
+    def _prepare_crops(self, processor: Any) -> None:
+        """From a crop's pixels to the tower's patches, in the model's own normalization."""
+        embeddings = self._network.clip.vision_model.embeddings
         blank = torch.empty((1, self._grid**2 + 1, embeddings.embed_dim))
         self._positions = embeddings.interpolate_pos_encoding(blank, SIDE, SIDE)
-        self._device, self._dtype = device, dtype
-        self._longest = int(network.config.text_config.max_position_embeddings)
-        std = torch.tensor(processor.image_std, device=device)[:, None, None]
+        std = torch.tensor(processor.image_std, device=self._device)[:, None, None]
         self._scale = processor.rescale_factor / std
-        self._shift = -torch.tensor(processor.image_mean, device=device)[:, None, None] / std
+        self._shift = -torch.tensor(processor.image_mean, device=self._device)[:, None, None] / std
         self._patches = self._enlarge_and_embed
-        if device.type == "cpu" and dtype == torch.float32:
+        if self._device.type == "cpu" and self._dtype == torch.float32:
             self._patches = EnlargedPatches(embeddings.patch_embedding, SIDE, self._scale, self._shift)
-        self._crops = plan_chunks(
-            self._segment_blank,
-            network.clip.vision_model,
-            device,
-            most=16 if device.type == "cpu" else 32,
-            what="the decider",
-        )
+
+    def _plan_batches(self) -> None:
+        clip, device = self._network.clip, self._device
+        most = 16 if device.type == "cpu" else 32
+        self._crops = plan_chunks(self._segment_blank, clip.vision_model, device, most=most, what=WHAT)
         self._texts = plan_chunks(
-            lambda rows: self._embed(["a"] * rows),
-            network.clip.text_model,
-            device,
-            most=32,
-            what="the decider's texts",
-            pad=True,
+            lambda rows: self._embed(["a"] * rows), clip.text_model, device, most=32, what=f"{WHAT}'s texts", pad=True
         )
-        self._known = Memo(lambda names: self._texts.map(self._embed, names), TEXTS_KEPT)
 
     def __call__(self, groups: Sequence[Sequence[Question]]) -> list[list[npt.NDArray[np.int64]]]:
         """For each question, how many of the mask's pixels in the crop each of its names wins; ties to the first."""
@@ -185,6 +183,18 @@ class Decider:
         seen = self._encode([torch.zeros((1, 1, 3), dtype=torch.uint8, device=self._device)] * rows)
         places = torch.arange(1, self._grid**2 + 1, device=self._device).expand(rows, -1)
         self._segment(seen, [""] * rows, places)
+
+
+def _load(model: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+    """The image processor, tokenizer and network of a CLIPSeg."""
+    from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
+
+    with loading(model, WHAT):
+        legal = {"clipseg": ("CLIPSegForImageSegmentation",)}
+        check_kind(AutoConfig.from_pretrained(model), model, WHAT, legal, "a CLIPSeg (CIDAS/clipseg-rd64-refined, say)")
+        processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
+        tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT)
+        return processor, tokenizer, load_whole(CLIPSegForImageSegmentation, model, WHAT, dtype)
 
 
 def _last_layer(layer: Any, state: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

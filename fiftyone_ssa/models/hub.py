@@ -1,36 +1,144 @@
-"""Loading models by id or folder, with one clear sentence when that fails."""
+"""Loading a model by id or folder, whole and of the right kind or not at all, with one clear sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import re
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from logging import LogRecord, getLogger
+from typing import Any
+
+import torch
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.presets.paths import existing
+
+UNUSED = {
+    "oneformer": re.compile(r"(^|\.)swin\.layernorm\.(weight|bias)$"),
+    "dpt": re.compile(r"^neck\.fusion_stage\.layers\.0\.residual_layer1\."),
+}
+"""By `model_type`: weights that published checkpoints lack, and that no answer depends on."""
 
 
 @contextmanager
-def loading(model: str, what: str) -> Iterator[None]:
-    """Turn a failure to load `model` (a Hugging Face id or a folder) into an InputError that says how to mend it."""
-    folder = Path(model).expanduser()
-    local = folder.exists() or model.startswith(("/", "./", "../", "~"))
-    if local and not folder.exists():
+def loading(model: str, what: str, *, config: str = "config.json", get: str = "") -> Iterator[None]:
+    """Turn a failure to load `model` (a Hugging Face id or a folder) into an InputError that says how to mend it.
+
+    `what` is the place it is loaded for ("the decider"), `config` the file that makes a folder a model's, `get` how
+    to get one that is not there, if not as usual. The libraries' own bars, notices and warnings stay quiet meanwhile;
+    a download shows its bar.
+    """
+    folder = existing(model)
+    local = folder is not None or model.startswith(("/", "./", "../", "~"))
+    if local and folder is None:
         raise InputError(f"cannot load {what}: {model} does not exist; give a model folder or a Hugging Face id")
-    if local and folder.is_dir() and not (folder / "config.json").is_file():
-        raise InputError(f"cannot load {what}: {model} is not a model folder, it holds no config.json")
+    if folder is not None and not (folder.is_dir() and (folder / config).is_file()):
+        raise InputError(f"cannot load {what}: {model} is not a model folder, it holds no {config}")
     try:
-        yield
-    except InputError:
+        with quiet():
+            yield
+    except (InputError, MemoryError, torch.OutOfMemoryError):
         raise
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        if local:
-            remedy = "check the folder, or give another one"
-        elif isinstance(error, ImportError):
-            remedy = "install what is missing"
-        else:
-            remedy = (
-                f"get it with `hf download {model}` where the Hugging Face hub can be reached, "
-                "or give the path of a local folder"
-            )
-        raise InputError(f"cannot load {what} {model}: {remedy} ({type(error).__name__}: {reason})") from error
+    except Exception as error:  # damaged files raise anything: KeyError, SafetensorError, UnpicklingError ...
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"cannot load {what} {model}: {_remedy(model, local, get, error)} ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _remedy(model: str, local: bool, get: str, error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return "install what is missing"
+    if local:
+        return "check the folder, its files may be damaged, or give another one"
+    if get:
+        return get
+    if isinstance(error, OSError | ValueError):  # what is not downloaded, or no id at all
+        return (
+            f"get it with `hf download {model}` where the Hugging Face hub can be reached, "
+            "or give the path of a local folder"
+        )
+    return f"its files may be damaged, so get them again with `hf download --force-download {model}`"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars, notices or warnings of the libraries that load models; a download keeps its bar."""
+    hub: Any = importlib.import_module("huggingface_hub.utils")
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    downloads_show = not hub.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # the hub's as well
+    if downloads_show:
+        hub.enable_progress_bars()
+    root = getLogger()
+    root.addFilter(_is_no_notice)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeFilter(_is_no_notice)
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _is_no_notice(record: LogRecord) -> bool:
+    return "open_clip" not in record.pathname  # it logs as nobody, and what it means is told by its error
+
+
+def check_kind(config: Any, model: str, what: str, legal: Mapping[str, Collection[str]], takes: str) -> None:
+    """Raise InputError if a config is not of a `legal` kind, before any weights are read.
+
+    `legal` gives, for each `model_type`, the architectures that will do; a config that names none is judged by its
+    type alone. `takes` says what the place takes.
+    """
+    named = list(config.architectures or ())
+    if config.model_type in legal and (not named or set(named) & set(legal[config.model_type])):
+        return
+    kind = named[0] if named else f"{config.model_type!r} model"
+    raise InputError(f"cannot load {what}: {model} is a {kind}; give {takes}")
+
+
+def load_whole(kind: Any, model: str, what: str, dtype: torch.dtype, **options: Any) -> Any:
+    """`kind.from_pretrained(model)` in `dtype`, ready to answer; every weight of it must come from the files.
+
+    Raises InputError if weights are missing or of another shape: transformers would fill them with random numbers.
+    """
+    network, report = kind.from_pretrained(
+        model, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    unused = UNUSED.get(network.config.model_type)
+    missing = sorted(name for name in report["missing_keys"] if not (unused and unused.search(name)))
+    if missing:
+        raise InputError(
+            f"cannot load {what}: {model} lacks {len(missing)} weights of a {type(network).__name__}, "
+            f"{missing[0]} among them; get the whole model again"
+        )
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, found, expected = mismatched[0]
+        raise InputError(
+            f"cannot load {what}: {len(mismatched)} weights of {model} have another shape than its config.json says, "
+            f"{name} is {tuple(found)} instead of {tuple(expected)}; get the whole model again"
+        )
+    if report.get("error_msgs"):
+        raise InputError(
+            f"cannot load {what}: the weights of {model} do not fit a {type(network).__name__} "
+            f"({' '.join(str(report['error_msgs'][0]).split())[:200]}); get the whole model again"
+        )
+    return network.requires_grad_(False).eval()
+
+
+def check_vocabulary(tokenizer: Any, model: str, what: str) -> Any:
+    """`tokenizer`, or InputError if it knows no words: transformers makes an empty one where the files are missing."""
+    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
+        raise InputError(
+            f"cannot load {what}: {model} comes without its vocabulary (tokenizer.json, vocab.txt, or vocab.json and "
+            "merges.txt); get the whole model again"
+        )
+    return tokenizer

@@ -17,11 +17,12 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.devices import is_small
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
-from fiftyone_ssa.models.hub import loading
+from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.mask_decoder import PointDecoder
 from fiftyone_ssa.models.sam_checkpoint import read_checkpoint
 from fiftyone_ssa.presets import Masks
+from fiftyone_ssa.presets.paths import existing
 from fiftyone_ssa.types import Floats, Image
 
 
@@ -71,22 +72,17 @@ def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
     """The SAM that `name` names: a segment_anything checkpoint (`.pth`, `.pt`), a Hugging Face id or a folder."""
     import transformers
 
-    path = Path(name).expanduser()
+    path = existing(name) or Path(name)
     if path.is_file() or path.suffix in (".pth", ".pt"):
         return Sam(read_checkpoint(path), transformers.SamImageProcessor(), _CHECKPOINT, device, dtype)
     with loading(name, "SAM"):
-        kind = transformers.AutoConfig.from_pretrained(name).model_type
-        if kind not in FAMILIES:
-            raise InputError(f"cannot load SAM: {name} is a {kind} model; it must be one of {', '.join(FAMILIES)}")
-        family = FAMILIES[kind]
-        model, report = getattr(transformers, family.model).from_pretrained(
-            name, dtype=torch.float32, output_loading_info=True
-        )
-        if report["missing_keys"]:
+        config = transformers.AutoConfig.from_pretrained(name)
+        if config.model_type not in FAMILIES:
             raise InputError(
-                f"cannot load SAM: {name} lacks {len(report['missing_keys'])} weights of a {family.model}, "
-                f"{sorted(report['missing_keys'])[0]} among them; get the whole model again"
+                f"cannot load SAM: {name} is a {config.model_type!r} model; it must be one of {', '.join(FAMILIES)}"
             )
+        family = FAMILIES[config.model_type]
+        model = load_whole(getattr(transformers, family.model), name, "SAM", torch.float32)
         return Sam(model, _processor(name, getattr(transformers, family.processor)), family, device, dtype)
 
 
@@ -95,6 +91,9 @@ def _processor(name: str, kind: Any) -> Any:
     try:
         return kind.from_pretrained(name)
     except OSError:
+        folder = existing(name)
+        if folder and any((folder / file).exists() for file in ("preprocessor_config.json", "processor_config.json")):
+            raise  # it is there, but damaged
         return kind()
 
 

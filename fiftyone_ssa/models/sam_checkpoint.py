@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,9 @@ import torch
 
 from fiftyone_ssa.errors import InputError
 
+PUBLISHED_DEPTHS = {768: 12, 1024: 24, 1280: 32}
+"""By width: the blocks of vit_b, vit_l and vit_h, so that a checkpoint which lacks the last ones is told."""
+DECODER_LAYERS = 2
 _RENAMED = [
     (re.compile(pattern), new)
     for pattern, new in (
@@ -51,6 +53,7 @@ def read_checkpoint(path: Path) -> Any:
 
     try:
         config = _config(weights)
+        _check_depth(config)
         with torch.device("meta"):
             model = SamModel(config)
         renamed = {_rename(name): tensor for name, tensor in weights.items()}
@@ -67,6 +70,15 @@ def read_checkpoint(path: Path) -> Any:
     return model
 
 
+def _check_depth(config: Any) -> None:
+    """Raise ValueError where the last layers are missing, which the tensors that are there do not tell."""
+    blocks = config.vision_config.num_hidden_layers
+    expected = PUBLISHED_DEPTHS.get(config.vision_config.hidden_size, blocks)
+    layers = config.mask_decoder_config.num_hidden_layers
+    if (blocks, layers) != (expected, DECODER_LAYERS):
+        raise ValueError(f"{blocks} blocks and {layers} decoder layers instead of {expected} and {DECODER_LAYERS}")
+
+
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
     if not path.is_file():
         raise InputError(
@@ -75,7 +87,7 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
         )
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # what is no such file raises anything
         raise InputError(f"cannot load SAM: {path} is damaged or no PyTorch checkpoint; download it again") from error
     if not isinstance(weights, dict) or "image_encoder.pos_embed" not in weights:
         raise InputError(

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
+from fiftyone_ssa.models.class_names import published_names
 from fiftyone_ssa.models.devices import Chunks, is_small
 from fiftyone_ssa.models.factories import call_factory, is_factory
-from fiftyone_ssa.models.hub import loading
+from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.neighbourhood import has_neighbourhoods, plain_neighbourhoods
 from fiftyone_ssa.models.scores import ClassScores
-from fiftyone_ssa.types import Image, SemanticMap, class_ids
+from fiftyone_ssa.models.user_segmenter import adopt
+from fiftyone_ssa.types import Image, SemanticMap
+
+WHAT = "a semantic segmenter"
+TAKES = "a semantic or universal segmenter (SegFormer, OneFormer, Mask2Former, EoMT, UperNet, DPT ...)"
+FLOAT32_BUT_BACKBONE = ("oneformer", "mask2former")
+"""Their pixel decoders place reference points, and OneFormer's task encoder reads token ids: neither bears half."""
+FIXED_SIDES = ("beit", "data2vec-vision")
+"""Kinds that take images of the one size that they were trained with."""
 
 
 @runtime_checkable
@@ -41,75 +49,6 @@ def load_segmenter(
     return HuggingFaceSegmenter(model, device, dtype, trust_remote_code=trust_remote_code)
 
 
-def adopt(segmenter: Any, what: str) -> Segmenter:
-    """A user's segmenter behind checks that name it when its answer cannot be used."""
-    if not callable(segmenter) or not hasattr(segmenter, "classes"):
-        raise InputError(f"{what} must build an object with `classes` and `__call__(images)`, got {type(segmenter)}")
-    return (
-        UserScoringSegmenter(segmenter, what) if hasattr(segmenter, "probabilities") else UserSegmenter(segmenter, what)
-    )
-
-
-class UserSegmenter:
-    """Checks what a user's segmenter answers: one map of the image's size per image, with known ids."""
-
-    def __init__(self, segmenter: Any, what: str) -> None:
-        self.segmenter, self.what = segmenter, what
-        self.classes: Sequence[str] = tuple(str(name) for name in segmenter.classes)
-
-    def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
-        """One class map per image; plain (H, W) integer arrays are taken too."""
-        answers = self._answers(self.segmenter(list(images)), images)
-        return [self._checked(answer, image) for answer, image in zip(answers, images, strict=True)]
-
-    def _answers(self, answers: Any, images: Sequence[Image]) -> list[Any]:
-        listed: list[Any] = list(answers)
-        if len(listed) != len(images):
-            raise InputError(f"{self.what} answered {len(listed)} maps for {len(images)} images; one each is expected")
-        return listed
-
-    def _checked(self, answer: object, image: Image) -> SemanticMap:
-        if not isinstance(answer, SemanticMap):
-            array = np.asarray(answer)
-            if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-                raise InputError(
-                    f"{self.what} must answer SemanticMaps or (H, W) integers, got {array.shape} {array.dtype}"
-                )
-            if array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() >= len(self.classes)):
-                raise InputError(
-                    f"{self.what} answered class ids from {array.min()} to {array.max()}, but has "
-                    f"{len(self.classes)} classes; give SemanticMaps where pixels are to be ignored"
-                )
-            answer = SemanticMap(class_ids(array, len(self.classes)), tuple(self.classes))
-        if answer.size_hw != image.shape[:2]:
-            raise InputError(
-                f"{self.what} answered a map of {answer.size_hw} (height, width) for an image of {image.shape[:2]}; "
-                "resize it to the image"
-            )
-        return answer
-
-
-class UserScoringSegmenter(UserSegmenter):
-    """A user's segmenter that also tells probabilities."""
-
-    def scores(self, images: Sequence[Image]) -> list[ClassScores]:
-        """The user's probabilities, checked."""
-        answers = self._answers(self.segmenter.probabilities(list(images)), images)
-        return [
-            self._scores(np.asarray(answer, np.float32), image) for answer, image in zip(answers, images, strict=True)
-        ]
-
-    def _scores(self, values: npt.NDArray[np.float32], image: Image) -> ClassScores:
-        if values.ndim != 3 or len(values) != len(self.classes) or not np.isfinite(values).all() or values.min() < 0:
-            raise InputError(
-                f"{self.what}.probabilities must give ({len(self.classes)}, h, w) finite non-negative numbers, "
-                f"got {values.shape}"
-            )
-        return ClassScores(
-            torch.from_numpy(values), tuple(self.classes), (image.shape[0], image.shape[1]), logits=False
-        )
-
-
 class HuggingFaceSegmenter:
     """SegFormer, UperNet, DPT, BEiT ... (logits) and OneFormer, Mask2Former, MaskFormer, EoMT (queries).
 
@@ -123,17 +62,22 @@ class HuggingFaceSegmenter:
         from transformers import AutoConfig
 
         options = {"trust_remote_code": trust_remote_code}
-        with loading(model, "a semantic segmenter"):
+        with loading(model, WHAT):
             config = AutoConfig.from_pretrained(model, **options)
             self.kind = config.model_type
+            kind = _model_class(config, model)
+            mixed = self.kind in FLOAT32_BUT_BACKBONE and dtype != torch.float32
+            with plain_neighbourhoods() if has_neighbourhoods(config) else nullcontext():
+                network = load_whole(kind, model, WHAT, torch.float32 if mixed else dtype, **options)
             self.processor = _processor(model, self.kind, options)
-            self.model = _model_class(config, model).from_pretrained(model, dtype=dtype, **options)
-        self.model.requires_grad_(False).eval().to(device)
-        self.device, self.dtype = device, dtype
+        self.model = network.to(device)
+        self.device, self.dtype = device, torch.float32 if mixed else dtype
+        self._task = self._task_tokens(model) if self.kind == "oneformer" else {}
+        if mixed:
+            _halve_backbone(network, dtype, self._task)
         parallel = device.type == "cpu" and is_small(self.model)
         self._images = Chunks(1, f"the segmenter {model}", pad=False, parallel=parallel)
-        labels = {int(key): str(name) for key, name in config.id2label.items()}
-        self.classes: Sequence[str] = tuple(labels[i].strip() for i in range(len(labels)))
+        self.classes: Sequence[str] = published_names(config.id2label)
 
     def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
         """One class map per image, of its size."""
@@ -145,17 +89,17 @@ class HuggingFaceSegmenter:
 
     @torch.inference_mode()
     def _scores(self, image: Image) -> ClassScores:
-        task = {"task_inputs": ["semantic"]} if self.kind == "oneformer" else {}
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         # the data format is named: a 1 or 3 pixels high image would be taken for channels otherwise
-        inputs = self.processor([pixels], input_data_format="channels_first", return_tensors="pt", **task)
+        images = self.processor.image_processor if self.kind == "oneformer" else self.processor
+        inputs = images([pixels], input_data_format="channels_first", return_tensors="pt")
         offsets = inputs.pop("patch_offsets", None)
         tensors = {
             key: value.to(self.device, self.dtype if value.is_floating_point() else None)
             for key, value in inputs.items()
             if isinstance(value, torch.Tensor)
         }
-        outputs = self.model(**tensors)
+        outputs = self.model(**tensors, **self._task)
         size_hw = (image.shape[0], image.shape[1])
         if "class_queries_logits" in outputs:
             values = self._query_scores(outputs, offsets, size_hw)
@@ -191,35 +135,58 @@ class HuggingFaceSegmenter:
         merged: torch.Tensor = self.processor.merge_image_patches(scores, offsets, [(height, width)], edge)[0]
         return merged
 
+    def _task_tokens(self, model: str) -> dict[str, torch.Tensor]:
+        """OneFormer's task, which is the same for every image."""
+        check_vocabulary(self.processor.tokenizer, model, WHAT)
+        blank = torch.zeros((3, 8, 8), dtype=torch.uint8)
+        tokens = self.processor([blank], ["semantic"], input_data_format="channels_first", return_tensors="pt")
+        return {"task_inputs": tokens["task_inputs"].to(self.device)}
+
+
+def _halve_backbone(network: Any, dtype: torch.dtype, task: dict[str, torch.Tensor]) -> None:
+    """Let the backbone of a float32 OneFormer or Mask2Former work in `dtype`, and hand float32 to the rest."""
+
+    def narrow(_: Any, pixels: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (pixels[0].to(dtype), *pixels[1:])
+
+    def widen(_: Any, __: Any, found: Any) -> Any:
+        found.feature_maps = tuple(features.float() for features in found.feature_maps)
+        return found
+
+    backbone = network.model.pixel_level_module.encoder.to(dtype)
+    backbone.register_forward_pre_hook(narrow)
+    backbone.register_forward_hook(widen)
+    if task:  # transformers rounds the tokens to the type of the model's first weight
+        exact = task["task_inputs"].float()
+        network.model.task_encoder.register_forward_pre_hook(lambda _, __: (exact,))
+
 
 def _processor(model: str, kind: str, options: dict[str, Any]) -> Any:
     """The image processor with torchvision's arithmetic (the two backends resize differently, so one is pinned)."""
     if kind == "oneformer":
         from transformers import OneFormerProcessor
 
-        # its class file comes from another repository unless the path is local; by default it is the model's own
-        local = {"repo_path": model} if Path(model).is_dir() else {}
-        return OneFormerProcessor.from_pretrained(model, backend="torchvision", **local, **options)
+        # its class file, which only panoptic answers need, is in another repository
+        return OneFormerProcessor.from_pretrained(model, backend="torchvision", class_info_file=None, **options)
     from transformers import AutoImageProcessor
 
-    return AutoImageProcessor.from_pretrained(model, backend="torchvision", **options)
+    processor = AutoImageProcessor.from_pretrained(model, backend="torchvision", **options)
+    if getattr(processor, "do_center_crop", False):  # a map of the middle is none of the image
+        processor.do_center_crop = False
+        if kind in FIXED_SIDES:
+            processor.size = processor.crop_size
+    return processor
 
 
 def _model_class(config: Any, model: str) -> Any:
-    from transformers import (
-        MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING,
-        MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING,
-        AutoModelForSemanticSegmentation,
-        AutoModelForUniversalSegmentation,
-    )
+    """The auto class that loads a config's segmenter; raises InputError if it is of another kind."""
+    from transformers import AutoModelForSemanticSegmentation, AutoModelForUniversalSegmentation
+    from transformers.models.auto import modeling_auto
 
-    if type(config) in MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING and config.model_type != "detr":
-        return AutoModelForUniversalSegmentation
-    if type(config) in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING or "AutoModelForSemanticSegmentation" in (
-        getattr(config, "auto_map", None) or {}
-    ):
+    if "AutoModelForSemanticSegmentation" in (getattr(config, "auto_map", None) or {}):
         return AutoModelForSemanticSegmentation
-    raise InputError(
-        f"{model} is a {config.model_type!r} model, not a semantic or universal segmenter "
-        "(SegFormer, OneFormer, Mask2Former, EoMT, UperNet, DPT ...)"
-    )
+    universal = dict(modeling_auto.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES)
+    universal.pop("detr", None)  # it has masks of things, and no classes of stuff
+    semantic = dict(modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES)
+    check_kind(config, model, WHAT, {kind: (name,) for kind, name in {**semantic, **universal}.items()}, TAKES)
+    return AutoModelForUniversalSegmentation if config.model_type in universal else AutoModelForSemanticSegmentation

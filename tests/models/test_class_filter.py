@@ -96,11 +96,11 @@ def test_openais_weights_get_their_activation(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("ViT-L-14:openai", r"open_clip.create_model\('ViT-L-14', 'openai'\).* or give local-dir:FOLDER"),
+        ("ViT-L-14:openai", r"open_clip.create_model\('ViT-L-14', 'openai'\).* or give a folder"),
         ("ViT-L-14", "needs weights after a colon, got ''"),
         ("ViT-L-14:unknown", "needs weights after a colon, got 'unknown'"),
         ("ViT-Q-3:openai", "knows no model 'ViT-Q-3'"),
-        ("local-dir:/nowhere", "cannot load the class filter local-dir:/nowhere"),
+        ("local-dir:/nowhere", "cannot load the class filter: /nowhere does not exist"),
     ],
 )
 def test_a_model_that_is_not_there_is_told(model: str, message: str) -> None:

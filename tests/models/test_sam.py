@@ -186,7 +186,7 @@ def test_checkpoints_of_other_models(tmp_path: Path) -> None:
 
 
 def test_models_that_are_no_sam(parity: Path, model: Callable[[str], str], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a segformer model; it must be one of sam, sam_hq, sam2"):
+    with pytest.raises(InputError, match="is a 'segformer' model; it must be one of sam, sam_hq, sam2"):
         load_sam(str(parity / "models/segformer-ade20k"), CPU, torch.float32)
     with pytest.raises(InputError, match=r"holds no config\.json"):
         load_sam(str(tmp_path), CPU, torch.float32)

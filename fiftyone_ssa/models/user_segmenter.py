@@ -1,0 +1,114 @@
+"""A segmenter of the user's own, behind checks that name it when its answer cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models import Segmenter
+from fiftyone_ssa.models.class_names import users_names
+from fiftyone_ssa.models.factories import told
+from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.types import Image, SemanticMap, class_ids
+
+
+def adopt(segmenter: Any, what: str) -> Segmenter:
+    """A user's segmenter as one of ours; raises InputError if it lacks `classes` or cannot be called."""
+    with told(f"{what} failed", "it must build an object with `classes` and `__call__(images)`"):
+        classes = getattr(segmenter, "classes", None)
+        probabilities = getattr(segmenter, "probabilities", None)
+    if not callable(segmenter) or isinstance(segmenter, type) or classes is None:
+        got = segmenter.__name__ if isinstance(segmenter, type) else f"a {type(segmenter).__name__}"
+        raise InputError(f"{what} must build an object with `classes` and `__call__(images)`, got {got}")
+    if probabilities is None:
+        return UserSegmenter(segmenter, what)
+    if not callable(probabilities):
+        raise InputError(f"{what}.probabilities must be a method of images, got a {type(probabilities).__name__}")
+    return UserScoringSegmenter(segmenter, what)
+
+
+class UserSegmenter:
+    """Checks what a user's segmenter answers: one map of the image's size per image, with known ids."""
+
+    def __init__(self, segmenter: Any, what: str) -> None:
+        self.segmenter, self.what = segmenter, what
+        self.classes: Sequence[str] = users_names(segmenter.classes, what)
+
+    def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
+        """One class map per image; plain (H, W) integer arrays are taken too."""
+        answers = self._answers(self.segmenter, "maps", images)
+        return [self._checked(answer, image) for answer, image in zip(answers, images, strict=True)]
+
+    def _answers(self, ask: Callable[[list[Image]], Any], kind: str, images: Sequence[Image]) -> list[Any]:
+        try:
+            answers = ask(list(images))
+        except SystemExit as error:  # it would end the run, and say nothing
+            raise InputError(f"{self.what} called sys.exit({error}) instead of answering; raise an error") from error
+        if isinstance(answers, str | bytes | dict | set) or not hasattr(answers, "__iter__"):
+            raise InputError(f"{self.what} must answer a list of {kind}, one an image, got a {type(answers).__name__}")
+        listed = list(answers)
+        if len(listed) != len(images):
+            raise InputError(
+                f"{self.what} answered {len(listed)} {kind} for {len(images)} images; one each is expected"
+            )
+        return listed
+
+    def _checked(self, answer: object, image: Image) -> SemanticMap:
+        if not isinstance(answer, SemanticMap):
+            array = _array(answer)
+            if array is None or array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+                raise InputError(f"{self.what} must answer SemanticMaps or (H, W) integers, got {_described(answer)}")
+            if array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() >= len(self.classes)):
+                raise InputError(
+                    f"{self.what} answered class ids from {array.min()} to {array.max()}, but has "
+                    f"{len(self.classes)} classes; give SemanticMaps where pixels are to be ignored"
+                )
+            answer = SemanticMap(class_ids(array, len(self.classes)), tuple(self.classes))
+        if answer.size_hw != image.shape[:2]:
+            raise InputError(
+                f"{self.what} answered a map of {answer.size_hw} (height, width) for an image of {image.shape[:2]}; "
+                "resize it to the image"
+            )
+        return answer
+
+
+class UserScoringSegmenter(UserSegmenter):
+    """A user's segmenter that also tells probabilities."""
+
+    def scores(self, images: Sequence[Image]) -> list[ClassScores]:
+        """The user's probabilities, checked."""
+        answers = self._answers(self.segmenter.probabilities, "arrays of probabilities", images)
+        return [self._scores(answer, image) for answer, image in zip(answers, images, strict=True)]
+
+    def _scores(self, answer: object, image: Image) -> ClassScores:
+        values = _array(answer, np.float32)
+        usable = values is not None and values.ndim == 3 and 0 not in values.shape
+        if values is None or not usable or len(values) != len(self.classes):
+            raise InputError(
+                f"{self.what}.probabilities must give ({len(self.classes)}, h, w) numbers, got {_described(answer)}"
+            )
+        if not np.isfinite(values).all() or values.min() < 0:
+            raise InputError(f"{self.what}.probabilities must give finite non-negative numbers; some are not")
+        return ClassScores(
+            torch.from_numpy(values), tuple(self.classes), (image.shape[0], image.shape[1]), logits=False
+        )
+
+
+def _array(answer: object, dtype: Any = None) -> npt.NDArray[Any] | None:
+    """What a user answered as an array, tensors of any device too; None where it is none."""
+    if isinstance(answer, torch.Tensor):
+        answer = answer.detach().cpu()
+    try:
+        return np.asarray(answer, dtype)
+    except (TypeError, ValueError, RuntimeError):  # a ragged list, say
+        return None
+
+
+def _described(answer: object) -> str:
+    array = _array(answer)
+    return f"a {type(answer).__name__}" if array is None else f"{array.shape} {array.dtype}"
