@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # `python -m` puts the working folder there, whose files would stand in for libraries
+
 import argparse
 import json
 import logging
 import os
-import sys
+import signal
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.files.printable import printable
 from fiftyone_ssa.presets import load_preset, parse_override, preset_names
 
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
@@ -21,40 +29,90 @@ FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if all went well, 1 if an image failed, 2 if the input was wrong, 130 if interrupted."""
     arguments = _parser().parse_args(argv)
-    _set_up(arguments.verbose)
     try:
-        code: int = arguments.command(arguments)
+        _set_up(arguments.verbose)
+        with _stoppable():
+            code: int = arguments.command(arguments)
     except (InputError, MissingDependencyError) as error:
-        _say(f"fiftyone-ssa: {error}", sys.stderr)
+        _say_line(f"fiftyone-ssa: {error}", sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:
         _say("fiftyone-ssa: interrupted; what is finished is kept, the same command goes on from there", sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read our lines has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Exception as error:
         if arguments.verbose:
             raise
-        _say(f"fiftyone-ssa: unexpected {type(error).__name__}: {error} (--verbose shows where)", sys.stderr)
+        _say_line(f"fiftyone-ssa: unexpected {type(error).__name__}: {error} (--verbose shows where)", sys.stderr)
         return FAILED
     return code
 
 
 def _set_up(verbose: bool) -> None:
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_PrintableFormatter("%(levelname)s %(message)s"))
     for name in ("PIL", "matplotlib", "urllib3", "httpx", "httpcore", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # a factory named "module:factory" may lie in the working directory, which an installed command does not search
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    _leave_working_folder_out()
     if not verbose:
         warnings.simplefilter("ignore")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
-def _say(text: object, stream: TextIO | None = None) -> None:
-    """Print, with what the terminal's encoding lacks escaped: file names may hold anything."""
+def _leave_working_folder_out() -> None:
+    """Take no library from the working folder, which an empty entry of PYTHONPATH (`:/x`) stands for."""
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    try:
+        here = str(Path.cwd())
+    except OSError as error:
+        raise InputError("the working folder is gone; change to another one") from error
+    if len(named) > 1 and "" in named and here not in named and here in sys.path:
+        sys.path.remove(here)
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Messages on one line each, with what steers a terminal escaped."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return printable(super().formatMessage(record))
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and a terminal that closes end a run as Ctrl-C does; the second of these signals ends it at once."""
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # Python lets only the main thread handle signals
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
+
+    def stop(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler)
+
+
+def _say(text: object, stream: TextIO | None = None, *, keep: str = "\n") -> None:
+    """Print, with what steers a terminal and what its encoding lacks escaped: names may hold anything."""
     out = stream or sys.stdout
     encoding = out.encoding or "utf-8"
-    print(str(text).encode(encoding, "backslashreplace").decode(encoding), file=out)
+    print(printable(text, keep=keep).encode(encoding, "backslashreplace").decode(encoding), file=out)
+
+
+def _say_line(text: object, stream: TextIO | None = None) -> None:
+    """Print what is one line, whatever the names in it hold."""
+    _say(text, stream, keep="")
 
 
 def _annotate(arguments: argparse.Namespace) -> int:
@@ -75,15 +133,16 @@ def _annotate(arguments: argparse.Namespace) -> int:
             save_images=arguments.save_images,
             branch_dir=arguments.save_branch,
             trust_remote_code=arguments.trust_remote_code,
+            say=_say_line,
         )
-    _say(summary)
+    _say_line(summary)
     _list_errors(summary.errors)
     return FAILED if summary.errors else 0
 
 
 def _list_errors(errors: Mapping[str, str], most: int = 20) -> None:
     for image, reason in list(errors.items())[:most]:
-        _say(f"FAILED {image}: {reason}", sys.stderr)
+        _say_line(f"FAILED {image}: {reason}", sys.stderr)
     if len(errors) > most:
         _say(f"... and {len(errors) - most} more", sys.stderr)
 
@@ -141,12 +200,19 @@ def _install_plugin(_: argparse.Namespace) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints repeat no escape sequence of what was typed."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(printable(message, keep="\n"), file)
+
+
 def _parser() -> argparse.ArgumentParser:
     from fiftyone_ssa import __version__
 
-    parser = argparse.ArgumentParser(prog="fiftyone-ssa", description="Names for masks: Semantic Segment Anything.")
+    parser = _Parser(prog="fiftyone-ssa", description="Names for masks: Semantic Segment Anything.")
     parser.add_argument("--version", action="version", version=f"fiftyone-ssa {__version__}")
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument("--verbose", action="store_true", help="log more, and show where an unexpected error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_annotate(commands.add_parser("annotate", parents=[shared], help="name every mask of a folder of images"))
@@ -176,9 +242,9 @@ def _add_annotate(parser: argparse.ArgumentParser) -> None:
         help="change a setting, e.g. semantic.vote=soft; may be repeated",
     )
     add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
-    add("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="default: %(default)s")
-    add("--batch-size", type=_positive, default=4, metavar="N", help="images at a time (default: %(default)s)")
-    add("--limit", type=_positive, metavar="N", help="only the first N images")
+    add("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="of models (default: %(default)s)")
+    add("--batch-size", type=_number, default=4, metavar="N", help="images at a time (default: %(default)s)")
+    add("--limit", type=_number, metavar="N", help="only the first N images")
     add("--overwrite", action="store_true", help="do finished images again")
     add("--save-images", action="store_true", help="add <stem>_overlay.jpg, a picture with masks and names")
     add(
@@ -211,19 +277,18 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _add_quickstart(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--no-app", dest="app", action="store_false", help="print the scores and end, without opening the App")
-    add("--samples", type=_positive, default=50, metavar="N", help="scenes to draw (default: %(default)s)")
+    add("--samples", type=_number, default=50, metavar="N", help="scenes to draw (default: %(default)s)")
     add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
     parser.set_defaults(command=_quickstart)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+def _number(text: str) -> int | str:
+    """A whole number; what is none is left to the library, which refuses it in the words that Python's users get."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
-
-_positive.__name__ = "whole number above 0"  # argparse names it where it complains
 
 if __name__ == "__main__":
     sys.exit(main())

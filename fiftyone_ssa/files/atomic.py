@@ -16,14 +16,15 @@ PART = ".ssa-part"
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, owner: str = "") -> Iterator[BinaryIO]:
     """A file to write to, which takes its place at `path` when all is written; its folder is made.
 
-    It lies beside its place under another name, so that no half of it is ever seen. Raises InputError if it cannot be
-    written: a full disk, a folder without permission ...
+    It lies beside its place under another name, so that no half of it is ever seen; `owner` begins that name (by
+    default the process), so that it is known whose it is. Raises InputError if it cannot be written: a full disk, a
+    folder without permission ...
     """
     # Its own name each time: neither another thread nor another machine's run on a shared disk writes to it.
-    part = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}{PART}"
+    part = path.parent / f".{owner or os.getpid()}-{secrets.token_hex(4)}{PART}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
@@ -41,7 +42,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, owner: str = "") -> None:
     """Write a file whole or not at all; see `whole_file`."""
-    with whole_file(path) as file:
+    with whole_file(path, owner) as file:
         file.write(content)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.images import read_image
-from fiftyone_ssa.files.json_file import read_json
-from fiftyone_ssa.folders.image_folder import OVERLAY_ENDING, RESULT_ENDING, ImageFile, ImageFolder
+from fiftyone_ssa.folders.image_folder import ImageFolder
+from fiftyone_ssa.folders.output import Output
 from fiftyone_ssa.folders.result_folder import ResultFolder
-from fiftyone_ssa.folders.sa1b_json import annotation_record, map_record, read_masks
-from fiftyone_ssa.naming.run import Summary, Task, overlap, run
+from fiftyone_ssa.naming import arguments
+from fiftyone_ssa.naming.run import Summary, overlap, run
+from fiftyone_ssa.naming.stamp import settings_stamp
 from fiftyone_ssa.presets import Preset, load_preset
-from fiftyone_ssa.types import Annotation, Inputs, Result
+from fiftyone_ssa.types import Result
 
 logger = logging.getLogger(__name__)
 
@@ -41,111 +38,107 @@ def annotate_files(
     branch_dir: str | Path | None = None,
     trust_remote_code: bool = False,
     progress: bool = True,
+    say: Callable[[str], object] = logger.info,
 ) -> Summary:
     """Write `<stem>_semantic.json` into `out_dir` for every image in `data_dir` (or that one image), sub-folders kept.
 
-    `limit` takes the first images only. `save_images` adds `<stem>_overlay.jpg`; `branch_dir` takes the segmenter's
-    own class map of each image in the same form, to be evaluated beside the refined one. Finished images are skipped
-    unless `overwrite`; one that fails is in the summary with its reason, and the others go on.
-    Raises InputError for a bad preset, no image, results of another preset there, or a file that cannot be written.
-    """
-    chosen = load_preset(preset)
-    if chosen.pipeline == "ssa" and chosen.semantic.source == "field":
-        raise InputError('semantic.source = "field" needs a FiftyOne dataset; set it to "model"')
-    if branch_dir is not None and (chosen.pipeline != "ssa" or Path(branch_dir).resolve() == Path(out_dir).resolve()):
-        raise InputError("the segmenter's own map needs an SSA preset and a folder other than that of the results")
-    images = ImageFolder(Path(data_dir), needs_masks=chosen.masks.source == "existing", results=Path(out_dir))
-    images.check()
-    output = _Output(
-        images,
-        chosen,
-        ResultFolder(Path(out_dir), chosen, overwrite=overwrite),
-        ResultFolder(Path(branch_dir), chosen, overwrite=overwrite) if branch_dir is not None else None,
-        save_images,
-    )
-    finished = [output.is_finished(image.id) for image in islice(images, limit)]
-    todo = finished.count(False)
-    for folder, reason in images.left_out.items():
-        logger.warning("%s is left out: %s", folder, reason)
-    summary = Summary(skipped=finished.count(True), notes=images.notes())
-    if todo:
-        from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch, which a finished folder does not need
+    Finished images are skipped; one whose files changed, or whose results are gone, is done again, and one that fails
+    is in the summary with its reason while the others go on. A preset with `"module:factory"` runs that code.
 
-        pipeline = build_pipeline(
-            chosen, device=device, dtype=dtype, trust_remote_code=trust_remote_code, keep_branch=branch_dir is not None
-        )
-        output.begin()
-        tasks = (
-            Task(image.id, partial(_read, image, images.needs_masks))
-            for image in islice(images, limit)
-            if not output.is_finished(image.id)
-        )
-        results = run(tasks, pipeline, batch_size=batch_size, keep_inputs=save_images)
-        _consume(overlap(results, output.write, capacity=2 if save_images else 8), todo, summary, progress)
-    if outdated := output.results.outdated():
-        logger.warning("%s still holds %d results of before --overwrite, of images not in this run", out_dir, outdated)
-    return summary
+    Args:
+        data_dir: a folder of images, searched with its sub-folders, or one image
+        out_dir: where results go; one run at a time writes there, and its results are of one kind of settings
+        preset: the name of a preset, a TOML file, or a Preset
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`
+        dtype: `auto` (bfloat16 on a GPU, float32 on the CPU), `float32`, `bfloat16` or `float16`
+        batch_size: images at a time
+        limit: only the first so many images; None: all
+        overwrite: do finished images again, and replace results of other settings; a run that was killed goes on
+        save_images: add `<stem>_overlay.jpg`, a picture with masks and names
+        branch_dir: takes the segmenter's own class map of each image in the same form (SSA only)
+        trust_remote_code: run code that comes with a Hugging Face model
+        progress: show a bar
+        say: told, before models are loaded, whose code the preset names; default: a log message
+
+    Raises InputError for a wrong argument or preset, no image, a folder that holds results of other settings or that
+    another run writes to, or if results can no longer be written.
+    """
+    data, out = arguments.check_path("data_dir", data_dir), arguments.check_path("out_dir", out_dir)
+    branch = None if branch_dir is None else arguments.check_path("branch_dir", branch_dir)
+    device, dtype = arguments.check_device(device), arguments.check_dtype(dtype)
+    batch_size, limit = arguments.check_batch_size(batch_size), arguments.check_limit(limit)
+    overwrite = arguments.check_flag("overwrite", overwrite)
+    save_images = arguments.check_flag("save_images", save_images)
+    progress = arguments.check_flag("progress", progress)
+    trust_remote_code = arguments.check_flag("trust_remote_code", trust_remote_code)
+    chosen = load_preset(preset)
+    _check_fit(chosen, out, branch)
+    images = ImageFolder(data, needs_masks=chosen.masks.source == "existing", results=out)
+    images.check()
+    settings = settings_stamp(chosen)
+    with Output(
+        ResultFolder(out, chosen.name, settings, overwrite=overwrite),
+        ResultFolder(branch, chosen.name, settings, overwrite=overwrite) if branch is not None else None,
+        save_images=save_images,
+        needs_masks=images.needs_masks,
+        keeps_header=chosen.pipeline == "engine",
+    ) as output:
+        todo = output.count(islice(images, limit))
+        for folder, reason in images.left_out.items():
+            logger.warning("%s is left out: %s", folder, reason)
+        output.summary.notes = images.notes()
+        if todo or output.is_unended:
+            output.claim()
+            if todo:
+                _tell_whose_code(chosen, trust_remote_code, say)
+                from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch
+
+                pipeline = build_pipeline(
+                    chosen,
+                    device=device,
+                    dtype=dtype,
+                    trust_remote_code=trust_remote_code,
+                    keep_branch=branch is not None,
+                )
+                output.begin(settings if settings.known else settings_stamp(chosen))
+                tasks = output.tasks(islice(images, limit))
+                results = run(tasks, pipeline, batch_size=batch_size, keep_inputs=save_images)
+                written = overlap(results, output.write, capacity=2 if save_images else 8)
+                _consume(written, todo, output.summary, progress)
+            if outdated := output.end():
+                logger.warning("%s still holds %d results of before --overwrite, not redone by this run", out, outdated)
+        return output.summary
+
+
+def _tell_whose_code(preset: Preset, trust_remote_code: bool, say: Callable[[str], object]) -> None:
+    from fiftyone_ssa.models.factories import foreign_code
+
+    for source in foreign_code(preset):
+        say(f"this preset runs code of its own: {source}")
+    if trust_remote_code:
+        say("code that comes with a Hugging Face model may run, for it is trusted (trust_remote_code)")
+
+
+def _check_fit(preset: Preset, out: Path, branch: Path | None) -> None:
+    if preset.pipeline == "ssa" and preset.semantic.source == "field":
+        raise InputError('semantic.source = "field" needs a FiftyOne dataset; set it to "model"')
+    if branch is not None and (preset.pipeline != "ssa" or branch.resolve() == out.resolve()):
+        raise InputError("the segmenter's own map needs an SSA preset and a folder other than that of the results")
 
 
 def _consume(results: Iterator[Result], total: int, summary: Summary, progress: bool) -> None:
     started = time.perf_counter()
-    with tqdm(results, total=total, unit="image", smoothing=0.05, disable=not progress) as bar:
-        for result in bar:
-            summary.add(result)
-            if result.error:
+    every_s = 0.1 if sys.stderr.isatty() else 60  # a log needs no line a second
+    with tqdm(
+        results,
+        total=total,
+        unit="image",
+        smoothing=0.05,
+        mininterval=every_s,
+        maxinterval=max(10, every_s),
+        disable=not progress,
+    ) as bar:
+        for _ in bar:
+            if summary.errors:
                 bar.set_postfix(failed=len(summary.errors), refresh=False)
     summary.seconds = time.perf_counter() - started
-
-
-def _read(image: ImageFile, needs_masks: bool) -> Inputs:
-    if image.problem:
-        raise InputError(image.problem)
-    pixels = read_image(image.path)
-    masks = read_masks(image.masks_path, (pixels.shape[0], pixels.shape[1])) if needs_masks else None
-    return Inputs(pixels, masks)
-
-
-@dataclass(frozen=True)
-class _Output:
-    """What is written of each image, and where."""
-
-    images: ImageFolder
-    preset: Preset
-    results: ResultFolder
-    branches: ResultFolder | None
-    save_images: bool
-
-    def begin(self) -> None:
-        """Make the folders ready to be written."""
-        for folder in filter(None, (self.results, self.branches)):
-            folder.begin()
-
-    def is_finished(self, image_id: str) -> bool:
-        """Whether every file of an image is there."""
-        overlay = not self.save_images or self.results.is_finished(image_id, OVERLAY_ENDING)
-        branch = self.branches is None or self.branches.is_finished(image_id)
-        return overlay and branch and self.results.is_finished(image_id)
-
-    def write(self, result: Result) -> None:
-        """Write one image's files, the JSON that marks it as finished last."""
-        if result.annotation is None:
-            return
-        if self.save_images and result.inputs is not None:
-            from fiftyone_ssa.folders.overlay import overlay_jpeg
-
-            self.results.write(result.id, OVERLAY_ENDING, overlay_jpeg(result.inputs.image, result.annotation))
-        if self.branches and result.annotation.branch is not None:
-            self.branches.write(result.id, RESULT_ENDING, _json(map_record(result.annotation.branch)))
-        header = self._header(result.id, result.annotation) if self.preset.pipeline == "engine" else None
-        self.results.write(result.id, RESULT_ENDING, _json(annotation_record(result.annotation, header)))
-
-    def _header(self, image_id: str, annotation: Annotation) -> Mapping[str, Any]:
-        """The `image` of the source's mask file, or the same made from what is known."""
-        image = self.images.image(image_id)
-        known = read_json(image.masks_path).get("image") if self.images.needs_masks else None
-        height, width = annotation.masks.size_hw
-        return known if isinstance(known, dict) else {"width": width, "height": height, "file_name": image.path.name}
-
-
-def _json(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, allow_nan=False).encode()

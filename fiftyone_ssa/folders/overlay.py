@@ -20,10 +20,11 @@ SMALLEST_NAMED = 0.003
 """Share of the picture below which a mask gets its colour but no name, so that names do not cover it."""
 
 
-def overlay_jpeg(image: Image, annotation: Annotation) -> bytes:
+def overlay_jpeg(image: Image, annotation: Annotation, comment: bytes = b"") -> bytes:
     """The (H, W, 3) image with its masks and names as a JPEG of at most 1600 px a side; one name has one colour.
 
-    Masks without a name are left out. At most 40 masks are held dense at a time, at the size of the picture drawn.
+    `comment` goes into the file's first bytes. Masks without a name are left out. At most 40 masks are held dense at a
+    time, at the size of the picture drawn.
     """
     import supervision as sv
 
@@ -46,7 +47,7 @@ def overlay_jpeg(image: Image, annotation: Annotation) -> bytes:
         )
         picture = write.annotate(picture, _detections(annotation, large, picture.size, colours), names)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90)
+    picture.save(buffer, "JPEG", quality=90, comment=comment)
     return buffer.getvalue()
 
 

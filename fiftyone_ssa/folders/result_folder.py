@@ -1,108 +1,208 @@
-"""A folder of results: one preset each, every file written whole or not at all, finished ones known on the next run."""
+"""A folder of results: one writer, settings of one kind, every file whole, finished ones known on the next run."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
+import contextlib
 import os
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import PART, write_whole
-from fiftyone_ssa.files.json_file import read_json
+from fiftyone_ssa.files.lock import LockFile
+from fiftyone_ssa.folders import stamps
 from fiftyone_ssa.folders.image_folder import RESULT_ENDING
-from fiftyone_ssa.presets import Preset
+from fiftyone_ssa.folders.record import MARKER, Found, Record, image_key, read_record, write_record
+from fiftyone_ssa.naming.stamp import Settings
 
-MARKER = ".fiftyone-ssa.json"
+LOCK = ".fiftyone-ssa.lock"
+
+FINISHED, NEW, FOREIGN = "", "new", "foreign"
+MISSING, DAMAGED = "result missing", "result damaged"
+OVERWRITTEN, OTHER = "result overwritten", "result of other settings"
+_CHANGED = {"image": "image changed", "masks": "mask file changed"}
+_NOT_BEGUN_NS = 2**63 - 1
+"""`Record.since_ns` before `--overwrite` begins: all that is there is older."""
 
 
 class ResultFolder:
-    """Results of one preset below `root`, laid out as their images are.
+    """Results of one kind of settings below `root`, laid out as their images are.
 
-    A marker file records the preset. Its time tells finished results from those that `overwrite` is to replace, so
-    that a run which was killed while overwriting goes on where it stopped.
+    First it is looked at, which changes nothing. `claim` makes this run its only writer, `begin` records the
+    settings, `write` adds files, `end` records what is done, and `release`, in any case, lets others write.
     """
 
-    def __init__(self, root: Path, preset: Preset, *, overwrite: bool = False) -> None:
-        """Look at the folder, without changing it.
+    def __init__(self, root: Path, preset: str, settings: Settings, *, overwrite: bool = False) -> None:
+        """Look at the folder. Raises InputError if it holds results of other settings and `overwrite` is not set."""
+        self.root, self.preset, self.settings, self.overwrite = root, preset, settings, overwrite
+        self.record = self._look()
+        self._lock: LockFile | None = None
+        self._made: list[Path] = []
+        self._done = array("I")
 
-        Raises InputError if it holds results of another preset and `overwrite` is not set.
-        """
-        self.root, self.preset, self.marker = root, preset, root / MARKER
-        self._since_ns = math.inf
-        if not overwrite and self._is_ours():
-            self._since_ns = self.marker.stat().st_mtime_ns
-
-    def begin(self) -> None:
-        """Make the folder, remove what a killed run left half-written, and record the preset.
-
-        Raises InputError if it cannot be written.
-        """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            for path in self._files(PART):
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.root} cannot take results: {error.strerror}") from error
-        if math.isinf(self._since_ns):
-            write_whole(self.marker, json.dumps(_identity(self.preset), indent=1).encode())
-            self._since_ns = self.marker.stat().st_mtime_ns
+    @property
+    def is_unended(self) -> bool:
+        """Whether a run was killed, or one of `--overwrite` stopped, before it came to its end."""
+        return self.record.overwriting or os.path.lexists(self.root / LOCK)
 
     def path(self, image_id: str, ending: str = RESULT_ENDING) -> Path:
         """Where the result of an image goes: its id without extension, and `ending`."""
         return self.root / Path(image_id).with_name(Path(image_id).stem + ending)
 
-    def is_finished(self, image_id: str, ending: str = RESULT_ENDING) -> bool:
-        """Whether the result is there and of this preset."""
-        try:
-            return self.path(image_id, ending).stat().st_mtime_ns >= self._since_ns
-        except OSError:
-            return False
+    def state(self, image_id: str, inputs: Mapping[str, str], ending: str = RESULT_ENDING) -> str:
+        """`FINISHED`, `NEW`, `FOREIGN` (not written by us), or why an image that was done is to be done again.
 
-    def outdated(self) -> int:
-        """How many results are older than the preset recorded, of images that no run has redone since."""
-        return sum(path.stat().st_mtime_ns < self._since_ns for path in self._files(RESULT_ENDING))
+        `inputs` are the stamps of the files it is made of, `image` and `masks`.
+        """
+        found = stamps.read(self.path(image_id, ending))
+        if found is None:
+            return MISSING if self.record.was_done(image_id) else NEW
+        if not found.is_ours:
+            return OVERWRITTEN if self.record.since_ns else FOREIGN
+        if found.values is None:
+            return DAMAGED
+        if found.mtime_ns <= self.record.since_ns:
+            return OVERWRITTEN
+        if found.values.get("settings") != self.fingerprint:
+            return OTHER
+        return next((why for key, why in _CHANGED.items() if found.values.get(key) != inputs.get(key)), FINISHED)
+
+    def stamp(self, inputs: Mapping[str, str]) -> dict[str, str]:
+        """What a file written now says of itself."""
+        return {"settings": self.fingerprint, **inputs}
+
+    def claim(self) -> None:
+        """Make this run the folder's only writer, and look again, for another may have written since.
+
+        What a killed run left half-written is removed. Raises InputError if another run writes there, with who and
+        since when, or if the folder cannot be made.
+        """
+        try:
+            for folder in (self.root, *self.root.parents):
+                if folder.exists():
+                    break
+                self._made.append(folder)
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._lock = LockFile.take(self.root / LOCK)
+            if self._lock.left_behind:
+                for path in self._files(PART):
+                    if path.name.startswith(f".{self._lock.token}-"):
+                        path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.root} cannot take results: {error.strerror}") from error
+        self.record = self._look()
+
+    def begin(self, settings: Settings) -> None:
+        """Record the settings, as they are known once models are loaded.
+
+        Raises InputError if results of other settings are there, or if it cannot be written.
+        """
+        assert self._lock is not None  # claimed
+        self.settings = settings
+        self.record = self._look()
+        if self.record.since_ns == _NOT_BEGUN_NS:
+            self.record = replace(self.record, since_ns=self._lock.since_ns)
+        self._save()
 
     def write(self, image_id: str, ending: str, content: bytes) -> None:
-        """Write an image's file whole or not at all. Raises InputError if it cannot be written."""
-        write_whole(self.path(image_id, ending), content)
+        """Write an image's file whole or not at all.
 
-    def _is_ours(self) -> bool:
-        """Whether a run of this preset was recorded here; refuses results of anything else."""
-        recorded = self.marker.exists()
-        found, wanted = read_json(self.marker) if recorded else {}, _identity(self.preset)
-        if recorded and found.get("fingerprint") == wanted["fingerprint"]:
-            return True
+        Raises InputError if it cannot be written, or if the folder was removed or replaced.
+        """
+        assert self._lock is not None  # claimed
+        self.check()
+        try:
+            write_whole(self.path(image_id, ending), content, self._lock.token)
+        finally:
+            self.check()
+
+    def remember(self, image_id: str) -> None:
+        """Count an image as finished, so that a later run misses its result if it is gone."""
+        self._done.append(image_key(image_id))
+
+    def discard_outdated(self, image_id: str, inputs: Mapping[str, str], ending: str) -> None:
+        """Remove a file of an image that we wrote of other inputs or in another pass."""
+        path = self.path(image_id, ending)
+        found = stamps.read(path)
+        if found is not None and found.is_ours and self.state(image_id, inputs, ending) != FINISHED:
+            path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise InputError if the folder is no longer the one that was claimed."""
+        if self._lock is not None and not self._lock.is_held():
+            raise InputError(
+                f"{self.root} was removed or replaced while results were written to it; start again when it is there"
+            )
+
+    def end(self) -> int:
+        """Record what is done, and that this pass came to its end.
+
+        Returns how many results are of an earlier pass, of images that no run has redone since.
+        """
+        self.check()
+        outdated = self._outdated() if self.record.since_ns else 0
+        self.record = self.record.ended(self._done, outdated=outdated > 0)
+        self._save()
+        return outdated
+
+    def release(self) -> None:
+        """Let others write, and remove the folder if it was made for nothing."""
+        if self._lock is None:
+            return
+        made = self._made if self._lock.is_held() else []
+        self._lock.give_back()
+        self._lock = None
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+    def _look(self) -> Record:
+        """The state to go on from; refuses results of other settings."""
+        found, problem = None, "that no run recorded here"
+        try:
+            found = read_record(self.root, self.settings)
+        except InputError as error:
+            problem = f"whose record is of no use: {error}"
+        if found is not None and not found.differs:
+            self.fingerprint, self._values = found.fingerprint, found.settings
+            if self.overwrite and not found.record.overwriting:
+                return Record(overwriting=True, since_ns=_NOT_BEGUN_NS, done=found.record.done)
+            return found.record
+        self.fingerprint, self._values = self.settings.fingerprint, self.settings.values
         if next(self._files(RESULT_ENDING), None) is None:
-            return False
-        differs = ", ".join(_differences(found.get("settings"), wanted["settings"])) or "its settings"
-        what = (
-            f"of preset {found.get('preset')}, which differs from {self.preset.name} in {differs}"
-            if recorded
-            else "that no run recorded here"
-        )
+            return Record(overwriting=self.overwrite)
+        if self.overwrite:
+            return Record(overwriting=True, since_ns=_NOT_BEGUN_NS)
+        what = self._other_settings(found) if found is not None else problem
         raise InputError(f"{self.root} holds results {what}; name another folder, or add --overwrite to replace them")
 
-    def _files(self, ending: str) -> Iterator[Path]:
-        return (
-            Path(folder, name) for folder, _, names in os.walk(self.root) for name in names if name.endswith(ending)
+    def _other_settings(self, found: Found) -> str:
+        names = ", ".join(found.differs)
+        if found.preset != self.preset:
+            return f"of preset {found.preset}, which differs from {self.preset} in {names}"
+        return f"of other settings of {self.preset}: {names} changed, by value or by what the files it names hold"
+
+    def _save(self) -> None:
+        assert self._lock is not None  # claimed
+        write_record(self.root, self.preset, self.fingerprint, self._values, self.record, self._lock.token)
+
+    def _outdated(self) -> int:
+        """How many results are not of this pass."""
+        found = (stamps.read(path) for path in self._files(RESULT_ENDING))
+        return sum(
+            stamp is not None
+            and (
+                stamp.values is None
+                or stamp.values.get("settings") != self.fingerprint
+                or stamp.mtime_ns <= self.record.since_ns
+            )
+            for stamp in found
         )
 
-
-def _identity(preset: Preset) -> dict[str, Any]:
-    return {"preset": preset.name, "fingerprint": preset.fingerprint, "settings": dataclasses.asdict(preset)}
-
-
-def _differences(found: Any, wanted: dict[str, Any]) -> list[str]:
-    """Up to four settings that differ, as section.key."""
-    changed: list[str] = []
-    for key, value in json.loads(json.dumps(wanted)).items():
-        other = found.get(key) if isinstance(found, dict) else None
-        if isinstance(value, dict) and isinstance(other, dict):
-            changed += [f"{key}.{name}" for name in value if other.get(name) != value[name]]
-        elif key != "name" and other != value:
-            changed.append(key)
-    return changed[:4]
+    def _files(self, ending: str) -> Iterator[Path]:
+        """Files below the root, without those of other result folders that lie in it."""
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = [name for name in folders if not os.path.lexists(Path(folder, name, MARKER))]
+            yield from (Path(folder, name) for name in names if name.endswith(ending))

@@ -25,6 +25,9 @@ MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt",
 _NAMING_KEYS = ("masks.model", "semantic.model", *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner")))
 _NAMING_KEYS += ("open_vocabulary.class_filter", "open_vocabulary.decider", "open_vocabulary.vocabulary")
 
+UNKNOWN = ("unknown", "missing")
+"""How the content of something ends that is not here."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -32,7 +35,8 @@ class Settings:
 
     values: Mapping[str, Any]
     known: bool = True
-    """False while the hub has a model that is not downloaded yet, whose revision is not known: ask again when it is."""
+    """False while a hub model is not downloaded, so that its revision is not known (ask again when it is), or a file
+    that is named is missing."""
 
     @property
     def fingerprint(self) -> str:
@@ -68,7 +72,7 @@ def settings_stamp(preset: Preset, **more: str | None) -> Settings:
             value = values[key]
             values[key] = [contents[name] for name in value] if isinstance(value, list) else contents.get(value, "")
     values |= {key: value for key, value in more.items() if value is not None}
-    return Settings(values, known=not any(content.endswith("@unknown") for content in contents.values()))
+    return Settings(values, known=not any(content.endswith(UNKNOWN) for content in contents.values()))
 
 
 def file_stamp(path: Path) -> str:
@@ -88,16 +92,17 @@ def _content(name: str) -> str:
     """What a name stands for: the digest of its files, or the hub id with its revision."""
     factory = FACTORY.match(name)
     if factory and is_factory(name):
-        return f"{factory['name']} {_digest_of_files((source_file(name) or Path(factory['module']),))}"
+        source = source_file(name)
+        return f"{factory['name']} {_digest_of_files((source,)) if source and source.is_file() else 'missing'}"
     architecture, _, file = name.partition(":")
     if file and (weights := existing(file)) is not None and weights.is_file() and existing(name) is None:
         return f"{architecture} {_digest_of_files((weights,))}"  # open_clip's "architecture:weights file"
-    path = Path(name.removeprefix("local-dir:"))
-    if path.is_file():
+    path = existing(name.removeprefix("local-dir:"))
+    if path is not None and path.is_file():
         return _digest_of_files((path,))
-    if path.is_dir():
+    if path is not None and path.is_dir():
         return _digest_of_files(tuple(_model_files(path)), path)
-    if path.is_absolute() or name.startswith("local-dir:"):
+    if Path(name).is_absolute() or name.startswith("local-dir:"):
         return "missing"  # whoever loads it says so
     return f"{name}@{_revision(name.removeprefix('hf-hub:'))}"
 

@@ -111,6 +111,118 @@ def test_finished_images_are_skipped_without_loading_a_model(tmp_path: Path, pre
     assert (summary.done, summary.skipped) == (0, 1)
 
 
+def test_other_inputs_and_lost_results_are_done_again_and_the_summary_says_why(tmp_path: Path, preset: Preset) -> None:
+    data, out, branch = tmp_path / "data", tmp_path / "out", tmp_path / "branch"
+    for name in ("same", "pixels", "touched", "masks", "no_result", "no_overlay", "no_branch", "cut"):
+        add_image(data / f"{name}.png")
+    options = {"save_images": True, "branch_dir": branch}
+    run(data, out, preset, **options)
+    PIL.Image.new("RGB", (4, 3), "white").save(data / "pixels.png")
+    os.utime(data / "touched.png", ns=(1, 1))
+    (data / "masks.json").write_text(json.dumps({"annotations": HALVES[:1]}))
+    for path in (out / "no_result_semantic.json", out / "no_overlay_overlay.jpg", branch / "no_branch_semantic.json"):
+        path.unlink()
+    (out / "cut_semantic.json").write_bytes((out / "cut_semantic.json").read_bytes()[:-9])
+    add_image(data / "new.png")
+    summary = run(data, out, preset, **options)
+    assert (summary.done, summary.skipped) == (8, 1)
+    for reason in ("2 images changed", "1 mask file changed", "1 result missing", "1 overlay missing", "1 branch map"):
+        assert reason in str(summary)
+    assert "7 redone: " in str(summary)
+    assert len(json.loads((out / "masks_semantic.json").read_text())["annotations"]) == 1
+    assert json.loads((out / "pixels_semantic.json").read_text())["annotations"][0]["class_name"] == "bright"
+    assert run(data, out, preset, **options).skipped == 9
+
+
+def test_a_picture_of_masks_that_are_no_more_does_not_stay(tmp_path: Path, preset: Preset) -> None:
+    for name in ("old.png", "same.png"):
+        add_image(tmp_path / "data" / name)
+    run(tmp_path / "data", tmp_path / "out", preset, save_images=True)
+    (tmp_path / "data/old.json").write_text('{"annotations": []}')
+    run(tmp_path / "data", tmp_path / "out", preset)
+    assert not (tmp_path / "out/old_overlay.jpg").exists()
+    assert (tmp_path / "out/same_overlay.jpg").exists()
+    assert run(tmp_path / "data", tmp_path / "out", preset, save_images=True).redone == {"overlay missing": 1}
+
+
+def test_results_of_a_segmenter_whose_code_changed_are_refused(tmp_path: Path, preset: Preset) -> None:
+    add_image(tmp_path / "data/a.png")
+    run(tmp_path / "data", tmp_path / "out", preset)
+    before = (tmp_path / "out/a_semantic.json").read_bytes()
+    (tmp_path / "brightness.py").write_text(SEGMENTER.replace('"dark"', '"night"'))
+    with pytest.raises(InputError, match=r"semantic\.model changed, by value or by what.*name another folder"):
+        run(tmp_path / "data", tmp_path / "out", preset)
+    assert (tmp_path / "out/a_semantic.json").read_bytes() == before
+    assert run(tmp_path / "data", tmp_path / "out", preset, overwrite=True).redone == {"result overwritten": 1}
+    assert b"night" in (tmp_path / "out/a_semantic.json").read_bytes()
+
+
+def test_a_file_that_is_not_ours_is_no_result_and_stays(tmp_path: Path, preset: Preset) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        add_image(tmp_path / "data" / name)
+    run(tmp_path / "data", tmp_path / "out", preset, limit=1)
+    (tmp_path / "out/b_semantic.json").write_text('{"annotations": "mine"}')
+    (tmp_path / "out/c_semantic.json").mkdir()
+    summary = run(tmp_path / "data", tmp_path / "out", preset)
+    assert "b_semantic.json is not of this program" in summary.errors["b.png"]
+    assert list(summary.errors) == ["b.png", "c.png"]
+    assert (tmp_path / "out/b_semantic.json").read_text() == '{"annotations": "mine"}'
+    assert run(tmp_path / "data", tmp_path / "out", preset, overwrite=True).errors.keys() == {"c.png"}
+
+
+def test_what_one_image_cannot_be_written_for_costs_only_that_image(tmp_path: Path, preset: Preset) -> None:
+    for name in ("a.png", "deep/b.png", "c.png"):
+        add_image(tmp_path / "data" / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/deep").write_text("a file where a folder is needed")
+    summary = run(tmp_path / "data", tmp_path / "out", preset)
+    assert (summary.done, list(summary.errors)) == (2, ["deep/b.png"])
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_goes_away_ends_the_run(tmp_path: Path, preset: Preset, replaced: bool) -> None:
+    for number in range(9):
+        add_image(tmp_path / f"data/{number}.png")
+    out = str(tmp_path / "out")
+    code = SEGMENTER.replace("        time.sleep", "        gone(images)\n        time.sleep")
+    code += "import pathlib, shutil\nseen = []\ndef gone(images):\n    seen.extend(images)\n    if len(seen) == 4:\n"
+    code += f"        shutil.rmtree({out!r})\n" + f"        pathlib.Path({out!r}).mkdir()\n" * replaced
+    (tmp_path / "brightness.py").write_text(code)
+    with pytest.raises(InputError, match="was removed or replaced while results were written to it"):
+        run(tmp_path / "data", tmp_path / "out", preset, batch_size=1)
+    assert (tmp_path / "out").exists() == replaced
+    assert not replaced or written(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        *(("batch_size", value) for value in (0, -1, True, "4", 10**30)),
+        *(("limit", value) for value in (0, "1", 1.5)),
+        *(("overwrite", "no"), ("save_images", 1), ("trust_remote_code", None), ("progress", 2)),
+        *(("device", "gpu"), ("dtype", "half"), ("branch_dir", 5), ("branch_dir", "x" * 300)),
+        *(("data_dir", None), ("data_dir", b"data"), ("out_dir", ""), ("out_dir", "a\0b"), ("preset", 5)),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name_before_anything_happens(
+    tmp_path: Path, preset: Preset, argument: str, value: object
+) -> None:
+    add_image(tmp_path / "data/a.png")
+    given: dict[str, object] = {"data_dir": tmp_path / "data", "out_dir": tmp_path / "out", "preset": preset}
+    with pytest.raises(InputError, match=argument):
+        annotate_files(**{**given, argument: value})  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_whose_code_a_preset_names_is_said_before_it_runs(tmp_path: Path, preset: Preset) -> None:
+    add_image(tmp_path / "data/a.png")
+    said: list[str] = []
+    run(tmp_path / "data", tmp_path / "out", preset, say=said.append)
+    assert said == [f"this preset runs code of its own: {tmp_path}/brightness.py"]
+    run(tmp_path / "data", tmp_path / "out", preset, say=said.append)
+    assert len(said) == 1  # nothing was left to do
+
+
 def test_limit_takes_the_first_and_overwrite_does_them_again(tmp_path: Path, preset: Preset) -> None:
     for number in (1, 2, 10):
         add_image(tmp_path / f"data/{number}.png")
@@ -137,7 +249,7 @@ def test_bad_images_are_recorded_and_the_others_go_on(tmp_path: Path, preset: Pr
     for name, reason in {
         "no_masks.png": "No such file",
         "no_list.png": 'has no "annotations" list',
-        "wrong_size.png": "annotation 0 is a mask of size [3, 4] but the image is [3, 5]",
+        "wrong_size.png": "annotation 0: its mask is of size [3, 4] but the image is [3, 5]",
         "twin.png": "2 images called twin.*",
         "twin.bmp": "2 images called twin.*",
         "zero.jpg": "0 bytes",
@@ -253,7 +365,8 @@ def test_killed_in_the_middle_and_started_again(tmp_path: Path, preset: Preset) 
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    (out / ".99999.ssa-part").write_bytes(b'{"annotations": [')  # what dying inside a write would leave
+    token = json.loads((out / ".fiftyone-ssa.lock").read_text())["token"]
+    (out / f".{token}-0.ssa-part").write_bytes(b'{"annotations": [')  # what dying inside a write would leave
     before = {path: path.stat().st_mtime_ns for path in out.glob("*_semantic.json")}
     assert 3 <= len(before) < 12
     for path in before:
