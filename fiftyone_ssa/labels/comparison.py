@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fiftyone as fo
 import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.class_maps import Values, colours_of, read_colours, read_values, values_of
+from fiftyone_ssa.files.class_maps import Values, colours_of, read_colours, values_of
+from fiftyone_ssa.labels.stored_masks import stored_values
 from fiftyone_ssa.layouts import cityscapes
 from fiftyone_ssa.layouts.class_names import match_names
 from fiftyone_ssa.layouts.encodings import Seen, already_reduced, unnamed
@@ -26,6 +26,7 @@ NONE = "(none)"
 MATCHES_KEPT = 500_000
 """Pairs of (true, predicted) class per image that are stored, so that a click in the App finds the images."""
 
+Document = Mapping[str, Any]
 Targets = Mapping[int | str, str]
 """FiftyOne's mask targets: stored value, or colour as "#rrggbb", to class name."""
 
@@ -42,11 +43,13 @@ class Targeted:
         self.keys = np.array(sorted(keys), np.int64)
         self.names = distinct([keys[key] for key in self.keys.tolist()])
 
-    def read(self, label: fo.Segmentation) -> Values:
-        """The stored values or colours (H, W) of a label. Raises InputError if they cannot be read."""
-        if label.mask is None:
-            return (read_colours if self.colours else read_values)(label.mask_path)
-        return (colours_of if self.colours else values_of)(label.mask)
+    def read(self, label: Document) -> Values:
+        """The stored values or colours (H, W) of a Segmentation. Raises InputError if they cannot be read."""
+        if self.colours and label.get("mask") is None:
+            return read_colours(label["mask_path"])
+        stored = stored_values(label)
+        assert stored is not None  # what has no mask is not read
+        return (colours_of if self.colours else values_of)(stored)
 
     def class_ids(self, values: Values, ids: Sequence[int | None], class_count: int) -> ClassIds:
         """The class (H, W) of stored values, where class i of this field has number `ids[i]` of `class_count`."""
@@ -149,13 +152,13 @@ class Tally:
         self.errors: dict[str, str] = {}
         self._seen_truth, self._seen_prediction = Seen(), Seen()
 
-    def add(self, sample_id: str, truth: Any, prediction: Any) -> Scores | None:
-        """Compare one image; None if it is left out."""
-        if truth is None or not truth.has_mask:
+    def add(self, sample_id: str, truth: Document | None, prediction: Document | None) -> Scores | None:
+        """Compare one image's Segmentations, as MongoDB holds them; None if it is left out."""
+        truth, prediction = _with_mask(truth), _with_mask(prediction)
+        if truth is None:
             self.missing_ground_truth.append(sample_id)
             return None
-        missing = prediction is None or not prediction.has_mask
-        if missing:
+        if prediction is None:
             self.missing_predictions.append(sample_id)
             if self.only_annotated:
                 return None
@@ -167,16 +170,16 @@ class Tally:
             return None
         self.images += 1
         self._seen_truth.add(values)
-        confusion = self._compare(sample_id, self.classes.truth_ids(values), None if missing else prediction)
+        confusion = self._compare(sample_id, self.classes.truth_ids(values), prediction)
         self.confusion += confusion
-        self._keep_matches(confusion, truth.id, prediction.id if prediction is not None else None)
+        self._keep_matches(confusion, str(truth["_id"]), str(prediction["_id"]) if prediction is not None else None)
         return Scores(self.classes.names, confusion)
 
     def notes(self) -> list[str]:
         """What the numbers rest on."""
         return [*self.classes.notes, *self.classes.doubts(self._seen_truth, self._seen_prediction)]
 
-    def _compare(self, sample_id: str, truth_ids: ClassIds, prediction: Any) -> Ints:
+    def _compare(self, sample_id: str, truth_ids: ClassIds, prediction: Document | None) -> Ints:
         count = len(self.classes.names)
         try:
             ids = None
@@ -200,6 +203,10 @@ class Tally:
         if len(self.matches) > MATCHES_KEPT:
             logger.info("more than %d matches: a click in the App's matrix will not find the images", MATCHES_KEPT)
             self.matches = None
+
+
+def _with_mask(label: Document | None) -> Document | None:
+    return label if label and (label.get("mask") is not None or label.get("mask_path")) else None
 
 
 def _stored(key: int | str, colours: bool, field: str) -> int:

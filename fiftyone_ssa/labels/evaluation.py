@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import fiftyone as fo
+import fiftyone.core.utils as fou
 import fiftyone.utils.eval.segmentation as fous
 import numpy as np
 
@@ -237,12 +238,19 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
         pred_field, gt_field = self.config.pred_field, self.config.gt_field
         classes = compared_classes(samples, pred_field, gt_field, mask_targets)
         tally = Tally(classes, only_annotated=self.config.only_annotated)
-        view = samples.select_fields([gt_field, pred_field])
-        for sample in view.iter_samples(progress=progress, autosave=eval_key is not None):
-            scores = tally.add(sample.id, sample[gt_field], sample[pred_field])
-            if eval_key is not None:
-                sample[f"{eval_key}_accuracy"] = None if scores is None else _number(scores.pixel_accuracy)
-                sample[f"{eval_key}_miou"] = None if scores is None else _number(scores.mean_iou)
+        of_each: dict[str, tuple[float | None, float | None]] = {}
+        # as documents: FiftyOne makes no sample at all if one of its masks is damaged
+        documents = samples.select_fields([gt_field, pred_field])._aggregate()
+        with fou.ProgressBar(total=samples.count(), progress=progress) as bar:
+            for document in bar(documents):
+                sample_id = str(document["_id"])
+                scores = tally.add(sample_id, document.get(gt_field), document.get(pred_field))
+                if scores is not None:
+                    of_each[sample_id] = _number(scores.pixel_accuracy), _number(scores.mean_iou)
+        if eval_key is not None:
+            for place, name in enumerate(_field_names(eval_key)):
+                values = {sample_id: numbers[place] for sample_id, numbers in of_each.items()}
+                samples._dataset.set_values(name, values, key_field="id")
         results = self._results(tally, samples, eval_key)
         results.custom_metrics = _metrics_of(results.scores)
         return results

@@ -10,6 +10,7 @@ import sys
 import fiftyone as fo
 import numpy as np
 import pytest
+from bson import ObjectId
 from PIL import Image
 
 from fiftyone_ssa.errors import InputError
@@ -264,6 +265,18 @@ def test_unreadable_and_rgb_masks_are_told(dataset, tmp_path):
     assert "cannot be read" in results.errors[ids["gone"]]
     assert "it holds colours where class values are expected" in results.errors[ids["rgb"]]
     assert results.scores.pixel_accuracy == 0.0
+
+
+@pytest.mark.parametrize("field", ["ground_truth", "pred"])
+@pytest.mark.parametrize("stored", [b"no array", 7, "text"])
+def test_a_damaged_mask_costs_itself(dataset, field, stored):
+    good, bad = (add(dataset, name, [[1]], [[1]]) for name in ("x", "y"))
+    dataset._sample_collection.update_one({"_id": ObjectId(bad)}, {"$set": {f"{field}.mask": stored}})
+    results = evaluate(dataset, "pred", mask_targets={1: "a"}, eval_key="k")
+    assert list(results.errors) == [bad]
+    assert results.scores.pixel_accuracy == (0.5 if field == "pred" else 1.0)
+    values = dict(zip(*dataset.values(["id", "k_miou"]), strict=True))
+    assert values == {good: 1.0, bad: 0.0 if field == "pred" else None}
 
 
 def test_run_is_renamed_overwritten_and_deleted_with_its_fields(dataset):
