@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.exports.coco import export_coco as export_coco
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
     from fiftyone_ssa.labels.annotate import annotate as annotate
+    from fiftyone_ssa.labels.clean import clean as clean
     from fiftyone_ssa.labels.evaluation import evaluate as evaluate
     from fiftyone_ssa.labels.loaders import load_ade20k as load_ade20k
     from fiftyone_ssa.labels.loaders import load_cityscapes as load_cityscapes
@@ -25,6 +26,7 @@ _HOMES = {
     "annotate": "labels.annotate",
     "annotate_files": "folders.annotate",
     "build_pipeline": "naming.pipeline",
+    "clean": "labels.clean",
     "evaluate": "labels.evaluation",
     "export_coco": "exports.coco",
     "load_ade20k": "labels.loaders",

@@ -10,13 +10,15 @@ from fiftyone.operators import types
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.coco import detections_fields
 from fiftyone_ssa.labels import annotate as library
+from fiftyone_ssa.labels.annotate import Job as Work
 from fiftyone_ssa.labels.evaluation import segmentation_fields
-from fiftyone_ssa.labels.writer import Fields, check_fields
 from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names
 
 from .job import Job, check_new_name, choice, problem, report
 
 OWN_FILE = "own TOML file"
+LOOKED_AT = 1000
+"""Samples that the form looks at, while one types; the run looks at all."""
 DEFAULTS: dict[str, Any] = {
     "preset": "ssa-ade20k",
     "preset_file": "",
@@ -28,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 4,
     "keep_branch": False,
     "overwrite": False,
+    "everything": False,
+    "everything_sure": False,
 }
 
 
@@ -81,7 +85,7 @@ class Annotate(Job):
             default=DEFAULTS["label_field"],
             label="Label field",
             description="Masks go to this field, the class map to <field>_semantic",
-            **({} if wrong else problem(lambda: _check_label_field(ctx.dataset, params))),
+            **({} if wrong else problem(lambda: _check_label_field(samples, params))),
         )
         inputs.str(
             "device",
@@ -92,7 +96,21 @@ class Annotate(Job):
         )
         inputs.int("batch_size", default=DEFAULTS["batch_size"], min=1, label="Images at a time")
         inputs.bool("keep_branch", default=False, label="Keep the segmenter's own map beside the refined one")
-        inputs.bool("overwrite", default=False, label="Redo images that are done")
+        inputs.bool(
+            "overwrite",
+            default=False,
+            label="Redo images that are done",
+            description="Masks that people reviewed, renamed, tagged, edited or drew stay as they are",
+        )
+        if params["overwrite"]:
+            inputs.bool("everything", default=False, label="Drop what people touched, too")
+        if params["overwrite"] and params["everything"]:
+            inputs.bool(
+                "everything_sure",
+                default=False,
+                label="Yes: reviews, corrections and drawn masks of this field are lost",
+                **problem(lambda: _overwrite(params)),
+            )
 
     def run(self, ctx: Any) -> str:
         """Annotate."""
@@ -105,7 +123,7 @@ class Annotate(Job):
             semantic_field=params["semantic_field"] or None,
             device=params["device"],
             batch_size=int(params["batch_size"]),
-            overwrite=bool(params["overwrite"]),
+            overwrite=_overwrite(params),
             keep_branch=bool(params["keep_branch"]),
             progress=report(ctx),
         )
@@ -122,10 +140,28 @@ def _preset(params: dict[str, Any]) -> Preset:
     return load_preset(params["preset_file"] if own else params["preset"], dict(map(parse_override, lines)))
 
 
-def _check_label_field(dataset: Any, params: dict[str, Any]) -> None:
+def _overwrite(params: dict[str, Any]) -> Any:
+    """What the library's `overwrite` is; "everything" has to be said twice."""
+    if params["overwrite"] and params["everything"]:
+        if not params["everything_sure"]:
+            raise InputError("this cannot be undone: say yes, or leave what people touched as it is")
+        return "everything"
+    return params["overwrite"]
+
+
+def _check_label_field(samples: Any, params: dict[str, Any]) -> None:
     check_new_name(params["label_field"], "the label field")
-    fields = Fields(params["label_field"])
-    check_fields(dataset, fields.types(_preset(params).pipeline, bool(params["keep_branch"])))
+    everything = params["overwrite"] and params["everything"]
+    work = Work(
+        samples,
+        label_field=params["label_field"],
+        preset=_preset(params),
+        masks_field=params["masks_field"] or None,
+        semantic_field=params["semantic_field"] or None,
+        overwrite="everything" if everything else params["overwrite"],
+        keep_branch=bool(params["keep_branch"]),
+    )
+    work.check_content(at_most=LOOKED_AT)
 
 
 def _check_device(device: str) -> None:

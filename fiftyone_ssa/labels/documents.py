@@ -8,8 +8,9 @@ Conventions, which everything on the FiftyOne side relies on:
   are those of the image as `files.read_image` reads it, upright by its EXIF orientation, which is how the App shows it.
 - Attributes (`ATTRIBUTES`) are declared on the dataset by `declare_detections`, so that the sidebar filters by them;
   what is unknown is left out. Boxes and points are in pixels, unlike `bounding_box`.
-- `<label_field>_semantic`, `<label_field>_branch`: Segmentation, a PNG with pixel value = class id + 1, 0 = ignored
-  (8 bits up to 254 classes, 16 above), and `dataset.mask_targets[field] = {i + 1: name}`.
+- `<label_field>_semantic`, `<label_field>_branch`: Segmentation, a PNG (8 bits up to the value 254, 16 above), and
+  `dataset.mask_targets[field] = {value: name}`: class id + 1, where the field holds no maps of other classes; a value
+  once given keeps its name. 0 is ignored.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
 the box as the mask's source states it, `point` its prompt, `crop_box` (XYWH) the crop that it was found in.
 `class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
+NAMED = (
+    *("label", "class_name", "confidence", "class_proposals", "proposal_scores", "caption", "label_source"),
+    *("vote_share", "vote_margin", "vote_entropy"),
+)
+"""All that a run says of a mask, apart from what the mask itself is."""
 NAME_ATTRIBUTES = ("class_name", "review", "reviewed_at", "mask_digest", "class_proposals", "proposal_scores")
 SSA_ATTRIBUTES = (*NAME_ATTRIBUTES, "vote_share", "vote_margin", "vote_entropy", *MASK_ATTRIBUTES)
 ENGINE_ATTRIBUTES = (*NAME_ATTRIBUTES, "caption", "label_source", *MASK_ATTRIBUTES)
@@ -96,9 +102,21 @@ def declare_detections(dataset: fo.Dataset, field: str, attributes: Sequence[str
 
 def annotation_document(annotation: Annotation, mask_folder: Path) -> Document:
     """The Detections of an annotation; `mask_folder` takes the masks where they are too large for the database."""
+    return masks_document(annotation.masks, mask_folder, _name_columns(annotation), digests=True)
+
+
+def name_documents(annotation: Annotation) -> list[Document]:
+    """What an annotation says of each of its masks: attributes to lay over a detection that has them."""
+    names: list[Document] = [{} for _ in range(len(annotation.masks))]
+    _fill(names, _name_columns(annotation))
+    return names
+
+
+def _name_columns(annotation: Annotation) -> dict[str, Sequence[Any]]:
     votes = annotation.votes
     columns: dict[str, Sequence[Any]] = {
         "label": annotation.labels,
+        "class_name": annotation.labels,
         "confidence": annotation.confidences.tolist(),
         "class_proposals": [list(proposals.names) for proposals in annotation.proposals],
         "proposal_scores": [list(proposals.scores) for proposals in annotation.proposals],
@@ -109,8 +127,15 @@ def annotation_document(annotation: Annotation, mask_folder: Path) -> Document:
         columns["vote_share"] = votes.shares.tolist()
         columns["vote_margin"] = votes.margins.tolist()
         columns["vote_entropy"] = votes.entropies.tolist()
-    columns["class_name"] = annotation.labels
-    return masks_document(annotation.masks, mask_folder, columns, digests=True)
+    return columns
+
+
+def _fill(detections: Sequence[Document], columns: Mapping[str, Sequence[Any]]) -> None:
+    """Lay columns of N values or none over N detections; what is unknown is left out."""
+    for name, values in columns.items():
+        for detection, value in zip(detections, values, strict=False):
+            if not _unknown(value):
+                detection[name] = value
 
 
 def masks_document(
@@ -151,10 +176,7 @@ def masks_document(
         | ({"mask": mask} if inline else {"mask_path": str(path)})
         for box, mask, path in zip(relative.tolist(), packed, paths, strict=True)
     ]
-    for name, values in every.items():
-        for detection, value in zip(detections, values, strict=False):
-            if not _unknown(value):
-                detection[name] = value
+    _fill(detections, every)
     document = {"_cls": "Detections", "detections": detections}
     check_size(document)
     if not inline:
@@ -198,12 +220,33 @@ def mask_targets(names: Sequence[str]) -> dict[int, str]:
     return {index + 1: name for index, name in enumerate(names)}
 
 
-def segmentation_document(semantic: SemanticMap, path: Path) -> Document:
-    """Write a class map as PNG (ids + 1, 0 = ignored) to `path`, whole or not at all, and return its Segmentation."""
-    values: npt.NDArray[Any] = semantic.ids.astype(np.uint8 if len(semantic.names) <= 254 else np.uint16)
-    values += 1
-    values[semantic.ids == semantic.ignore_id] = 0
-    save_png(values, path)
+def extended_targets(targets: Mapping[int, str], names: Sequence[str]) -> tuple[dict[int, str], list[int]]:
+    """Mask targets that hold `names`, each under the value that it has there or a new one, and the names' values.
+
+    A value keeps its name for ever, so that no map that was written with it reads wrong.
+    """
+    extended, values = dict(sorted(targets.items())), []
+    free: dict[str, list[int]] = {}
+    for value, name in extended.items():
+        if value > 0:
+            free.setdefault(name, []).append(value)
+    for name in names:  # a list may hold a name twice: each has a value of its own
+        if not free.get(name):
+            free[name] = [max(0, *extended) + 1 if extended else 1]
+            extended[free[name][0]] = name
+        values.append(free[name].pop(0))
+    return extended, values
+
+
+def segmentation_document(semantic: SemanticMap, path: Path, values: Sequence[int] | None = None) -> Document:
+    """Write a class map as PNG to `path`, whole or not at all, and return its Segmentation.
+
+    `values` are the pixel values of its classes, by default ids + 1; 0 is ignored.
+    """
+    table = np.zeros(semantic.ignore_id + 1, np.uint16)
+    table[: len(semantic.names)] = range(1, len(semantic.names) + 1) if values is None else values
+    pixels = table.astype(np.uint8)[semantic.ids] if table.max(initial=0) <= 254 else table[semantic.ids]
+    save_png(pixels, path)
     return {"_id": ObjectId(), "_cls": "Segmentation", "tags": [], "mask_path": str(path)}
 
 

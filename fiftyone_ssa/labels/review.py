@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import fiftyone as fo
@@ -88,6 +88,25 @@ def digest_of(detection: Detection) -> str | None:
         return None
     corner = (x * round(size_hw[1]), y * round(size_hw[0]))
     return mask_digest(mask, corner, size_hw) if all(map(math.isfinite, corner)) else None
+
+
+def painted_digest(pairs: Iterable[tuple[str | None, str | None]]) -> str:
+    """Sixteen hex digits over what a class map was painted from: the name and the `digest_of` of each mask.
+
+    Masks without a name paint nothing; order does not count.
+    """
+    rows = sorted(f"{name}\0{digest}" for name, digest in pairs if name is not None)
+    return hashlib.blake2b("\n".join(rows).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def paintable(detections: Iterable[Detection]) -> Iterator[tuple[str | None, str | None]]:
+    """The name and digest of each mask that a map painted now would show: rejected ones are left out."""
+    for detection in detections:
+        if not is_rejected(detection):
+            try:
+                yield value(detection, "label"), digest_of(detection)
+            except InputError:
+                yield value(detection, "label"), None
 
 
 def check_review(review: Any) -> None:

@@ -1,173 +1,325 @@
-"""Results into a FiftyOne dataset: PNG files first, then label, preset and error of a sample in one document update."""
+"""Results into a FiftyOne dataset: PNG files first, then label, stamps and error of a sample in one document update.
+
+What people do to a sample while a run goes on is kept: a document is written only as it was when it was read.
+"""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import bson
 import fiftyone as fo
 from bson import ObjectId
-from fiftyone import ViewField as F
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, WriteError
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.database import Document, dataset_document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import (
     ENGINE_ATTRIBUTES,
+    MAX_DOCUMENT_BYTES,
     SSA_ATTRIBUTES,
-    Document,
+    TooManyMasksError,
     annotation_document,
     declare_detections,
-    mask_targets,
+    extended_targets,
+    name_documents,
     segmentation_document,
 )
-from fiftyone_ssa.types import Annotation, Result, SemanticMap
-
-logger = logging.getLogger(__name__)
+from fiftyone_ssa.labels.fields import Fields
+from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
+from fiftyone_ssa.labels.merge import Merged, beside_touched, in_place
+from fiftyone_ssa.labels.source import Taken
+from fiftyone_ssa.types import Annotation, MaskSet, Result, SemanticMap
 
 BATCH_SAMPLES = 16
 BATCH_SECONDS = 5.0
+TRIES = 20
+"""How often a sample is read again that others change while it is written."""
 
 
-@dataclass(frozen=True)
-class Fields:
-    """The fields that one `label_field` comes with."""
+@dataclass(eq=False)
+class _Entry:
+    """One sample's result on its way to the database."""
 
-    label: str
-    """Detections, one per mask."""
-
-    @property
-    def semantic(self) -> str:
-        """Segmentation: the refined class map."""
-        return f"{self.label}_semantic"
-
-    @property
-    def branch(self) -> str:
-        """Segmentation: the segmenter's own class map."""
-        return f"{self.label}_branch"
-
-    @property
-    def preset(self) -> str:
-        """String: what the labels were made with; a sample that has the current one is done."""
-        return f"{self.label}_preset"
-
-    @property
-    def error(self) -> str:
-        """String: why the last run could not do a sample."""
-        return f"{self.label}_error"
-
-    def types(self, pipeline: str, keep_branch: bool) -> dict[str, type[Any]]:
-        """Each field that a run fills, with its label or field type."""
-        maps = {self.semantic: fo.Segmentation} if pipeline == "ssa" else {}
-        branch = {self.branch: fo.Segmentation} if keep_branch else {}
-        return {self.label: fo.Detections, **maps, **branch, self.preset: fo.StringField, self.error: fo.StringField}
-
-
-def check_fields(dataset: fo.Dataset, types: dict[str, type[Any]]) -> None:
-    """Raise InputError if a field exists with another type than the one that is to be written."""
-    for name, kind in types.items():
-        found = dataset.get_field(name)
-        if found is not None and not isinstance(found, kind) and getattr(found, "document_type", None) is not kind:
-            raise InputError(f"field {name!r} exists and is no {kind.__name__}; choose another label_field")
+    id: str
+    values: Document
+    """What to set, apart from the label."""
+    label: Document | None = None
+    """The new Detections; None for a failure, or where masks are named in place."""
+    names: Mapping[ObjectId, Document] | None = None
+    """What a run says of masks that stay, by their ids."""
+    masks: MaskSet | None = None
+    unlabelled: int = 0
+    files: list[Path] = field(default_factory=list)
+    kept: int = 0
+    unused: tuple[str, ...] = ()
+    """Files of masks that gave way to one that a person touched."""
 
 
 @dataclass
 class LabelWriter:
     """Writes results of one run to a dataset in bounded batches; `write` may be called from a thread of its own.
 
-    A sample's files lie in `folder/<field>/<sample id>.png`, so that samples never share one. A sample that the
-    database refuses (its document would exceed 16 MB) is named in `refused`.
+    A sample's files lie in `folder/<field>/<sample id>-<run>.png`, so that no two labels ever share one.
     """
 
     dataset: fo.Dataset
     fields: Fields
-    stamp: str
+    run: str
+    """The run's token."""
+    fingerprint: str
     """What `fields.preset` holds for finished samples."""
     folder: Path
-    todo: Any
-    """The samples of this run, a view."""
+    lease: Lease
+    taken: dict[str, Taken]
+    """Sample id to what its labels are made from."""
+    everything: bool = False
+    """Whether masks that people touched go, too."""
+    in_place: bool = False
+    """Whether the masks are those of the field itself, which stay."""
+    from_before: frozenset[str] = frozenset()
+    """Samples whose labels are of a version that wrote no `class_name`."""
     refused: dict[str, str] = field(default_factory=dict)
-    _updates: list[UpdateOne] = field(default_factory=list)
-    _pending: list[str] = field(default_factory=list)
+    """Sample id to why it could not be written."""
+    deleted: set[str] = field(default_factory=set)
+    """Samples that were deleted while the run went on."""
+    kept: int = 0
+    """Masks that stayed as people left them."""
+    unwritten_masks: int = 0
+    unwritten_unlabelled: int = 0
+    _declared: frozenset[str] = frozenset()
+    _queue: list[_Entry] = field(default_factory=list)
     _flushed: float = field(default_factory=time.monotonic)
-    _classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _values: dict[tuple[str, tuple[str, ...]], list[int]] = field(default_factory=dict)
 
     def declare(self, pipeline: str, keep_branch: bool) -> None:
         """Declare every field that this run fills, so that the App's sidebar shows and filters them."""
-        for name, kind in self.fields.types(pipeline, keep_branch).items():
-            if kind is fo.Detections:
-                declare_detections(self.dataset, name, SSA_ATTRIBUTES if pipeline == "ssa" else ENGINE_ATTRIBUTES)
-            elif kind is fo.Segmentation:
-                self.dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind)
-            else:
-                self.dataset.add_sample_field(name, kind)
+        types = self.fields.types(pipeline, keep_branch)
+        with hold(self.dataset, SCHEMA, wait_seconds=30):
+            for name, kind in types.items():
+                if kind is fo.Detections:
+                    declare_detections(self.dataset, name, SSA_ATTRIBUTES if pipeline == "ssa" else ENGINE_ATTRIBUTES)
+                elif kind is fo.Segmentation:
+                    self.dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind)
+                    self.dataset.add_sample_field(f"{name}.painted_from", fo.StringField)
+                else:
+                    self.dataset.add_sample_field(name, kind)
+        self._declared = frozenset(types)
 
     def write(self, result: Result) -> None:
         """Queue one result. Raises InputError if the disk does not take its files."""
-        if result.annotation is None:
-            values: Document = {self.fields.error: result.error}
+        taken = self.taken.pop(result.id, None)
+        if result.annotation is None or taken is None:
+            self._queue.append(self._failure(result.id, result.error or "unknown error"))
         else:
             try:
-                values = self._values(result.id, result.annotation)
-            except OSError as error:
-                raise InputError(f"labels cannot be written below {self.folder}: {error.strerror or error}") from error
-        values["last_modified_at"] = datetime.now(UTC).replace(tzinfo=None)
-        self._updates.append(UpdateOne({"_id": ObjectId(result.id)}, {"$set": values}))
-        self._pending.append(result.id)
-        if len(self._pending) >= BATCH_SAMPLES or time.monotonic() - self._flushed > BATCH_SECONDS:
+                self._queue.append(self._entry(result.id, result.annotation, taken))
+            except TooManyMasksError as error:
+                self._refuse(_Entry(result.id, {}, masks=result.annotation.masks), str(error))
+            except ValueError:
+                self._check_there()  # what FiftyOne says of a dataset that is gone
+                raise
+        if len(self._queue) >= BATCH_SAMPLES or time.monotonic() - self._flushed > BATCH_SECONDS:
             self.flush()
 
-    def _values(self, sample_id: str, annotation: Annotation) -> Document:
-        masks_folder = self.folder / f"{self.fields.label}_masks" / sample_id
-        values = {
-            self.fields.label: annotation_document(annotation, masks_folder),
-            self.fields.preset: self.stamp,
-            self.fields.error: None,
-        }
-        for name, semantic in ((self.fields.semantic, annotation.semantic), (self.fields.branch, annotation.branch)):
-            if semantic is not None:
-                self._declare_classes(name, semantic)
-                values[name] = segmentation_document(semantic, self.folder / name / f"{sample_id}.png")
-        return values
-
-    def _declare_classes(self, name: str, semantic: SemanticMap) -> None:
-        """Set a map's mask targets when its first one comes; a field holds the maps of one list of classes only."""
-        if self._classes.setdefault(name, semantic.names) != semantic.names:
-            raise InputError(f"the class maps of {name!r} differ in their classes; give all images one list of classes")
-        targets = mask_targets(semantic.names)
-        existing = self.dataset.mask_targets.get(name)
-        if existing == targets:
-            return
-        if existing and len(self.dataset.exists(name)) > len(self.todo.exists(name)):
-            raise InputError(
-                f"{name!r} holds class maps with other classes in samples that this run leaves alone; "
-                "choose another label_field, or run on the whole dataset"
-            )
-        # Under new targets an old map would be read with wrong names; without its stamp the sample is redone.
-        for stale in (name, self.fields.preset) if existing else ():
-            self.todo.clear_sample_field(stale)
-        self.dataset.mask_targets[name] = targets
-        self.dataset.save()
-
     def flush(self) -> None:
-        """Write what is queued."""
-        updates, ids = self._updates, self._pending
-        self._updates, self._pending, self._flushed = [], [], time.monotonic()
-        if not updates:
-            return
+        """Write what is queued. Raises InputError if the dataset or a field is gone, or another run took over."""
+        queue, self._queue, self._flushed = self._queue, [], time.monotonic()
+        waiting = queue
+        for _ in range(TRIES):
+            if not waiting:
+                break
+            self._check_lease(waiting)
+            waiting = self._write_once(waiting)
+        for entry in waiting:
+            self._refuse(entry, "others keep changing this sample; run again when they are done")
+        if queue:
+            self._check_there(queue)
+            reload_samples(self.dataset, [entry.id for entry in queue])
+
+    def _check_lease(self, waiting: Sequence[_Entry]) -> None:
         try:
-            self.dataset._sample_collection.bulk_write(updates, ordered=False)
-        except BulkWriteError as error:
-            for failure in error.details["writeErrors"]:
-                self.refused[ids[failure["index"]]] = f"the database refuses its labels: {failure['errmsg']}"
-        fo.Sample._reload_docs(self.dataset._sample_collection_name, sample_ids=ids)
+            self.lease.check()
+        except InputError:
+            for entry in waiting:
+                self._forget(entry)
+            raise
+
+    def _entry(self, sample_id: str, annotation: Annotation, taken: Taken) -> _Entry:
+        entry = _Entry(
+            sample_id,
+            {self.fields.preset: self.fingerprint, self.fields.inputs: taken.stamp(self.run)},
+            masks=annotation.masks,
+            unlabelled=annotation.unlabelled,
+        )
+        entry.values[self.fields.error] = None
+        name = f"{sample_id}-{self.run}"
+        if self.in_place:
+            entry.names = dict(zip(taken.mask_ids, name_documents(annotation), strict=True))
+        else:
+            entry.label = annotation_document(annotation, self.folder / self.fields.masks_folder / name)
+            entry.files += [Path(row["mask_path"]) for row in entry.label["detections"] if "mask_path" in row]
+        for map_name, semantic in (
+            (self.fields.semantic, annotation.semantic),
+            (self.fields.branch, annotation.branch),
+        ):
+            if semantic is not None:
+                path = self.folder / map_name / f"{name}.png"
+                values = self._pixel_values(map_name, semantic)
+                entry.values[map_name] = segmentation_document(semantic, path, values)
+                entry.files.append(path)
+            elif self.dataset.has_sample_field(map_name):
+                entry.values[map_name] = None  # a map of what was there before would not fit these labels
+        return entry
+
+    def _pixel_values(self, name: str, semantic: SemanticMap) -> list[int]:
+        """The pixel values of a map's classes, which the field's mask targets hold from now on."""
+        key = (name, semantic.names)
+        if key not in self._values:
+            targets = self.dataset.mask_targets.get(name) or {}
+            if not any(known == name for known, _ in self._values) and not self._holds(name):
+                targets = {}
+            if not all(isinstance(value, int) for value in targets):
+                raise InputError(f"{name!r} has mask targets that are no whole numbers; choose another label_field")
+            extended, values = extended_targets(targets, semantic.names)
+            if max(values, default=0) > 65535:
+                raise InputError(f"{name!r} has held more class names than pixels can; choose another label_field")
+            if extended != self.dataset.mask_targets.get(name):
+                self.dataset.mask_targets[name] = extended
+                self.dataset.save()
+            self._values[key] = values
+        return self._values[key]
+
+    def _holds(self, name: str) -> bool:
+        return samples_of(self.dataset).find_one({name: {"$type": "object"}}, {"_id": 1}) is not None
+
+    def _failure(self, sample_id: str, reason: str) -> _Entry:
+        return _Entry(sample_id, {self.fields.error: reason.encode("utf-8", "backslashreplace").decode()})
+
+    def _write_once(self, entries: Sequence[_Entry]) -> list[_Entry]:
+        """Write entries onto samples as they are now; those that someone changed in between come back."""
+        current = self._current(entries)
+        ready: list[tuple[_Entry, UpdateOne]] = []
+        for entry in entries:
+            document = current.get(entry.id)
+            if document is None:
+                self._forget(entry)
+                self.deleted.add(entry.id)
+                continue
+            try:
+                ready.append((entry, self._update(entry, document)))
+            except InputError as error:
+                self._refuse(entry, str(error))
+            except (bson.errors.BSONError, OverflowError, ValueError) as error:
+                self._refuse(entry, f"the database refuses its labels: {error}")
+        if not ready:
+            return []
+        changed_meanwhile = False
+        try:
+            written = samples_of(self.dataset).bulk_write([update for _, update in ready], ordered=False)
+            changed_meanwhile = written.matched_count < len(ready)
+        except BulkWriteError as failure:
+            changed_meanwhile = True
+            for row in failure.details["writeErrors"]:
+                self._refuse(ready[row["index"]][0], f"the database refuses its labels: {row['errmsg']}")
+        left = [entry for entry, _ in ready if entry.id not in self.refused]
+        unwritten = self._unwritten(left) if changed_meanwhile else []
+        for entry in left:
+            if entry not in unwritten:
+                self.kept += entry.kept
+                _remove(entry.unused)
+        return unwritten
+
+    def _current(self, entries: Iterable[_Entry]) -> dict[str, Document]:
+        """Sample id to what is there now of the samples of some entries."""
+        ids = [ObjectId(entry.id) for entry in entries]
+        shown = {"last_modified_at": 1, self.fields.inputs: 1, self.fields.label: 1}
+        return {str(row["_id"]): row for row in samples_of(self.dataset).find({"_id": {"$in": ids}}, shown)}
+
+    def _update(self, entry: _Entry, document: Document) -> UpdateOne:
+        """The update of one sample. Raises InputError or an error of BSON if no document can hold it."""
+        values = {**entry.values, "last_modified_at": datetime.now(UTC).replace(tzinfo=None)}
+        where: Document = {"_id": document["_id"]}
+        if entry.masks is not None:
+            where["last_modified_at"] = document.get("last_modified_at")
+            merged = self._merged(entry, document.get(self.fields.label))
+            values[self.fields.label] = merged.label
+            entry.kept, entry.unused = merged.kept, merged.unused_files
+            if values.get(self.fields.semantic) is not None:
+                values[self.fields.semantic] = {**values[self.fields.semantic], "painted_from": merged.painted}
+        size = len(bson.encode(values))
+        if size > MAX_DOCUMENT_BYTES:
+            raise TooManyMasksError(f"its labels take {size / 1e6:.0f} MB, and the database holds 16 MB a sample")
+        return UpdateOne(where, {"$set": values})
+
+    def _merged(self, entry: _Entry, old: Document | None) -> Merged:
+        rows = (old or {}).get("detections") or []
+        if entry.names is not None:
+            if old is None:
+                raise InputError(f"its masks in {self.fields.label!r} are gone")
+            return in_place({**old, "detections": rows}, entry.names, everything=self.everything)
+        assert entry.label is not None
+        assert entry.masks is not None
+        return beside_touched(
+            entry.label,
+            [] if self.everything else rows,
+            entry.masks,
+            from_before=entry.id in self.from_before,
+        )
+
+    def _unwritten(self, entries: Sequence[_Entry]) -> list[_Entry]:
+        """Those of the entries that did not reach their samples; the next try tells which were deleted."""
+        current = self._current(entries)
+        written = {
+            entry.id
+            for entry in entries
+            if entry.id in current
+            and entry.values.get(self.fields.inputs) in (None, current[entry.id].get(self.fields.inputs))
+        }
+        return [entry for entry in entries if entry.id not in written]
+
+    def _refuse(self, entry: _Entry, reason: str) -> None:
+        """Name a sample as failed, here and in the database, and remove the files of its labels."""
+        self.refused[entry.id] = reason
+        self._forget(entry)
+        update = self._failure(entry.id, reason).values
+        with contextlib.suppress(WriteError):  # a document that is full takes no error either
+            samples_of(self.dataset).update_one({"_id": ObjectId(entry.id)}, {"$set": update})
+
+    def _forget(self, entry: _Entry) -> None:
+        """Remove the files of labels that are not stored, and do not count their masks."""
+        _remove(entry.files)
+        if entry.masks is not None:
+            self.unwritten_masks += len(entry.masks)
+            self.unwritten_unlabelled += entry.unlabelled
+
+    def _check_there(self, written: Sequence[_Entry] = ()) -> None:
+        """Raise InputError if the dataset or a field is gone; what was just written to a lost field is taken back."""
+        document = dataset_document(dataset_id(self.dataset))
+        if document is not None:
+            names = {row["name"] for row in document["sample_fields"]}
+            gone = sorted(self._declared - names)
+            if not gone:
+                return
+            samples_of(self.dataset).update_many(
+                {"_id": {"$in": [ObjectId(entry.id) for entry in written]}}, {"$unset": dict.fromkeys(gone, "")}
+            )
+        for entry in written:
+            self._forget(entry)
+        what = f"dataset {self.dataset.name!r}" if document is None else f"field {gone[0]!r} of {self.dataset.name!r}"
+        raise InputError(f"{what} was deleted or renamed while its samples were annotated; the run ends here")
 
 
-def unfinished(samples: Any, fields: Fields, stamp: str, keep_branch: bool) -> Any:
-    """The samples of a collection that lack something that a run with this stamp would write."""
-    differs = F(fields.preset) != stamp
-    return samples.match(differs | ~F(fields.branch).exists() if keep_branch else differs)
+def _remove(paths: Iterable[str | Path]) -> None:
+    """Remove files, and folders that hold nothing more; what cannot be removed is left to `clean`."""
+    for path in map(Path, paths):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            if path.stem.isdigit():  # a mask in the folder of its sample
+                path.parent.rmdir()

@@ -56,6 +56,10 @@ class Summary:
     """Why images that were finished before are done again, each reason as a noun and more: `"image changed"`."""
     notes: list[str] = field(default_factory=list)
     """What was left out without being tried, in words."""
+    kept: int = 0
+    """Masks that stayed as people left them."""
+    deleted: int = 0
+    """Samples that were deleted while the run went on."""
 
     def add(self, result: Result) -> None:
         """Count one result."""
@@ -74,8 +78,12 @@ class Summary:
         if self.redone:
             reasons = ", ".join(_many(count, reason) for reason, count in sorted(self.redone.items()))
             parts.append(f"{self.redone.total()} redone: {reasons}")
+        if self.kept:
+            parts.append(f"{self.kept} masks kept as people left them")
         if self.skipped:
             parts.append(f"{self.skipped} already done")
+        if self.deleted:
+            parts.append(f"{self.deleted} deleted meanwhile")
         if self.errors:
             parts.append(f"{len(self.errors)} FAILED")
         return ", ".join(parts + self.notes)

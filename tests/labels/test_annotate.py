@@ -17,13 +17,23 @@ from fiftyone import ViewField as F
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.labels import documents as labels
-from fiftyone_ssa.labels.annotate import annotate, default_folder
+from fiftyone_ssa.labels.annotate import annotate
+from fiftyone_ssa.labels.clean import default_folder
 from fiftyone_ssa.masks import rle
+from fiftyone_ssa.naming.stamp import settings_stamp
 from fiftyone_ssa.presets import load_preset
 
 SEGMENTER = Path(__file__).parents[1] / "user_segmenter.py"
 SETTINGS = {"masks.source": "existing", "semantic.model": f"{SEGMENTER}:brightness"}
 STEMS = ("chelsea", "coffee", "rocket")
+
+
+def names_of(dataset: fo.Dataset, field: str) -> list[set[str]]:
+    """The class names in each sample's map, by the dataset's mask targets."""
+    targets = dataset.mask_targets[field]
+    return [
+        {targets[value] for value in np.unique(label.get_mask()).tolist() if value} for label in dataset.values(field)
+    ]
 
 
 @pytest.fixture
@@ -60,7 +70,9 @@ def test_masks_are_named_and_class_maps_stored(dataset: fo.Dataset, photos: Path
                 assert detection.confidence == detection.vote_share == detection.proposal_scores[0]
             else:
                 assert detection.label is None
-        assert Path(sample.ssa_semantic.mask_path) == default_folder(dataset) / "ssa_semantic" / f"{sample.id}.png"
+        run = sample.ssa_inputs.rpartition("|")[2]
+        folder = default_folder(dataset) / "ssa_semantic"
+        assert Path(sample.ssa_semantic.mask_path) == folder / f"{sample.id}-{run}.png"
     assert {f"ssa.detections.{name}" for name in labels.SSA_ATTRIBUTES} <= dataset.get_field_schema(flat=True).keys()
 
 
@@ -86,7 +98,7 @@ def test_finished_samples_are_skipped_until_settings_change(dataset: fo.Dataset)
     assert annotate(dataset[:2], overrides=SETTINGS).done == 2
     before = dataset.values("ssa.detections.id")
     again = annotate(dataset, overrides=SETTINGS)
-    assert (again.done, again.skipped) == (1, 2)
+    assert (again.done, again.skipped, again.redone) == (1, 2, {})
     assert dataset.values("ssa.detections.id")[:2] == before[:2]
     assert annotate(dataset, overrides=SETTINGS).done == 0
     assert annotate(dataset, overrides=SETTINGS, keep_branch=True).done == 3
@@ -97,12 +109,16 @@ def test_finished_samples_are_skipped_until_settings_change(dataset: fo.Dataset)
 
 def test_a_preset_with_other_classes(dataset: fo.Dataset) -> None:
     annotate(dataset, overrides=SETTINGS)
+    names = names_of(dataset, "ssa_semantic")
     other = {**SETTINGS, "semantic.model": f"{SEGMENTER}:colour"}
-    with pytest.raises(InputError, match="'ssa_semantic' holds class maps with other classes in samples"):
+    with pytest.raises(InputError, match=r"results of other settings \(3 samples, .* different: semantic.model\)"):
         annotate(dataset[:1], overrides=other)
-    assert dataset.mask_targets["ssa_semantic"][1] == "dark"
-    assert annotate(dataset, overrides=other).done == 3
-    assert dataset.mask_targets["ssa_semantic"] == {1: "red", 2: "green", 3: "blue"}
+    assert annotate(dataset[:1], overrides=other, overwrite=True).done == 1
+    assert names_of(dataset, "ssa_semantic")[1:] == names[1:]  # maps of other samples read as before
+    assert names_of(dataset, "ssa_semantic")[0] <= {"red", "green", "blue"}
+    targets = dict(enumerate(("dark", "middle", "bright", "red", "green", "blue"), 1))
+    assert dataset.mask_targets["ssa_semantic"] == targets
+    assert annotate(dataset, overrides=other, overwrite=True).done == 3
     assert set(dataset.distinct("ssa.detections.label")) <= {"red", "green", "blue"}
 
 
@@ -116,7 +132,9 @@ def test_masks_and_class_map_from_fields(dataset: fo.Dataset, tmp_path: Path) ->
         ours, theirs = (big.values(f"{field}.detections.{name}", unwind=True) for field in ("second", "first"))
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b)
-    assert annotate(dataset, label_field="second", masks_field="first", semantic_field="first_branch").done == 0
+    assert annotate(view, label_field="second", masks_field="first", semantic_field="first_branch").done == 0
+    other_masks = annotate(dataset, label_field="second", masks_field="first", semantic_field="first_branch")
+    assert (other_masks.done, dict(other_masks.redone)) == (3, {"image with changed masks": 3})
     dataset[:1].set_values("first", [None])
     summary = annotate(
         dataset, label_field="second", masks_field="first", semantic_field="first_branch", overwrite=True
@@ -257,7 +275,6 @@ def test_bad_arguments_are_one_sentence(dataset: fo.Dataset, photos: Path) -> No
     dataset.add_sample_field("maps", fo.EmbeddedDocumentField, embedded_doc_type=fo.Segmentation)
     refuse("'maps' has no class names", semantic_field="maps")
     dataset.add_sample_field("sam", fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
-    refuse("would be overwritten while it is read", masks_field="sam", label_field="sam")
     refuse("whole images, got a view of patches", samples=dataset.to_patches("sam"))
     with pytest.raises(InputError, match="pass semantic_field"):
         annotate(dataset, overrides={**SETTINGS, "semantic.source": "field"})
@@ -273,4 +290,4 @@ def test_bad_arguments_are_one_sentence(dataset: fo.Dataset, photos: Path) -> No
 
 def test_stamp_tells_presets_apart(dataset: fo.Dataset) -> None:
     annotate(dataset, overrides=SETTINGS)
-    assert dataset.distinct("ssa_preset") == [load_preset("ssa-ade20k", SETTINGS).fingerprint]
+    assert dataset.distinct("ssa_preset") == [settings_stamp(load_preset("ssa-ade20k", SETTINGS)).fingerprint]

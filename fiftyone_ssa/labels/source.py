@@ -1,0 +1,128 @@
+"""What a run reads of each sample: the image, and the masks and the class map where a file or a field has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bson import ObjectId
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import read_image
+from fiftyone_ssa.folders.image_folder import masks_beside
+from fiftyone_ssa.folders.sa1b_json import read_masks
+from fiftyone_ssa.labels import stamps
+from fiftyone_ssa.labels.database import Document, documents, root_dataset
+from fiftyone_ssa.labels.documents import semantic_map
+from fiftyone_ssa.labels.stamps import NOTHING, State, image_stamp
+from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values
+from fiftyone_ssa.naming.run import Task
+from fiftyone_ssa.types import Inputs
+
+READ_SAMPLES = 64
+"""Samples whose labels are fetched with one query."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a sample's labels are made from."""
+
+    image: str
+    masks: str
+    class_map: str
+    mask_ids: tuple[ObjectId, ...] = ()
+    """The ids of the masks that were taken from a field, in their order."""
+
+    def stamp(self, run: str) -> str:
+        """What `<label_field>_inputs` holds of it."""
+        return stamps.stamp(self.image, self.masks, self.class_map, run)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run's images, masks and class maps come from."""
+
+    samples: Any
+    existing_masks: bool
+    masks_field: str | None
+    semantic_field: str | None
+    targets: Mapping[int, str]
+    """Pixel value to class name of `semantic_field`."""
+    taken: dict[str, Taken] = field(default_factory=dict)
+    """Sample id to what was read of it, until whoever writes its labels takes it out."""
+
+    def tasks(self, paths: Mapping[str, str]) -> Iterator[Task]:
+        """One task per sample id and file path, in that order; labels are fetched a bounded number at a time."""
+        remaining = iter(paths)
+        while chunk := list(islice(remaining, READ_SAMPLES)):
+            found = self._documents(chunk)
+            for sample_id in chunk:
+                yield Task(sample_id, partial(self._read, sample_id, paths[sample_id], found.get(sample_id, {})))
+
+    def changes(self, states: Sequence[State]) -> Iterator[str | None]:
+        """Of each sample, which input is not what it was when its labels were made, or None."""
+        for start in range(0, len(states), READ_SAMPLES):
+            chunk = states[start : start + READ_SAMPLES]
+            found = self._documents([state.id for state in chunk])
+            for state in chunk:
+                known = (state.inputs or "").split("|")
+                now = self._stamps(state.path, found.get(state.id, {}), known[1] if len(known) == 4 else "")
+                yield stamps.changed_input(state, now.image, now.masks, now.class_map)
+
+    def _documents(self, sample_ids: list[str]) -> dict[str, Document]:
+        """Sample id to its labels as the database holds them (a view may filter them), to be decoded by the readers."""
+        wanted = [name for name in (self.masks_field, self.semantic_field) if name is not None]
+        if not wanted:
+            return {}
+        view = self.samples.select(sample_ids).select_fields(wanted)
+        return {str(document["_id"]): document for document in documents(view)}
+
+    def _stamps(self, path: str, document: Document, known_masks: str = "") -> Taken:
+        masks = class_map = NOTHING
+        ids: tuple[ObjectId, ...] = ()
+        if self.masks_field is not None:
+            detections = (document.get(self.masks_field) or {}).get("detections") or []
+            masks = stamps.masks_stamp(detections, known=known_masks)
+            ids = tuple(detection["_id"] for detection in detections)
+        elif self.existing_masks:
+            masks = image_stamp(masks_beside(Path(path)))
+        if self.semantic_field is not None:
+            class_map = stamps.map_stamp(document.get(self.semantic_field), self.targets)
+        return Taken(image_stamp(path), masks, class_map, ids)
+
+    def _read(self, sample_id: str, path: str, document: Document) -> Inputs:
+        taken = self._stamps(path, document)  # before anything is read: what changes meanwhile is done again
+        image = read_image(path)
+        size_hw = (image.shape[0], image.shape[1])
+        masks = semantic = None
+        if self.masks_field is not None:
+            label = document.get(self.masks_field)
+            if label is None:
+                raise InputError(f"{path} has no label in {self.masks_field!r}")
+            masks = mask_set_from_detections(label, size_hw)
+        elif self.existing_masks:
+            masks = read_masks(masks_beside(Path(path)), size_hw)
+        if self.semantic_field is not None:
+            label = document.get(self.semantic_field)
+            values = stored_values(label) if label is not None else None
+            if values is None:
+                raise InputError(f"{path} has no class map in {self.semantic_field!r}")
+            semantic = semantic_map(values, self.targets)
+        self.taken[sample_id] = taken
+        return Inputs(image, masks, semantic)
+
+
+def class_names(samples: Any, semantic_field: str) -> Mapping[int, str]:
+    """Pixel value to class name of a Segmentation field. Raises InputError if it has none."""
+    dataset = root_dataset(samples)
+    targets: Mapping[int, str] = dataset.mask_targets.get(semantic_field) or dataset.default_mask_targets
+    if not targets:
+        raise InputError(
+            f"{semantic_field!r} has no class names; set dataset.mask_targets[{semantic_field!r}] "
+            "= {value: name, ...} and dataset.save()"
+        )
+    return targets
