@@ -68,6 +68,16 @@ def read_categories(categories: Any) -> Given:
     return Given(given.ids, given.entries, path, stamp)
 
 
+def read_classes(classes: Any) -> Given:
+    """Names in the order of their ids, from 1. Raises InputError if they are none, or one comes twice."""
+    names: list[Any] = (
+        list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str | bytes) else [None]
+    )
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise InputError(f"classes must be a list of names, each once; got {shown(classes)}")
+    return Given({name: number for number, name in enumerate(names, 1)}, {})
+
+
 def assign(known: Ids, targets: Mapping[Any, Any], names: Iterable[str]) -> Ids:
     """Ids for all names: `known` ones stay, others follow at the end as they come.
 

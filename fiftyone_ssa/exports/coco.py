@@ -16,7 +16,7 @@ import fiftyone.core.utils as fou
 from pymongo.errors import CursorNotFound
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.categories import Given, Ids, assign, read_categories
+from fiftyone_ssa.exports.categories import Given, Ids, assign, read_categories, read_classes
 from fiftyone_ssa.exports.coco_file import CocoFile
 from fiftyone_ssa.exports.coco_masks import ImageMasks
 from fiftyone_ssa.exports.folder import ExportFolder, FolderError, check_folder, told
@@ -142,7 +142,7 @@ def export_coco(
             summary.deleted = max(len(paths) - export.seen, 0)
             digest = file.finish({"description": f"{label_field} of {samples._root_dataset.name}"}, entries)
         _check_still_there(samples, summary)
-        if folder.record.finished and not overwrite and digest != folder.record.about.get("digest"):
+        if folder.holds and not overwrite and digest != folder.record.about.get("digest"):
             raise InputError(_held(folder))
         given.check_unchanged()
         given.extend(ids)
@@ -243,7 +243,7 @@ def check_target(export_dir: Any, label_field: str, media: Media, overwrite: boo
     folder = ExportFolder(check_folder("export_dir", export_dir), KIND)
     about = folder.record.about
     same = about.get("label_field") == label_field and media not in ("none", about.get("export_media"))
-    if folder.record.finished and not overwrite and not same:
+    if folder.holds and not overwrite and not same:
         raise InputError(_held(folder))
     return folder
 
@@ -277,8 +277,7 @@ def _given(classes: Any, categories: Any, folder: ExportFolder, samples: Any, la
     """The ids that are settled: by the caller, or by the last export of this field to this folder."""
     about = folder.record.about
     if classes is not None:
-        names = list(classes) if not isinstance(classes, str) else [classes]
-        return read_categories([{"id": number, "name": name} for number, name in enumerate(names, 1)])
+        return read_classes(classes)
     own = folder.root / CATEGORIES_FILE
     if categories is not None:
         given = read_categories(categories)

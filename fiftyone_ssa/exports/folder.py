@@ -144,6 +144,11 @@ class ExportFolder:
         """Clear the staging folder; a folder that was new and got nothing is removed."""
         self._closing.close()
 
+    @property
+    def holds(self) -> bool:
+        """Whether a whole export stands there; one whose files were all removed does not."""
+        return self.record.finished and any(os.path.lexists(self.root / name) for name in self.record.files)
+
     def owns(self, name: str) -> bool:
         """Whether a file of the export stands at `name`, as an export wrote it."""
         try:
@@ -189,6 +194,7 @@ class ExportFolder:
                 self._place(name)
             for name in old.files.keys() - new.keys():
                 self._remove(name)
+            shutil.rmtree(self.root / STAGING)
             self.record = Record(self.kind, True, about, new)
             self.record.write(self.root)
 

@@ -83,7 +83,7 @@ def stage_picture(folder: ExportFolder, source: str, name: str, media: str) -> N
         file = open(source, "rb")  # noqa: PTH123, SIM115 (closed below; what fails here is the image's fault)
     except OSError as error:
         raise InputError(f"{source} cannot be read: {error.strerror}") from error
-    with file, folder.stage(name) as place, place.open("wb") as copy:
+    with file, folder.stage(name) as place, place.open("xb") as copy:
         while True:
             try:
                 chunk = file.read(CHUNK_BYTES)

@@ -98,7 +98,7 @@ def stored_mask(detection: Stored) -> npt.NDArray[np.bool_] | None:
     inline, path = value(detection, "mask"), value(detection, "mask_path")
     if inline is not None:
         return images.is_set(_array(inline))
-    return images.read_mask(path) if path else None
+    return images.read_mask(_path(path)) if path else None
 
 
 def stored_values(segmentation: Stored) -> npt.NDArray[Any] | None:
@@ -109,7 +109,7 @@ def stored_values(segmentation: Stored) -> npt.NDArray[Any] | None:
     inline, path = value(segmentation, "mask"), value(segmentation, "mask_path")
     if inline is not None:
         return _array(inline)
-    return images.read_values(path) if path else None
+    return images.read_values(_path(path)) if path else None
 
 
 def value(label: Stored, name: str) -> Any:
@@ -119,6 +119,12 @@ def value(label: Stored, name: str) -> Any:
     if isinstance(label, fo.Detection):
         return label.get_attribute_value(name, None)
     return label[name] if name in label.field_names else None
+
+
+def _path(stored: Any) -> str:
+    if not isinstance(stored, str):
+        raise InputError(f"its mask_path is no path, got {foreign.short(stored)}")
+    return stored
 
 
 def _array(stored: Any) -> npt.NDArray[Any]:
