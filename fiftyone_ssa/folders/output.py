@@ -51,6 +51,7 @@ class Output(AbstractContextManager["Output"]):
     """Whether a result repeats the `image` of its mask file, as the engine's do."""
     summary: Summary = field(default_factory=Summary)
     _images: dict[str, _Image] = field(default_factory=dict)
+    _written: list[str] = field(default_factory=list)
 
     @property
     def folders(self) -> list[ResultFolder]:
@@ -72,7 +73,18 @@ class Output(AbstractContextManager["Output"]):
             folder.begin(settings)
 
     def end(self) -> int:
-        """Record what is done; returns how many results of an earlier pass are left."""
+        """Record what is done; returns how many results of an earlier pass are left.
+
+        Raises InputError if a folder, or what this run wrote, is no longer there.
+        """
+        gone = sum(self.results.is_gone(image_id) for image_id in self._written)
+        if self.branches is not None:
+            gone += sum(self.branches.is_gone(image_id) for image_id in self._written)
+        if gone:
+            raise InputError(
+                f"{gone} of the results just written to {self.results.root} were removed meanwhile; "
+                "start again to have them made once more"
+            )
         return max(folder.end() for folder in self.folders)
 
     @property
@@ -144,6 +156,7 @@ class Output(AbstractContextManager["Output"]):
             self.branches.remember(result.id)
         self.results.write(result.id, RESULT_ENDING, record)
         self.results.remember(result.id)
+        self._written.append(result.id)
 
     def _read(self, image: ImageFile, state: str) -> Inputs:
         self._images[image.id] = _Image(state, self._inputs(image))

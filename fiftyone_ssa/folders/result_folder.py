@@ -113,10 +113,19 @@ class ResultFolder:
         """
         assert self._lock is not None  # claimed
         self.check()
+        path = self.path(image_id, ending)
         try:
-            write_whole(self.path(image_id, ending), content, self._lock.token)
-        finally:
+            write_whole(path, content, self._lock.token)
+        except InputError:
             self.check()
+            raise
+        if not self._lock.is_held():
+            path.unlink(missing_ok=True)  # it went into a folder that is not the one we claimed
+            self.check()
+
+    def is_gone(self, image_id: str) -> bool:
+        """Whether the result of an image is not there."""
+        return not os.path.lexists(self.path(image_id))
 
     def remember(self, image_id: str) -> None:
         """Count an image as finished, so that a later run misses its result if it is gone."""
