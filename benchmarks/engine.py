@@ -23,20 +23,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._architectures import PARITY, build_models, parity_models
-from fiftyone_ssa.masks.rle import encode, mask_set
+from benchmarks._cases import Case, ellipses, inputs_of, made_up_case
 from fiftyone_ssa.models.devices import pick_device, pick_dtype
 from fiftyone_ssa.naming.engine import Engine, build_engine
 from fiftyone_ssa.presets import Masks, OpenVocabulary, Preset
 from fiftyone_ssa.types import Inputs
 from tests.naming.plain_engine import PlainEngine, read_case
 
-Case = tuple[Image.Image, list[dict[str, Any]]]
 STEMS = ("chelsea", "coffee", "rocket")
-SIZE_HW = (1500, 2250)
 
 
 def benchmark(models: str, device: torch.device, masks: int | None = None) -> dict[str, Any]:
@@ -117,24 +114,10 @@ def growth(images: int, device: torch.device) -> dict[str, Any]:
         width, height = (int(side) for side in random.integers(120, 400, 2))
         left, top = (int(edge) for edge in random.integers(0, (640 - width, 427 - min(height, 426))))
         image = photograph.crop((left, top, left + width, min(top + height, 427)))
-        engine([inputs_of(image, _masks(image.height, image.width, 5, random))])
+        engine([inputs_of(image, ellipses(image.height, image.width, 5, random))])
         if done % tenth == 0:
             resident[done] = _resident_mb()
     return {"images": images, "resident_mb": resident}
-
-
-def made_up_case(masks: int) -> Case:
-    """A 1500x2250 image of coloured noise and that many elliptic masks, of SA-1B's usual sizes."""
-    random = np.random.default_rng(0)
-    small = Image.fromarray(random.integers(0, 256, (75, 113, 3), np.uint8))
-    return small.resize(SIZE_HW[::-1], Image.Resampling.BICUBIC), _masks(*SIZE_HW, masks, random)
-
-
-def inputs_of(image: Image.Image, annotations: list[dict[str, Any]]) -> Inputs:
-    """What the engine takes, of an image and its SA-1B annotations."""
-    boxes = [annotation["bbox"] for annotation in annotations]
-    codes = [annotation["segmentation"]["counts"] for annotation in annotations]
-    return Inputs(np.array(image), mask_set((image.height, image.width), codes, source_boxes_xywh=boxes))
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -148,19 +131,6 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 def _load(settings: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Engine:
     preset = Preset("benchmark", "engine", Masks(source="existing"), open_vocabulary=OpenVocabulary(**settings))
     return build_engine(preset, device, dtype)
-
-
-def _masks(height: int, width: int, count: int, random: np.random.Generator) -> list[dict[str, Any]]:
-    y, x = np.ogrid[:height, :width]
-    annotations = []
-    for _ in range(count):
-        high, wide = (int(max(side * random.uniform(0.02, 0.3), 2)) for side in (height, width))
-        top, left = int(random.integers(0, height - high)), int(random.integers(0, width - wide))
-        mask = ((y - top - high / 2) / high) ** 2 + ((x - left - wide / 2) / wide) ** 2 <= 0.25
-        annotations.append(
-            {"segmentation": {"size": [height, width], "counts": encode(mask)}, "bbox": [left, top, wide, high]}
-        )
-    return annotations
 
 
 def _measure(run: Callable[[], Any], device: torch.device, repeat: int) -> tuple[dict[str, Any], Any]:
