@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.coco import detections_fields
+from fiftyone_ssa.exports.coco_arguments import detections_fields
 from fiftyone_ssa.labels import annotate as library
 from fiftyone_ssa.labels.annotate import Job as Work
 from fiftyone_ssa.labels.evaluation import segmentation_fields

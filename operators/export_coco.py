@@ -8,7 +8,8 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports import coco
+from fiftyone_ssa.exports import coco_arguments as arguments
+from fiftyone_ssa.exports.coco import export_coco
 from fiftyone_ssa.naming.arguments import check_path
 
 from .job import Job, choice, problem, report
@@ -34,16 +35,17 @@ class ExportCoco(Job):
         export_media: str = "copy",
         overwrite: bool = False,
         delegate: bool = False,
+        media: str | None = None,
     ) -> Any:
-        """Run it from Python, or queue it with `delegate`."""
-        params = {"export_dir": str(export_dir), "label_field": label_field, "export_media": export_media}
+        """Run it from Python, or queue it with `delegate`; `media` is the former name of `export_media`."""
+        params = {"export_dir": str(export_dir), "label_field": label_field, "export_media": media or export_media}
         return self.call(sample_collection, {**params, "overwrite": overwrite}, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The field, the folder, and what becomes of the images."""
         params = {**DEFAULTS, **ctx.params}
         view = ctx.target_view()
-        fields = coco.detections_fields(view)
+        fields = arguments.detections_fields(view)
         none = {} if fields else {"invalid": True, "error_message": "no field holds Detections; annotate first"}
         choice(inputs, "label_field", fields, default=_default_field(view, fields), label="Masks", **none)
         inputs.str(
@@ -70,9 +72,10 @@ class ExportCoco(Job):
 
     def run(self, ctx: Any) -> str:
         """Export."""
-        params = {**DEFAULTS, **ctx.params}
+        former = {"export_dir": ctx.params.get("out_dir"), "export_media": ctx.params.get("media")}  # of queued jobs
+        params = {**DEFAULTS, **{name: value for name, value in former.items() if value}, **ctx.params}
         return str(
-            coco.export_coco(
+            export_coco(
                 ctx.target_view(),
                 _absolute(params["export_dir"]),
                 label_field=params["label_field"],
@@ -85,15 +88,15 @@ class ExportCoco(Job):
 
 def _default_field(view: Any, fields: list[str]) -> str | None:
     """The field that the view filters, else the one that annotate fills."""
-    filtered = [name for name in fields if coco.is_filtered(view, name)]
+    filtered = [name for name in fields if arguments.is_filtered(view, name)]
     return next((name for name in (*filtered, DEFAULTS["label_field"]) if name in fields), None)
 
 
 def _check(params: dict[str, Any]) -> None:
-    coco.check_target(
+    arguments.check_target(
         _absolute(params["export_dir"]),
         params["label_field"],
-        coco.check_media(params["export_media"]),
+        arguments.check_media(params["export_media"]),
         bool(params["overwrite"]),
     )
 

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import fiftyone as fo
 import fiftyone.core.utils as fou
 from pymongo.errors import CursorNotFound
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.categories import Given, Ids, assign, read_categories, read_classes
+from fiftyone_ssa.exports.categories import Ids, assign
+from fiftyone_ssa.exports.coco_arguments import (
+    CATEGORIES_FILE,
+    LABELS_FILE,
+    MEDIA_FOLDER,
+    Media,
+    check_media,
+    check_samples,
+    check_target,
+    given_categories,
+    held,
+    renamed,
+)
 from fiftyone_ssa.exports.coco_file import CocoFile
 from fiftyone_ssa.exports.coco_masks import ImageMasks
-from fiftyone_ssa.exports.folder import ExportFolder, FolderError, check_folder, told
+from fiftyone_ssa.exports.folder import ExportFolder, FolderError, told
 from fiftyone_ssa.exports.pictures import Names, check_sources, stage_picture
 from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.labels.database import needs_database
-from fiftyone_ssa.naming.arguments import check_flag, shown
-
-Media = Literal["copy", "symlink", "none"]
-KIND = "COCO export"
-LABELS_FILE = "labels.json"
-CATEGORIES_FILE = "categories.json"
-MEDIA_FOLDER = "data"
+from fiftyone_ssa.naming.arguments import check_flag
 
 
 @dataclass
@@ -114,40 +118,27 @@ def export_coco(
         InputError: if an argument is wrong, or the folder holds something else or cannot be written
         MissingDependencyError: if the database is not there
     """
-    export_dir = _renamed("out_dir", out_dir, "export_dir", export_dir)
-    kind = check_media(_renamed("media", media, "export_media", export_media))
+    export_dir = renamed("out_dir", out_dir, "export_dir", export_dir)
+    kind = check_media(renamed("media", media, "export_media", export_media))
     check_samples(samples, label_field)
-    if classes is not None and categories is not None:
-        raise InputError("classes and categories both give ids; leave one out")
     folder = check_target(export_dir, label_field, kind, check_flag("overwrite", overwrite))
-    root = folder.root
     paths = samples.values("filepath")
-    check_sources(paths, root)
+    check_sources(paths, folder.root)
     names = Names(paths, rel_dir, repeat=kind == "none")
-    given = _given(classes, categories, folder, samples, label_field)
+    given = given_categories(classes, categories, folder, samples, label_field)
     ids = category_ids(samples, label_field, given.ids)
     entries = [{**given.entries.get(name, {}), "id": number, "name": name} for name, number in ids.items()]
-    summary = CocoSummary(root / LABELS_FILE, names.root if kind == "none" else root / MEDIA_FOLDER)
-    fixed = (CATEGORIES_FILE, LABELS_FILE)
-    for name in (*fixed, *(f"{MEDIA_FOLDER}/{name}" for name in (names.planned() if kind != "none" else ()))):
-        folder.check_free(name)  # told now rather than after an hour; `commit` looks again
-    with folder, told(root):
-        with folder.stage(CATEGORIES_FILE) as path:
-            path.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        with folder.stage(LABELS_FILE) as path, CocoFile(path) as file:
-            export = _Export(label_field, kind, ids, names, folder, file, summary)
-            with fou.ProgressBar(total=len(paths), progress=progress) as bar:
-                for document in bar(_documents(samples, label_field)):
-                    export.add(document)
-            summary.deleted = max(len(paths) - export.seen, 0)
-            digest = file.finish({"description": f"{label_field} of {samples._root_dataset.name}"}, entries)
-        _check_still_there(samples, summary)
+    images_dir = names.root if kind == "none" else folder.root / MEDIA_FOLDER
+    export = _Export(label_field, kind, ids, names, folder, CocoSummary(folder.root / LABELS_FILE, images_dir))
+    export.check_free()
+    with folder, told(folder.root):
+        digest = export.write(samples, entries, progress)
         if folder.holds and not overwrite and digest != folder.record.about.get("digest"):
-            raise InputError(_held(folder))
+            raise InputError(held(folder))
         given.check_unchanged()
         given.extend(ids)
-        folder.commit(_about(samples, label_field, kind, digest, ids, summary))
-    return summary
+        folder.commit(_about(samples, export, digest))
+    return export.summary
 
 
 @dataclass
@@ -155,17 +146,37 @@ class _Export:
     """One export while it runs."""
 
     label_field: str
-    media: str
+    media: Media
     ids: Ids
     names: Names
     folder: ExportFolder
-    file: CocoFile
     summary: CocoSummary
-    seen: int = 0
 
-    def add(self, document: Mapping[str, Any]) -> None:
+    def check_free(self) -> None:
+        """Raise InputError if anything of someone else's is in the way: now rather than after an hour."""
+        pictures = self.names.planned() if self.media != "none" else ()
+        for name in (CATEGORIES_FILE, LABELS_FILE, *(f"{MEDIA_FOLDER}/{name}" for name in pictures)):
+            self.folder.check_free(name)
+
+    def write(self, samples: Any, entries: Sequence[Mapping[str, Any]], progress: Any) -> str:
+        """Stage all files, and return the digest of the labels. `entries` are COCO's categories."""
+        with self.folder.stage(CATEGORIES_FILE) as path:
+            path.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        expected, seen = len(samples.values("id")), 0
+        with self.folder.stage(LABELS_FILE) as path, CocoFile(path) as file:
+            with fou.ProgressBar(total=expected, progress=progress) as bar:
+                for document in bar(_documents(samples, self.label_field)):
+                    seen += 1
+                    self._add(document, file)
+            digest = file.finish({"description": f"{self.label_field} of {samples._root_dataset.name}"}, entries)
+        self.summary.deleted = max(expected - seen, 0)
+        name = samples._root_dataset.name
+        if self.summary.deleted and not fo.dataset_exists(name):
+            raise InputError(f"the dataset {name!r} was deleted while it was exported; nothing was written")
+        return digest
+
+    def _add(self, document: Mapping[str, Any], file: CocoFile) -> None:
         """Write an image and its annotations, or what is wrong with it."""
-        self.seen += 1
         path, summary = document["filepath"], self.summary
         try:
             name = self.names.name(path)
@@ -179,10 +190,10 @@ class _Export:
             summary.errors[path] = str(error)
             return
         summary.images += 1
-        self.file.write_image({"id": summary.images, "file_name": name, "width": size_hw[1], "height": size_hw[0]})
+        file.write_image({"id": summary.images, "file_name": name, "width": size_hw[1], "height": size_hw[0]})
         for annotation in masks.annotations(self.ids):
             summary.annotations += 1
-            self.file.write_annotation({"id": summary.annotations, "image_id": summary.images, **annotation})
+            file.write_annotation({"id": summary.annotations, "image_id": summary.images, **annotation})
         left = masks.left
         summary.unlabelled += left.unlabelled
         summary.without_mask += left.without_mask
@@ -192,16 +203,6 @@ class _Export:
             summary.mask_errors.setdefault(path, left.failed[0])
 
 
-def detections_fields(samples: Any) -> list[str]:
-    """The names of a collection's Detections fields."""
-    return list(samples.get_field_schema(embedded_doc_type=fo.Detections))
-
-
-def is_filtered(samples: Any, label_field: str) -> bool:
-    """Whether a view shows some of the field's labels only."""
-    return any(path.split(".")[0] == label_field for path in samples.view()._get_filtered_fields() or ())
-
-
 def category_ids(samples: Any, label_field: str, known: Ids | None = None) -> Ids:
     """Class name to COCO category id, the same for every view of a dataset but for names that the view alone has."""
     targets = samples._root_dataset.mask_targets.get(f"{label_field}_semantic", {})
@@ -209,84 +210,20 @@ def category_ids(samples: Any, label_field: str, known: Ids | None = None) -> Id
     return assign(known or {}, targets, [*sorted(whole), *sorted(_names(samples, label_field))])
 
 
-def check_media(value: Any) -> Media:
-    """`export_media` as FiftyOne users say it. Raises InputError if it is none that leaves the images alone."""
-    for media, words in (("copy", (None, True, "copy")), ("symlink", ("symlink",)), ("none", (False, "none"))):
-        if any(value is word or (isinstance(word, str) and value == word) for word in words):
-            return media  # type: ignore[return-value]
-    raise InputError(f'export_media must be True or "copy", "symlink", False or "none"; got {shown(value)}')
-
-
-def check_samples(samples: Any, label_field: Any) -> None:
-    """Raise InputError unless `samples` are images with a Detections field of that name."""
-    if not isinstance(samples, fo.core.collections.SampleCollection):
-        raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
-    if samples._is_patches or samples._is_clips:
-        raise InputError("an export takes whole images, got a view of patches or clips; pass the view before it")
-    if samples.media_type not in ("image", None):
-        raise InputError(
-            f"an export takes images, got a {samples.media_type} dataset; "
-            "choose one image slice with select_group_slices(), or frames with to_frames(sample_frames=True)"
-        )
-    known = detections_fields(samples)
-    if label_field not in known:
-        name = samples._root_dataset.name
-        raise InputError(f"{label_field!r} is no Detections field of {name!r}; it has {', '.join(known) or 'none'}")
-
-
-def check_target(export_dir: Any, label_field: str, media: Media, overwrite: bool) -> ExportFolder:
-    """The folder to write to, which nothing is done to yet.
-
-    Raises InputError if it holds anything else, or an export that only `overwrite` replaces. Links may become copies,
-    and copies links, without: `export_coco` sees to it that the masks are the same.
-    """
-    folder = ExportFolder(check_folder("export_dir", export_dir), KIND)
-    about = folder.record.about
-    same = about.get("label_field") == label_field and media not in ("none", about.get("export_media"))
-    if folder.holds and not overwrite and not same:
-        raise InputError(_held(folder))
-    return folder
-
-
-def _held(folder: ExportFolder) -> str:
-    about = folder.record.about
-    what = f"{about.get('annotations')} masks of {about.get('images')} images, from {about.get('label_field')!r}"
-    return (
-        f"{folder.root} holds an export already ({what} of {about.get('dataset')!r}, {about.get('written')}); "
-        "pass overwrite=True to replace it, or choose another folder"
-    )
-
-
-def _about(samples: Any, label_field: str, media: str, digest: str, ids: Ids, summary: CocoSummary) -> dict[str, Any]:
+def _about(samples: Any, export: _Export, digest: str) -> dict[str, Any]:
     """What the marker says of an export."""
     dataset = samples._root_dataset
     return {
         "dataset": dataset.name,
         "dataset_id": str(dataset._doc.id),
-        "label_field": label_field,
-        "export_media": media,
-        "images": summary.images,
-        "annotations": summary.annotations,
+        "label_field": export.label_field,
+        "export_media": export.media,
+        "images": export.summary.images,
+        "annotations": export.summary.annotations,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "digest": digest,
-        "categories": ids,
+        "categories": export.ids,
     }
-
-
-def _given(classes: Any, categories: Any, folder: ExportFolder, samples: Any, label_field: str) -> Given:
-    """The ids that are settled: by the caller, or by the last export of this field to this folder."""
-    about = folder.record.about
-    if classes is not None:
-        return read_classes(classes)
-    own = folder.root / CATEGORIES_FILE
-    if categories is not None:
-        given = read_categories(categories)
-        return (
-            dataclasses.replace(given, path=None) if given.path is not None and given.path.resolve() == own else given
-        )
-    of = (about.get("dataset_id"), about.get("label_field"))
-    known = about.get("categories") if of == (str(samples._root_dataset._doc.id), label_field) else None
-    return read_categories(known or {})
 
 
 def _documents(samples: Any, label_field: str) -> Iterator[dict[str, Any]]:
@@ -312,22 +249,6 @@ def _names(samples: Any, label_field: str, **options: Any) -> set[str]:
         **options,
     )
     return {name for document in found if document["_id"] is not None and (name := str(document["_id"])).strip()}
-
-
-def _check_still_there(samples: Any, summary: CocoSummary) -> None:
-    name = samples._root_dataset.name
-    if summary.deleted and not fo.dataset_exists(name):
-        raise InputError(f"the dataset {name!r} was deleted while it was exported; nothing was written")
-
-
-def _renamed(old: str, old_value: Any, new: str, new_value: Any) -> Any:
-    """The value of an argument that may still be given by its former name."""
-    if old_value is None:
-        return new_value
-    if new_value is not None:
-        raise InputError(f"{old} is the former name of {new}; leave it out")
-    warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=4)
-    return old_value
 
 
 def _first(errors: Mapping[str, str]) -> str:
