@@ -1,8 +1,8 @@
-# make quickstart | install | test | lint | check | bench | scores | doctor
+# make quickstart | install | format | lint | test | check | test-lowest | bench | scores | doctor
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart install test lint check bench scores doctor
+.PHONY: quickstart install format lint test check test-lowest bench scores doctor
 
 install: $(INSTALLED)
 
@@ -13,15 +13,24 @@ $(INSTALLED): pyproject.toml tools/install.sh
 quickstart: $(INSTALLED)
 	$(BIN)/fiftyone-ssa quickstart $(ARGS)
 
-test: $(INSTALLED)
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(INSTALLED)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: lint test
+
+# the tests with the lowest versions that pyproject.toml allows; ARGS go to pytest
+test-lowest:
+	tools/test_lowest.sh $(ARGS)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks

@@ -14,7 +14,7 @@ from fiftyone_ssa.naming.arguments import check_path
 
 from .job import Job, choice, problem, report
 
-DEFAULTS = {"label_field": "ssa", "export_media": "copy", "export_dir": "", "overwrite": False}
+DEFAULTS: dict[str, Any] = {"label_field": "ssa", "export_media": "copy", "export_dir": "", "overwrite": False}
 MEDIA = ("copy", "symlink", "none")
 
 

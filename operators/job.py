@@ -12,7 +12,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 
 
-class Job(foo.Operator):
+class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     """A long job: it runs delegated unless asked otherwise, and ends with one sentence."""
 
     job: str
@@ -89,7 +89,8 @@ def choice(inputs: types.Object, name: str, values: Sequence[str], *, default: s
 
 def report(ctx: Any) -> Callable[..., Any]:
     """A progress callback for the library that shows on the run's page, at most once a second."""
-    return fo.report_progress(lambda bar: ctx.set_progress(progress=bar.progress), dt=1.0)
+    callback: Callable[..., Any] = fo.report_progress(lambda bar: ctx.set_progress(progress=bar.progress), dt=1.0)
+    return callback
 
 
 def check_new_name(text: str, what: str) -> None:

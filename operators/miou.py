@@ -10,7 +10,7 @@ import fiftyone.operators as foo
 from fiftyone_ssa.labels.evaluation import scores_of
 
 
-class MeanIoU(foo.EvaluationMetric):
+class MeanIoU(foo.EvaluationMetric):  # type: ignore[misc]  # FiftyOne has no types
     """Mean intersection over union over the classes that occur; `evaluate` stores the same number itself."""
 
     @property

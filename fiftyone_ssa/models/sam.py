@@ -75,6 +75,7 @@ def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
     path = existing(name) or Path(name)
     if path.is_file() or path.suffix in (".pth", ".pt"):
         return Sam(read_checkpoint(path), transformers.SamImageProcessor(), _CHECKPOINT, device, dtype)
+    print_without_hub()
     with loading(name, "SAM"):
         config = transformers.AutoConfig.from_pretrained(name)
         if config.model_type not in FAMILIES:
@@ -84,6 +85,18 @@ def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
         family = FAMILIES[config.model_type]
         model = load_whole(getattr(transformers, family.model), name, "SAM", torch.float32)
         return Sam(model, _processor(name, getattr(transformers, family.processor)), family, device, dtype)
+
+
+def print_without_hub() -> None:
+    """Let EdgeTAM's configurations be printed offline, which transformers does whenever it reads one.
+
+    Before 5.20 it prints how they differ from the default, whose backbone it fetches from the hub.
+    """
+    from transformers.models.edgetam import configuration_edgetam as image
+    from transformers.models.edgetam_video import configuration_edgetam_video as video
+
+    for kind in (image.EdgeTamVisionConfig, image.EdgeTamConfig, video.EdgeTamVideoConfig):
+        kind.has_no_defaults_at_init = True
 
 
 def _processor(name: str, kind: Any) -> Any:

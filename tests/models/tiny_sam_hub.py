@@ -7,6 +7,7 @@ from typing import Any
 
 import transformers
 
+from fiftyone_ssa.models.sam import print_without_hub
 from tests.models.tiny_sam import SIDE, randomize
 
 _PROMPTS = {"hidden_size": 32, "image_size": SIDE, "patch_size": 16, "mask_input_channels": 8}
@@ -94,10 +95,16 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
 def save(family: str, folder: Path) -> Path:
     """A random model of the family with its image processor."""
     model_name, processor_name, settings = FAMILIES[family]
+    print_without_hub()
     kind = getattr(transformers, model_name)
     prompts = {**_PROMPTS, **({"patch_size": 8} if family.startswith("edgetam") else {})}
     decoder = {**_DECODER, **({"vit_dim": 32} if family == "sam_hq" else {})}
-    config = kind.config_class(prompt_encoder_config=prompts, mask_decoder_config=decoder, **settings)
+    parts = kind.config_class.sub_configs  # given as objects: transformers before 5.20 mixes up SAM 2 video's dicts
+    config = kind.config_class(
+        prompt_encoder_config=parts["prompt_encoder_config"](**prompts),
+        mask_decoder_config=parts["mask_decoder_config"](**decoder),
+        **settings,
+    )
     model = kind(config)
     randomize(model, seed=0)
     model.save_pretrained(folder)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image as Pillow
-from torch import nn
 
 from fiftyone_ssa.quickstart.scenes import caption
 from fiftyone_ssa.quickstart.scenes.dice import Dice
@@ -30,7 +30,7 @@ class BlipStage(ReadsWords):
     muon = True
     splits = False
 
-    def build(self) -> nn.Module:
+    def build(self) -> Any:
         """BlipForConditionalGeneration."""
         from transformers import BlipConfig, BlipForConditionalGeneration
 
@@ -75,7 +75,7 @@ class BlipStage(ReadsWords):
             "labels": words["input_ids"].masked_fill(words["attention_mask"] == 0, -100),
         }
 
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy of the next word."""
         with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
             seen = model.vision_model(batch["pixels"]).last_hidden_state
@@ -91,7 +91,7 @@ class BlipStage(ReadsWords):
             right = (out.logits[:, :-1].argmax(-1) == batch["labels"][:, 1:])[asked].float().mean()
         return out.loss, {"loss": out.loss.item(), "words": right.item()}
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, model: Any, folder: Path) -> None:
         """As `BlipForConditionalGeneration.from_pretrained` and `BlipProcessor` read it."""
         from transformers import BlipImageProcessor, BlipProcessor
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image as Pillow
-from torch import nn
 from torch.nn import functional
 
 from fiftyone_ssa.quickstart.scenes import STUFF
@@ -47,7 +46,7 @@ class ClipStage(ReadsWords):
         }
         return {"embed_dim": 96, "vision_cfg": vision, "text_cfg": text}
 
-    def build(self) -> nn.Module:
+    def build(self) -> Any:
         """An open_clip CLIP."""
         from open_clip.model import CLIP
 
@@ -75,7 +74,7 @@ class ClipStage(ReadsWords):
             "tokens": tokens["input_ids"],
         }
 
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy over all names, those that are merely not wrong left out."""
         with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
             image, text, scale = model(batch["pixels"], batch["tokens"])
@@ -85,7 +84,7 @@ class ClipStage(ReadsWords):
         figures = {"loss": loss.item(), "all": right.mean().item()}
         return loss, figures | {"wholes": right[batch["whole"]].mean().item()} if batch["whole"].any() else figures
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, model: Any, folder: Path) -> None:
         """As `open_clip.create_model_from_pretrained("local-dir:FOLDER")` reads it."""
         from safetensors.torch import save_file
 

@@ -38,7 +38,7 @@ class ClipSegStage(ReadsWords):
     muon = True
     splits = False
 
-    def build(self) -> nn.Module:
+    def build(self) -> Any:
         """CLIPSegForImageSegmentation."""
         from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
@@ -85,7 +85,7 @@ class ClipSegStage(ReadsWords):
             "whole": torch.tensor(wholes),
         }
 
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy per pixel and name, and of the region's mean logits: the right name must win there."""
         with torch.autocast(batch["pixels"].device.type, torch.bfloat16):
             logits = decode(model, batch).float()
@@ -100,7 +100,7 @@ class ClipSegStage(ReadsWords):
             figures["wholes"] = right[batch["whole"]].mean().item()
         return 2 * pixelwise + 0.5 * decision, figures
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, model: Any, folder: Path) -> None:
         """As `CLIPSegForImageSegmentation.from_pretrained` and `CLIPSegProcessor` read it."""
         from transformers import CLIPSegProcessor, ViTImageProcessor
 
@@ -137,7 +137,8 @@ def decode(model: Any, batch: Batch) -> torch.Tensor:
     taps = [seen.hidden_states[layer + 1].repeat_interleave(NAMES, 0) for layer in model.extract_layers]
     texts = model.clip.text_model(batch["tokens"], attention_mask=batch["attention"]).pooler_output
     logits = model.decoder(taps, model.clip.text_projection(texts)).logits
-    return logits.reshape(-1, NAMES, GRID, GRID)
+    answer: torch.Tensor = logits.reshape(-1, NAMES, GRID, GRID)
+    return answer
 
 
 def candidates(crop: Crop, dice: Dice, leaves: np.ndarray) -> list[str]:

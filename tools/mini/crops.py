@@ -64,7 +64,7 @@ def crops(draw: int, scale: float, others: int) -> list[Crop]:
         columns, rows = np.flatnonzero(inside.any(0)), np.flatnonzero(inside.any(1))
         x0, x1 = _moved(dice, float(columns[0]), float(columns[-1]))
         y0, y1 = _moved(dice, float(rows[0]), float(rows[-1]))
-        box = scaled_crop_xyxy((x0, y0, x1 - x0, y1 - y0), scale, scene.size_hw)
+        box = scaled_crop_xyxy(np.array([x0, y0, x1 - x0, y1 - y0]), scale, scene.size_hw)
         found.append(Crop(scene, node, box, mirrored=dice.chance(0.5)))
     return found
 

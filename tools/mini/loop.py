@@ -36,16 +36,16 @@ class Stage(Protocol):
     splits: bool
     """Whether processes share a batch: a part each, also for batch norm, and the mean of their gradients."""
 
-    def build(self) -> torch.nn.Module:
+    def build(self) -> Any:
         """The model to train, with random weights; helper heads may be part of it."""
 
     def batch(self, draws: list[int]) -> Batch:
         """A batch from these draws of scenes (`pool.training_scene`), as CPU tensors."""
 
-    def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss, and figures for the log."""
 
-    def save(self, model: torch.nn.Module, folder: Path) -> None:
+    def save(self, model: Any, folder: Path) -> None:
         """Write the model as its family's loader reads it."""
 
 
@@ -87,7 +87,7 @@ def train(stage: Stage, plan: Plan) -> Path:
         with sdpa_kernel(SDPBackend.MATH):  # gradients of flash attention take a CPU three times as long
             loss, figures = stage.loss(model, batch)
         model.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if plan.ranks > 1:
             _average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -140,7 +140,7 @@ def _optimizers(stage: Stage, model: torch.nn.Module) -> list[torch.optim.Optimi
     return [adamw, Muon(hidden, stage.learning_rate)] if hidden else [adamw]
 
 
-def _hidden(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+def _hidden(model: torch.nn.Module) -> list[torch.Tensor]:
     """The weights of layers that take features, and give more than one number."""
     kinds = torch.nn.Linear | torch.nn.Conv2d
     weights = [module.weight for module in model.modules() if isinstance(module, kinds)]
@@ -156,13 +156,18 @@ def _late(plan: Plan, start: float) -> bool:
 
 
 def _average_gradients(model: torch.nn.Module) -> None:
-    """Every process's gradients become their mean."""
-    weights = [weight for weight in model.parameters() if weight.grad is not None]
-    flat = torch.cat([weight.grad.flatten() for weight in weights])
+    """Every process's gradients become their mean.
+
+    DistributedDataParallel would do it while they are still being computed, but takes the model over: other weights'
+    names in checkpoints, and a search for unused weights every step, since SAM's mask decoder joins late.
+    """
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(flat, torch.distributed.ReduceOp.SUM)
     flat /= torch.distributed.get_world_size()
-    for weight, mean in zip(weights, flat.split([weight.numel() for weight in weights]), strict=True):
-        weight.grad.copy_(mean.view_as(weight))
+    means = flat.split([gradient.numel() for gradient in gradients])  # type: ignore[no-untyped-call]
+    for gradient, mean in zip(gradients, means, strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 def _listed(figures: dict[str, float]) -> str:

@@ -37,4 +37,5 @@ def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     for _ in range(steps):
         gram = found @ found.mT
         found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=-4.775, alpha=2.0315), found, beta=3.4445)
-    return (found.mT if tall else found).to(matrix.dtype)
+    answer: torch.Tensor = (found.mT if tall else found).to(matrix.dtype)
+    return answer

@@ -195,14 +195,15 @@ class SamStage:
         batch: Batch = {key: torch.from_numpy(np.stack([one[key] for one in views])) for key in views[0]}
         return batch | {"pixels": normalise(batch["pixels"].permute(0, 3, 1, 2), MEAN, STD)}
 
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """The helpers' losses, and the masks' and their scores' from when they are asked for."""
         found = model(batch)
-        losses, figures = {}, {}
+        losses: dict[str, torch.Tensor] = {}
+        figures: dict[str, float] = {}
         for name, end, share in (("fine", "", 1.0), ("coarse", "_coarse", 0.3)):
             regions, sides = batch["regions" + end], batch["sides" + end]
             same = (regions[..., :CENTRES, None] == regions[:, :, None]).float()
-            near, alike = _traced(found[name]["near"], same)
+            near, alike = _region_loss(found[name]["near"], same)
             long = (sides[:, :, 1::2] - sides[:, :, ::2]).repeat_interleave(2, 2)
             losses[f"near {name}"] = share * near
             losses[f"sides {name}"] = share * ((found[name]["sides"] - sides).abs() / (long + 0.03)).mean()
@@ -210,13 +211,13 @@ class SamStage:
             losses[f"names {name}"] = 0.5 * share * names
             figures |= _found_75(f"near {name}", alike.transpose(1, 2))
         if "masks" in found:
-            losses["masks"], iou = _cut_out(found["masks"].float(), batch["targets"] / 4)
+            losses["masks"], iou = _mask_loss(found["masks"].float(), batch["targets"] / 4)
             losses["scores"] = functional.mse_loss(found["scores"], iou)
             figures |= _found_75("mask", iou)
         total = torch.stack(list(losses.values())).sum()
         return total, {"loss": total.item(), **{key: loss.item() for key, loss in losses.items()}, **figures}
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, model: Any, folder: Path) -> None:
         """As `EdgeTamModel.from_pretrained` and `Sam2ImageProcessor` read it."""
         from transformers import Sam2ImageProcessor
 
@@ -235,7 +236,7 @@ def _at(features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return torch.cat([chosen, where.to(chosen.dtype)], 2).mT
 
 
-def _traced(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _region_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss of (B, 3, P, cells) masks of wholes, parts and subparts, and the (B, 3, P) IoU of each.
 
     Dice, and cross-entropy: plain; with the inside and the outside of each mask counted alike, as small ones would stay
@@ -246,23 +247,23 @@ def _traced(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, t
     shares = [cells / cells.sum(-1, keepdim=True).clamp(min=1) for cells in (inside, outside, beside)]
     weights = 0.5 * (shares[0] + shares[1])
     weights = weights + 0.25 * (shares[0] + shares[2]) * (beside.sum(-1, keepdim=True) > 0)
-    entropy, dice, iou = _compared(logits, target)
+    entropy, dice, iou = _entropy_dice_iou(logits, target)
     return entropy.mean() + (entropy * weights).sum(-1).mean() + dice.mean(), iou
 
 
-def _cut_out(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _mask_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss of (B, P, 3, cells, cells) masks, and the (B, P, 3) IoU of each.
 
     Dice and cross-entropy: over the view, and over the surroundings of each mask, where inside and outside weigh alike
-    by the cell. Weighed alike as a whole (as in `_traced`), small masks come out two or three times as large as true.
+    by the cell. Weighed alike as a whole (`_region_loss`), small masks come out two or three times as large as true.
     """
     near = _surroundings(target.sum(4) > 0)[..., None] & _surroundings(target.sum(3) > 0)[..., None, :]
     near = near.flatten(3)
-    entropy, dice, iou = _compared(logits.flatten(3), target.flatten(3))
+    entropy, dice, iou = _entropy_dice_iou(logits.flatten(3), target.flatten(3))
     return entropy.mean() + ((entropy * near).sum(-1) / near.sum(-1)).mean() + 2 * dice.mean(), iou
 
 
-def _compared(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _entropy_dice_iou(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cross-entropy (..., cells), dice loss (...) and IoU (...) of (..., cells) logits."""
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     covered = logits.sigmoid()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image as Pillow
-from torch import nn
 from torch.nn import functional
 
 from fiftyone_ssa.quickstart.scenes import class_names
@@ -31,7 +31,7 @@ class SegformerStage:
             f"its map has {side // 4} x {side // 4} cells."
         )
 
-    def build(self) -> nn.Module:
+    def build(self) -> Any:
         """SegformerForSemanticSegmentation."""
         from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
@@ -68,7 +68,7 @@ class SegformerStage:
             "ids": torch.from_numpy(np.stack(ids)),
         }
 
-    def loss(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy where the vocabulary has a name."""
         logits = model(batch["pixels"]).logits
         loss = functional.cross_entropy(logits, batch["ids"], ignore_index=255, label_smoothing=0.02)
@@ -76,7 +76,7 @@ class SegformerStage:
         right = (logits.argmax(1) == batch["ids"])[known].float().mean().item()
         return loss, {"loss": loss.item(), "cells": right}
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, model: Any, folder: Path) -> None:
         """As `AutoModelForSemanticSegmentation` and `AutoImageProcessor` read it."""
         from transformers import SegformerImageProcessor
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
 import torch
+from torch.multiprocessing.spawn import spawn
 
 from tools.mini import segformer
 from tools.mini.blip import BlipStage
@@ -34,7 +35,7 @@ def train_stage(name: str, arguments: argparse.Namespace) -> None:
     ranks = math.gcd(arguments.threads, _batch_size(stage, arguments))
     if arguments.device == "cpu" and stage.splits and ranks > 1:
         with TemporaryDirectory() as folder:
-            torch.multiprocessing.spawn(_share, (name, arguments, f"file://{folder}/meeting", ranks), ranks)
+            spawn(_share, (name, arguments, f"file://{folder}/meeting", ranks), ranks)  # type: ignore[no-untyped-call]
     else:
         torch.set_num_threads(arguments.threads)
         _train(name, arguments, 0, 1)
