@@ -10,7 +10,12 @@ from fiftyone_ssa.labels import evaluation
 
 from .job import Job, choice, problem, report
 
-DEFAULTS: dict[str, Any] = {"pred_field": "ssa_semantic", "gt_field": "ground_truth", "eval_key": "ssa_eval", "only_annotated": False}
+DEFAULTS: dict[str, Any] = {
+    "pred_field": "ssa_semantic",
+    "gt_field": "ground_truth",
+    "eval_key": "ssa_eval",
+    "only_annotated": False,
+}
 
 
 class Evaluate(Job):
