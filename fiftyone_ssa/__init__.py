@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.labels.loaders import load_cityscapes as load_cityscapes
     from fiftyone_ssa.labels.loaders import load_foggy_driving as load_foggy_driving
     from fiftyone_ssa.labels.loaders import load_sa1b as load_sa1b
+    from fiftyone_ssa.labels.repaint import repaint as repaint
     from fiftyone_ssa.naming.pipeline import build_pipeline as build_pipeline
     from fiftyone_ssa.presets import load_preset as load_preset
 
@@ -34,6 +35,7 @@ _HOMES = {
     "load_foggy_driving": "labels.loaders",
     "load_preset": "presets",
     "load_sa1b": "labels.loaders",
+    "repaint": "labels.repaint",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

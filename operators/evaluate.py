@@ -7,6 +7,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.labels import evaluation
+from fiftyone_ssa.labels.eval_keys import check_eval_key
 
 from .job import Job, choice, problem, report
 
@@ -59,9 +60,7 @@ class Evaluate(Job):
             default=DEFAULTS["eval_key"],
             label="Evaluation key",
             description="The name under which the App's evaluation panel shows it",
-            **problem(
-                lambda: evaluation.check_eval_key(samples, params["eval_key"], params["pred_field"], params["gt_field"])
-            ),
+            **problem(lambda: check_eval_key(samples, params["eval_key"], params["pred_field"], params["gt_field"])),
         )
         inputs.bool(
             "only_annotated",

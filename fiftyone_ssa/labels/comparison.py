@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.class_maps import Values, colours_of, read_colours, values_of
+from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.stored_masks import stored_values
 from fiftyone_ssa.layouts import cityscapes
 from fiftyone_ssa.layouts.class_names import match_names
@@ -112,7 +113,7 @@ class Classes:
 
 def compared_classes(samples: Any, pred_field: str, gt_field: str, given: Targets | None) -> Classes:
     """The classes of two fields. Raises InputError if one has none, or no name is in both."""
-    dataset = samples._root_dataset
+    dataset = root_dataset(samples)
     own, default = dataset.mask_targets, dataset.default_mask_targets
     truth_targets = given or own.get(gt_field) or default or own.get(pred_field)
     pred_targets = own.get(pred_field) or given or default or truth_targets
@@ -146,6 +147,8 @@ class Tally:
         self.confusion: Ints = np.zeros((count, count + 1), np.int64)
         self.matches: list[tuple[str, str, int, str, str | None]] | None = []
         self.images = 0
+        self.compared: list[str] = []
+        """Samples with ground truth and a prediction."""
         self.missing_predictions: list[str] = []
         self.missing_ground_truth: list[str] = []
         self.broken_ground_truth: list[str] = []
@@ -184,6 +187,7 @@ class Tally:
         try:
             ids = None
             if prediction is not None:
+                self.compared.append(sample_id)
                 values = self.classes.predicted.read(prediction)
                 self._seen_prediction.add(values)
                 ids = self.classes.prediction_ids(values)

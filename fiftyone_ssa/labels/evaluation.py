@@ -15,13 +15,13 @@ import numpy as np
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.comparison import NONE, Tally, Targets, compared_classes
-from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.database import documents, needs_database, root_dataset
+from fiftyone_ssa.labels.eval_keys import FIELD_MARK, METHOD, check_eval_key, field_names, has_mark
+from fiftyone_ssa.labels.painted import outdated_maps
 from fiftyone_ssa.masks.miou import Scores
 
 logger = logging.getLogger(__name__)
 
-FIELD_MARK = "fiftyone_ssa_evaluation"
-"""In a sample field's `info`: the `fields_id` of the evaluation that made it."""
 METRIC_URI = "@fiftyone-ssa/ssa/miou"
 
 
@@ -81,7 +81,7 @@ def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Tar
     for field in (pred_field, gt_field):
         if field not in known:
             raise InputError(
-                f"{field!r} is no Segmentation field of {samples._root_dataset.name!r}; "
+                f"{field!r} is no Segmentation field of {root_dataset(samples).name!r}; "
                 f"it has {', '.join(known) or 'none'}"
             )
     if pred_field == gt_field:
@@ -89,51 +89,6 @@ def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Tar
     compared_classes(samples, pred_field, gt_field, mask_targets)
     if not samples.exists(gt_field).limit(1).count():
         raise InputError(f"no image has ground truth in {gt_field!r}; load it first or choose another field")
-
-
-def check_eval_key(samples: Any, eval_key: str, pred_field: str, gt_field: str) -> None:
-    """Raise InputError where `evaluate` cannot store its results under `eval_key`, and say why."""
-    dataset = samples._root_dataset
-    if not isinstance(eval_key, str) or not eval_key.isidentifier() or eval_key.startswith("_"):
-        raise InputError(
-            "the evaluation key must be letters, digits and underscores, starting with a letter; "
-            f"got {eval_key!r}; for example 'ssa_eval'"
-        )
-    mark: str | None = ""
-    if dataset.has_evaluation(eval_key):
-        config = _stored_config(dataset, eval_key)
-        if not isinstance(config, SSAEvaluationConfig):
-            raise InputError(f"the key {eval_key!r} holds an evaluation of another kind; choose another key")
-        if (config.pred_field, config.gt_field) != (pred_field, gt_field):
-            raise InputError(
-                f"the key {eval_key!r} holds an evaluation of other fields, {config.pred_field!r} against "
-                f"{config.gt_field!r}; choose another key"
-            )
-        mark = config.fields_id
-    schema = dataset.get_field_schema()
-    foreign = [name for name in _field_names(eval_key) if name in schema and not _has_mark(schema[name], mark)]
-    if foreign:
-        raise InputError(
-            f"the evaluation {eval_key!r} would fill {' and '.join(map(repr, foreign))}, which exists and is not its "
-            "own; choose another key, or rename that field"
-        )
-
-
-def _stored_config(dataset: Any, eval_key: str) -> Any:
-    try:
-        return dataset.get_evaluation_info(eval_key).config
-    except Exception as error:  # noqa: BLE001  (whatever the class that wrote it raises now)
-        logger.debug("the evaluation %r cannot be loaded: %s", eval_key, error)
-        return None
-
-
-def _field_names(eval_key: str) -> list[str]:
-    return [f"{eval_key}_accuracy", f"{eval_key}_miou"]
-
-
-def _has_mark(field: Any, mark: str | None) -> bool:
-    """Whether a sample field is of the run with this mark; None: a number that no run has marked."""
-    return isinstance(field, fo.FloatField) and (field.info or {}).get(FIELD_MARK) == mark
 
 
 def segmentation_fields(samples: Any) -> list[str]:
@@ -177,7 +132,7 @@ class SSAEvaluationConfig(fous.SegmentationEvaluationConfig):  # type: ignore[mi
     @property
     def method(self) -> str:
         """The name that `list_evaluations(method=...)` knows."""
-        return "ssa"
+        return METHOD
 
 
 class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
@@ -186,7 +141,7 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
     def get_fields(self, samples: Any, eval_key: str, include_custom_metrics: bool = True) -> list[str]:
         """The sample fields that a run fills."""
         custom = self.get_custom_metric_fields(samples, eval_key) if include_custom_metrics else []
-        return [*_field_names(eval_key), *custom]
+        return [*field_names(eval_key), *custom]
 
     def validate_run(self, samples: Any, key: str, overwrite: bool = True) -> None:
         """Raise InputError if the key cannot be used; nothing has been stored yet."""
@@ -201,12 +156,12 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
     def register_samples(self, samples: Any, eval_key: str | None) -> None:
         """Declare the sample fields."""
         if eval_key is not None:
-            for name in _field_names(eval_key):
+            for name in field_names(eval_key):
                 samples._dataset.add_sample_field(name, fo.FloatField, info={FIELD_MARK: self.config.fields_id})
 
     def rename(self, samples: Any, eval_key: str, new_eval_key: str) -> None:
         """Give the run's own fields the new key's names, where nobody else has them."""
-        names = dict(zip(_field_names(eval_key), _field_names(new_eval_key), strict=True))
+        names = dict(zip(field_names(eval_key), field_names(new_eval_key), strict=True))
         own = self._own_fields(samples, eval_key)
         taken = [names[name] for name in own if samples._dataset.has_field(names[name])]
         samples._dataset.rename_sample_fields({name: names[name] for name in own if names[name] not in taken})
@@ -225,7 +180,7 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
         """The run's fields: those with its mark, under whatever name; of an unmarked run those of its names."""
         mark = self.config.fields_id
         schema = samples._dataset.get_field_schema(fo.FloatField)
-        return [name for name in (schema if mark else _field_names(eval_key)) if _has_mark(schema.get(name), mark)]
+        return [name for name in (schema if mark else field_names(eval_key)) if has_mark(schema.get(name), mark)]
 
     def evaluate_samples(
         self,
@@ -240,22 +195,23 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
         tally = Tally(classes, only_annotated=self.config.only_annotated)
         of_each: dict[str, tuple[float | None, float | None]] = {}
         # as documents: FiftyOne makes no sample at all if one of its masks is damaged
-        documents = samples.select_fields([gt_field, pred_field])._aggregate()
+        found = documents(samples.select_fields([gt_field, pred_field]))
         with fou.ProgressBar(total=samples.count(), progress=progress) as bar:
-            for document in bar(documents):
+            for document in bar(found):
                 sample_id = str(document["_id"])
                 scores = tally.add(sample_id, document.get(gt_field), document.get(pred_field))
                 if scores is not None:
                     of_each[sample_id] = _number(scores.pixel_accuracy), _number(scores.mean_iou)
         if eval_key is not None:
-            for place, name in enumerate(_field_names(eval_key)):
+            for place, name in enumerate(field_names(eval_key)):
                 values = {sample_id: numbers[place] for sample_id, numbers in of_each.items()}
                 samples._dataset.set_values(name, values, key_field="id")
-        results = self._results(tally, samples, eval_key)
+        outdated = outdated_maps(root_dataset(samples), pred_field, tally.compared)
+        results = self._results(tally, samples, eval_key, outdated)
         results.custom_metrics = _metrics_of(results.scores)
         return results
 
-    def _results(self, tally: Tally, samples: Any, eval_key: str | None) -> SSAResults:
+    def _results(self, tally: Tally, samples: Any, eval_key: str | None, outdated: list[str]) -> SSAResults:
         """FiftyOne's results object, with "no class" as its missing class."""
         count = len(tally.classes.names)
         return SSAResults(
@@ -272,7 +228,8 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
             missing_ground_truth=tally.missing_ground_truth,
             broken_ground_truth=tally.broken_ground_truth,
             errors=tally.errors,
-            notes=tally.notes(),
+            outdated_maps=outdated,
+            notes=[*_repaint_advice(self.config.pred_field, outdated), *tally.notes()],
         )
 
 
@@ -282,6 +239,7 @@ _OWN_ATTRIBUTES = (
     "missing_ground_truth",
     "broken_ground_truth",
     "errors",
+    "outdated_maps",
     "notes",
 )
 
@@ -297,6 +255,7 @@ class SSAResults(fous.SegmentationResults):  # type: ignore[misc]
         missing_ground_truth: list[str] | None = None,
         broken_ground_truth: list[str] | None = None,
         errors: dict[str, str] | None = None,
+        outdated_maps: list[str] | None = None,
         notes: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -306,6 +265,8 @@ class SSAResults(fous.SegmentationResults):  # type: ignore[misc]
         self.missing_ground_truth = missing_ground_truth or []
         self.broken_ground_truth = broken_ground_truth or []
         self.errors = errors or {}
+        self.outdated_maps = outdated_maps or []
+        """Ids of samples whose labels changed after their class map was painted."""
         self.notes = notes or []
 
     @property
@@ -334,6 +295,16 @@ def _metrics_of(scores: Scores) -> dict[str, dict[str, Any]]:
         for key, value in values.items()
         if not math.isnan(value)
     }
+
+
+def _repaint_advice(pred_field: str, outdated: list[str]) -> list[str]:
+    if not outdated:
+        return []
+    label_field = pred_field.removesuffix("_semantic")
+    return [
+        f"the labels of {len(outdated)} images in {label_field!r} changed after their class map was painted; "
+        f"fiftyone_ssa.repaint(samples, {label_field!r}) paints them anew"
+    ]
 
 
 def _number(value: float) -> float | None:
