@@ -90,7 +90,7 @@ def read_record(root: Path, kind: str) -> Record | None:
 def _parsed(root: Path, kind: str) -> Record:
     content = read_json(root / MARKER)
     if content.get("kind") != kind:
-        raise InputError(f"{root} holds a {content.get('kind')!s:.40}, no {kind}; choose a new or empty folder")
+        raise InputError(f"{root} holds a {content.get('kind')!r:.40}, no {kind}; choose a new or empty folder")
     files, about = content.get("files"), content.get("about")
     if not isinstance(files, dict) or not isinstance(about, dict) or not all(map(_is_entry, files, files.values())):
         raise InputError(f"{root / MARKER} is damaged; choose another folder, or empty this one yourself")

@@ -179,7 +179,8 @@ def opened_picture(path: str | Path) -> Iterator[PIL.Image.Image]:
     if regular_size(path) == 0:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again")
     try:
-        with PIL.Image.open(path, formats=FORMATS) as picture:
+        # Opened here, as of a path Pillow maps gray TIFFs into memory, and then turns them before it knows their rows.
+        with path.open("rb") as file, PIL.Image.open(file, formats=FORMATS) as picture:
             _check_pixels(path, *picture.size)
             yield picture
     except InputError:

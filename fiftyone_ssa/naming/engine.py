@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import scaled_crop_xyxy
 from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
 from fiftyone_ssa.models.captioner import Captioner, load_captioner
@@ -27,6 +26,7 @@ from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
+from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.naming.voting import vote
 from fiftyone_ssa.presets import OpenVocabulary, Preset
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap
@@ -227,20 +227,6 @@ def source_name(model: str) -> str:
         if word in name.lower():
             return source
     return name
-
-
-def read_vocabulary(path: str | Path) -> tuple[str, ...]:
-    """The distinct names of a UTF-8 text file, one a line; raises InputError if it cannot be read or holds none."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot read the vocabulary {path}: {error}; give a UTF-8 text file, one name a line"
-        ) from error
-    names = tuple(dict.fromkeys(name for line in lines if (name := line.strip())))
-    if not names:
-        raise InputError(f"the vocabulary {path} holds no name; give a UTF-8 text file, one name a line")
-    return names
 
 
 def _winners(maps: list[SemanticMap], per_image: list[list[Candidate]]) -> list[tuple[Candidate, str]]:

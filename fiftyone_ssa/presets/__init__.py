@@ -152,10 +152,8 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
     """Make model and file paths absolute where they name something below `folder`; ids stay as they are."""
 
     def resolve(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [resolve(entry) for entry in value]
         if not isinstance(value, str) or not value:
-            return value
+            return value  # whether it may be anything else is checked later
         _expanded(value.removeprefix("local-dir:"))  # the home of no user is told
         return resolved(value, folder)
 
@@ -163,7 +161,11 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
         table = settings.get(section)
         if isinstance(table, dict):
             _take_old_names(section, table)
-            table.update({key: resolve(table[key]) for key in keys if key in table})
+            for key in keys:
+                if isinstance(table.get(key), list | tuple):
+                    table[key] = [resolve(entry) for entry in table[key]]
+                elif key in table:
+                    table[key] = resolve(table[key])
 
 
 def _take_old_names(section: str, table: dict[str, Any]) -> None:

@@ -213,6 +213,23 @@ def test_size_and_pixels_are_upright_in_every_format(tmp_path: Path, suffix: str
     assert np.abs(image[10:14, 4:20].astype(int) - (10, 250, 10)).max() < 40
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "packbits"])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_tiffs_of_every_kind_are_turned(tmp_path: Path, mode: str, compression: str, orientation: int) -> None:
+    stored = np.zeros((12, 17, 3), np.uint8)
+    stored[2:6, 3:12] = 255
+    picture = PIL.Image.fromarray(stored).convert("L" if mode == "I;16" else mode)
+    picture = PIL.Image.fromarray(stored[..., 0].astype(np.uint16) * 257) if mode == "I;16" else picture
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "a.tif", compression=compression, exif=exif)
+    upright = np.rot90(stored, {3: 2, 6: 3}[orientation])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), upright)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), upright[..., 0] > 0)
+    assert image_size_hw(tmp_path / "a.tif") == upright.shape[:2]
+
+
 def test_an_orientation_behind_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
     exif = PIL.Image.Exif()
     exif[0x0112] = 6

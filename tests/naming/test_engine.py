@@ -16,7 +16,7 @@ from PIL import Image
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import encode, mask_set
-from fiftyone_ssa.naming.engine import Engine, build_engine, read_vocabulary, source_name
+from fiftyone_ssa.naming.engine import Engine, build_engine, source_name
 from fiftyone_ssa.presets import Masks, OpenVocabulary, Preset
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet
 from tests.naming.plain_engine import PlainEngine, read_case
@@ -286,17 +286,6 @@ def test_seconds_are_told_by_stage(engine: Engine, batch: list[Inputs]) -> None:
 )
 def test_a_segmenter_names_its_source(model: str, source: str) -> None:
     assert source_name(model) == source
-
-
-def test_a_vocabulary_that_cannot_be_used_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the vocabulary"):
-        read_vocabulary(tmp_path / "missing.txt")
-    (tmp_path / "empty.txt").write_text("\n \n")
-    with pytest.raises(InputError, match="holds no name"):
-        read_vocabulary(tmp_path / "empty.txt")
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(InputError, match="cannot read the vocabulary"):
-        read_vocabulary(tmp_path / "binary.txt")
 
 
 def test_a_missing_model_is_one_line_that_says_which(build: Build, tmp_path: Path) -> None:
