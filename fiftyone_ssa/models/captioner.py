@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from logging import ERROR, getLogger
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ def load_captioner(
         processor = _processor(model, options)
         check_vocabulary(getattr(processor, "tokenizer", processor), model, WHAT)
         network = load_whole(AutoModelForImageTextToText, model, WHAT, dtype, **options).to(device)
+    # notices at every batch about padding, which no image has
+    getLogger("transformers.generation.utils").setLevel(ERROR)
     if config.model_type == "blip":
         return BlipCaptioner(processor, network, max_new_tokens)
     try:

@@ -30,10 +30,10 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
     to get one that is not there, if not as usual. The libraries' own bars, notices and warnings stay quiet meanwhile;
     a download shows its bar.
     """
-    folder = existing(model)
+    folder, name = existing(model), model if len(model) <= 200 else f"{model[:160]}... ({len(model)} characters)"
     local = folder is not None or model.startswith(("/", "./", "../", "~"))
     if local and folder is None:
-        raise InputError(f"cannot load {what}: {model} does not exist; give a model folder or a Hugging Face id")
+        raise InputError(f"cannot load {what}: {name} does not exist; give a model folder or a Hugging Face id")
     if folder is not None and not (folder.is_dir() and (folder / config).is_file()):
         raise InputError(f"cannot load {what}: {model} is not a model folder, it holds no {config}")
     try:
@@ -44,7 +44,7 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
     except Exception as error:  # damaged files raise anything: KeyError, SafetensorError, UnpicklingError ...
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"cannot load {what} {model}: {_remedy(model, local, get, error)} ({type(error).__name__}: {reason})"
+            f"cannot load {what} {name}: {_remedy(name, local, get, error)} ({type(error).__name__}: {reason})"
         ) from error
 
 

@@ -72,9 +72,9 @@ def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
     """The SAM that `name` names: a segment_anything checkpoint (`.pth`, `.pt`), a Hugging Face id or a folder."""
     import transformers
 
-    path = existing(name) or Path(name)
-    if path.is_file() or path.suffix in (".pth", ".pt"):
-        return Sam(read_checkpoint(path), transformers.SamImageProcessor(), _CHECKPOINT, device, dtype)
+    path = existing(name)
+    if name.endswith((".pth", ".pt")) or (path is not None and path.is_file()):
+        return Sam(read_checkpoint(path or Path(name)), transformers.SamImageProcessor(), _CHECKPOINT, device, dtype)
     print_without_hub()
     with loading(name, "SAM"):
         config = transformers.AutoConfig.from_pretrained(name)
