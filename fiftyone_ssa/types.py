@@ -1,6 +1,6 @@
-"""The values that cross rooms: images, masks, class maps, votes, annotations, results.
+"""What one part of the library hands to another: images, masks, class maps, votes, annotations, results.
 
-Frozen, validated when built, picklable, and free of torch.
+Frozen, checked when built, picklable, and free of torch.
 """
 
 from __future__ import annotations
@@ -29,6 +29,33 @@ def check_image(image: npt.NDArray[Any]) -> Image:
     return image
 
 
+@dataclass(frozen=True)
+class Column:
+    """What a MaskSet's column holds of each mask: `width` numbers of `dtype`, or any object where that is None."""
+
+    width: int = 1
+    dtype: type[np.generic] | None = None
+
+    def shape(self, count: int) -> tuple[int, ...]:
+        """Of the column of `count` masks."""
+        return (count,) if self.width == 1 else (count, self.width)
+
+    def empty(self) -> Any:
+        """The column of no masks."""
+        return () if self.dtype is None else np.zeros(self.shape(0), self.dtype)
+
+    def floats(self, values: npt.ArrayLike | None, count: int) -> Floats:
+        """The values of `count` masks as float64; NaN where there are none."""
+        if values is None:
+            return np.full(self.shape(count), np.nan)
+        array = np.asarray(values, np.float64)
+        return array.reshape(self.shape(count)) if count == 0 else array
+
+
+def _column(dtype: type[np.generic] | None = None, width: int = 1) -> dict[str, Column]:
+    return {"column": Column(width, dtype)}
+
+
 @dataclass(frozen=True, eq=False)
 class MaskSet:
     """N masks of one image as COCO run-length codes, with what their source said of each.
@@ -39,31 +66,31 @@ class MaskSet:
 
     size_hw: tuple[int, int]
     """Height and width of the image, in pixels."""
-    rles: tuple[bytes, ...]
+    rles: tuple[bytes, ...] = field(metadata=_column())
     """N compressed COCO counts, column-major, as `pycocotools.mask.encode` gives them."""
-    boxes_xywh: Ints
+    boxes_xywh: Ints = field(metadata=_column(np.int64, width=4))
     """(N, 4) tight boxes in pixels, from the codes; w = xmax - xmin + 1; zeros where the mask is empty."""
-    areas_px: Ints
+    areas_px: Ints = field(metadata=_column(np.int64))
     """(N,) pixels in each mask, from the codes."""
-    source_boxes_xywh: Floats
+    source_boxes_xywh: Floats = field(metadata=_column(np.float64, width=4))
     """(N, 4) boxes as the source states them. SAM and SA-1B leave the last pixel out: w = xmax - xmin."""
-    predicted_iou: Floats
+    predicted_iou: Floats = field(metadata=_column(np.float64))
     """(N,) in [0, 1], or NaN."""
-    stability_score: Floats
+    stability_score: Floats = field(metadata=_column(np.float64))
     """(N,) in [0, 1], or NaN."""
-    points_xy: Floats
+    points_xy: Floats = field(metadata=_column(np.float64, width=2))
     """(N, 2) the point each mask was prompted with, pixels, or NaN."""
-    crop_boxes_xywh: Floats
+    crop_boxes_xywh: Floats = field(metadata=_column(np.float64, width=4))
     """(N, 4) the crop each mask was found in, pixels, or NaN."""
-    source_ids: tuple[Any, ...]
+    source_ids: tuple[Any, ...] = field(metadata=_column())
     """N ids as the source gives them (SA-1B's `id`, a FiftyOne label id), or None."""
-    records: tuple[Mapping[str, Any], ...]
+    records: tuple[Mapping[str, Any], ...] = field(metadata=_column())
     """N annotations as the source holds them, without `segmentation`, to be written back as they came; or empty."""
 
     def __post_init__(self) -> None:
-        for name, width in _COLUMNS.items():
+        for name, kind in COLUMNS.items():
             column = getattr(self, name)
-            expected = (len(self.rles),) if width == 1 else (len(self.rles), width)
+            expected = kind.shape(len(self.rles))
             shape = (len(column),) if isinstance(column, tuple) else column.shape
             if shape != expected:
                 raise InputError(f"MaskSet.{name} must be {expected} for {len(self.rles)} masks, got {shape}")
@@ -71,15 +98,7 @@ class MaskSet:
     @classmethod
     def empty(cls, size_hw: tuple[int, int]) -> MaskSet:
         """No masks, for an image of `size_hw`."""
-        columns: dict[str, Any] = {
-            name: ()
-            if name in ("rles", "source_ids", "records")
-            else np.zeros(
-                (0, width) if width > 1 else 0, np.int64 if name in ("boxes_xywh", "areas_px") else np.float64
-            )
-            for name, width in _COLUMNS.items()
-        }
-        return cls(size_hw=size_hw, **columns)
+        return cls(size_hw=size_hw, **{name: kind.empty() for name, kind in COLUMNS.items()})
 
     @classmethod
     def merge(cls, sets: Iterable[MaskSet]) -> MaskSet:
@@ -91,7 +110,7 @@ class MaskSet:
             name: sum((getattr(s, name) for s in sets), ())
             if isinstance(getattr(sets[0], name), tuple)
             else np.concatenate([getattr(s, name) for s in sets])
-            for name in _COLUMNS
+            for name in COLUMNS
         }
         return cls(size_hw=sets[0].size_hw, **columns)
 
@@ -108,7 +127,7 @@ class MaskSet:
             raise InputError("index a MaskSet with a slice, an index array or a boolean array; got one number")
         columns: dict[str, Any] = {
             name: tuple(column[i] for i in chosen) if isinstance(column, tuple) else column[chosen]
-            for name, column in ((name, getattr(self, name)) for name in _COLUMNS)
+            for name, column in ((name, getattr(self, name)) for name in COLUMNS)
         }
         return MaskSet(size_hw=self.size_hw, **columns)
 
@@ -117,11 +136,8 @@ class MaskSet:
         return np.argsort(-self.areas_px, kind="stable")
 
 
-_COLUMNS = {
-    f.name: {"boxes_xywh": 4, "source_boxes_xywh": 4, "points_xy": 2, "crop_boxes_xywh": 4}.get(f.name, 1)
-    for f in fields(MaskSet)
-    if f.name != "size_hw"
-}
+COLUMNS: Mapping[str, Column] = {f.name: f.metadata["column"] for f in fields(MaskSet) if "column" in f.metadata}
+"""A MaskSet's columns by name."""
 
 
 def class_ids(values: npt.NDArray[Any], class_count: int) -> ClassIds:

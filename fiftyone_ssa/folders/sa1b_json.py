@@ -13,7 +13,7 @@ import numpy as np
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain, read_json
 from fiftyone_ssa.masks import foreign, rle
-from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
+from fiftyone_ssa.types import COLUMNS, Annotation, MaskSet, SemanticMap
 
 
 def read_masks(path: str | Path, size_hw: tuple[int, int]) -> MaskSet:
@@ -34,8 +34,14 @@ def read_masks(path: str | Path, size_hw: tuple[int, int]) -> MaskSet:
         raise InputError(f"{path}: {error}") from error
 
 
-_NUMBERS = {"bbox": 4, "predicted_iou": 1, "stability_score": 1, "point_coords": 2, "crop_box": 4}
-"""Keys of an annotation that hold so many numbers; of `point_coords` the first point is taken."""
+_NUMBERS = {
+    "bbox": "source_boxes_xywh",
+    "predicted_iou": "predicted_iou",
+    "stability_score": "stability_score",
+    "point_coords": "points_xy",
+    "crop_box": "crop_boxes_xywh",
+}
+"""Keys of an annotation that hold numbers, and the MaskSet's columns for them; of `point_coords` the first point."""
 
 
 def _mask_set(annotations: Sequence[Any], size_hw: tuple[int, int]) -> MaskSet:
@@ -66,7 +72,7 @@ def _mask_set(annotations: Sequence[Any], size_hw: tuple[int, int]) -> MaskSet:
 
 def _numbers(annotation: Mapping[str, Any], key: str) -> list[float]:
     """The numbers under `key`, NaN where it is absent, null or empty."""
-    value, width = annotation.get(key), _NUMBERS[key]
+    value, width = annotation.get(key), COLUMNS[_NUMBERS[key]].width
     if value is None or value == []:
         return [math.nan] * width
     if width == 4:

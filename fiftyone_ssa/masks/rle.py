@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.types import Floats, Ints, MaskSet
+from fiftyone_ssa.types import COLUMNS, Floats, Ints, MaskSet
 
 
 def mask_set(
@@ -41,26 +41,22 @@ def mask_set(
     for index, code in enumerate(codes):
         boxes[index], areas[index] = box_and_area(runs(code, size_hw), size_hw[0])
 
-    def column(values: npt.ArrayLike | None, width: int) -> Floats:
-        shape = (count,) if width == 1 else (count, width)
-        if values is None:
-            return np.full(shape, np.nan)
-        array = np.asarray(values, np.float64)
-        return array.reshape(shape) if count == 0 else array
-
     sam_boxes = np.column_stack([boxes[:, :2], np.maximum(boxes[:, 2:] - 1, 0)])
+    numbers = {
+        "source_boxes_xywh": sam_boxes if source_boxes_xywh is None else source_boxes_xywh,
+        "predicted_iou": predicted_iou,
+        "stability_score": stability_score,
+        "points_xy": points_xy,
+        "crop_boxes_xywh": crop_boxes_xywh,
+    }
     return MaskSet(
         size_hw=(int(size_hw[0]), int(size_hw[1])),
         rles=codes,
         boxes_xywh=boxes,
         areas_px=areas,
-        source_boxes_xywh=column(sam_boxes if source_boxes_xywh is None else source_boxes_xywh, 4),
-        predicted_iou=column(predicted_iou, 1),
-        stability_score=column(stability_score, 1),
-        points_xy=column(points_xy, 2),
-        crop_boxes_xywh=column(crop_boxes_xywh, 4),
         source_ids=tuple(source_ids) if source_ids is not None else (None,) * count,
         records=tuple(records) if records is not None else ({},) * count,
+        **{name: COLUMNS[name].floats(values, count) for name, values in numbers.items()},
     )
 
 
