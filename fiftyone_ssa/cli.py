@@ -193,6 +193,13 @@ def _quickstart(arguments: argparse.Namespace) -> int:
     return FAILED if report.errors else 0
 
 
+def _clean(arguments: argparse.Namespace) -> int:
+    from fiftyone_ssa.labels.clean import clean
+
+    _say(clean(arguments.dataset, dry_run=arguments.dry_run))
+    return 0
+
+
 def _install_plugin(_: argparse.Namespace) -> int:
     from fiftyone_ssa.plugin import install_plugin
 
@@ -220,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_quickstart(
         commands.add_parser("quickstart", parents=[shared], help="both pipelines on drawn scenes, then the App")
     )
+    _add_clean(commands.add_parser("clean", parents=[shared], help="remove files that no label of a dataset uses"))
     for name, command, text in (
         ("presets", _presets, "list the presets that come with the package"),
         ("doctor", _doctor, "check the installation, and say what mends it"),
@@ -272,6 +280,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--only-annotated", action="store_true", help="leave images without a result out, instead of as misses")
     add("--json", type=Path, metavar="FILE", help="write the scores there, as fractions")
     parser.set_defaults(command=_evaluate)
+
+
+def _add_clean(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="the name of a FiftyOne dataset")
+    parser.add_argument("--dry-run", action="store_true", help="only count, remove nothing")
+    parser.set_defaults(command=_clean)
 
 
 def _add_quickstart(parser: argparse.ArgumentParser) -> None:

@@ -48,6 +48,8 @@ class Annotate(Job):
     ) -> Any:
         """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""
         own = {"preset_file": preset, "preset": OWN_FILE} if preset.endswith(".toml") else {"preset": preset}
+        if params.get("overwrite") == "everything":  # said once in Python, twice in the form
+            params |= {"overwrite": True, "everything": True, "everything_sure": True}
         return self.call(sample_collection, {**own, **params}, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:

@@ -78,8 +78,8 @@ SSA_ATTRIBUTES = (*NAME_ATTRIBUTES, "vote_share", "vote_margin", "vote_entropy",
 ENGINE_ATTRIBUTES = (*NAME_ATTRIBUTES, "caption", "label_source", *MASK_ATTRIBUTES)
 
 
-class TooManyMasksError(InputError):
-    """The labels of one image are more than a document of the database holds; other images are not concerned."""
+class UnstorableError(InputError):
+    """The labels of one image are such as no document of the database holds; other images are not concerned."""
 
 
 def declare_detections(dataset: fo.Dataset, field: str, attributes: Sequence[str]) -> None:
@@ -147,7 +147,7 @@ def masks_document(
 ) -> Document:
     """The Detections of a mask set, with further columns of N values or none; None and NaN are left out.
 
-    `digests` adds what tells later whether a mask was changed. Raises TooManyMasksError, before any file is written,
+    `digests` adds what tells later whether a mask was changed. Raises UnstorableError, before any file is written,
     if no document of the database holds them, InputError if a file cannot be written.
     """
     boxes = np.where(masks.areas_px[:, None] > 0, masks.boxes_xywh, (0, 0, 1, 1))
@@ -178,20 +178,22 @@ def masks_document(
     ]
     _fill(detections, every)
     document = {"_cls": "Detections", "detections": detections}
-    check_size(document)
+    check_size(document, len(detections))
     if not inline:
         for path, (crop, _) in zip(paths, _crops(masks, boxes), strict=True):
             save_png(crop, path)
     return document
 
 
-def check_size(document: Document) -> None:
-    """Raise TooManyMasksError if a label is larger than a document of the database may be."""
-    size = len(bson.encode(document))
+def check_size(document: Document, masks: int) -> None:
+    """Raise UnstorableError if a label is larger than a document of the database may be, or holds what none can."""
+    try:
+        size = len(bson.encode(document))
+    except (bson.errors.BSONError, OverflowError, ValueError) as error:
+        raise UnstorableError(f"the database refuses its labels: {error}") from error
     if size > MAX_DOCUMENT_BYTES:
-        count = len(document.get("detections", ()))
-        raise TooManyMasksError(
-            f"its label with {count} masks takes {size / 1e6:.0f} MB, and the database holds 16 MB a sample; "
+        raise UnstorableError(
+            f"its {masks} masks take {size / 1e6:.0f} MB, and the database holds 16 MB a sample; "
             "leave small or doubled masks out"
         )
 

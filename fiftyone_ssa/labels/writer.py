@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import bson
 import fiftyone as fo
 from bson import ObjectId
 from pymongo import UpdateOne
@@ -22,10 +21,10 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import Document, dataset_document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import (
     ENGINE_ATTRIBUTES,
-    MAX_DOCUMENT_BYTES,
     SSA_ATTRIBUTES,
-    TooManyMasksError,
+    UnstorableError,
     annotation_document,
+    check_size,
     declare_detections,
     extended_targets,
     name_documents,
@@ -120,7 +119,7 @@ class LabelWriter:
         else:
             try:
                 self._queue.append(self._entry(result.id, result.annotation, taken))
-            except TooManyMasksError as error:
+            except UnstorableError as error:
                 self._refuse(_Entry(result.id, {}, masks=result.annotation.masks), str(error))
             except ValueError:
                 self._check_there()  # what FiftyOne says of a dataset that is gone
@@ -216,8 +215,6 @@ class LabelWriter:
                 ready.append((entry, self._update(entry, document)))
             except InputError as error:
                 self._refuse(entry, str(error))
-            except (bson.errors.BSONError, OverflowError, ValueError) as error:
-                self._refuse(entry, f"the database refuses its labels: {error}")
         if not ready:
             return []
         changed_meanwhile = False
@@ -253,9 +250,7 @@ class LabelWriter:
             entry.kept, entry.unused = merged.kept, merged.unused_files
             if values.get(self.fields.semantic) is not None:
                 values[self.fields.semantic] = {**values[self.fields.semantic], "painted_from": merged.painted}
-        size = len(bson.encode(values))
-        if size > MAX_DOCUMENT_BYTES:
-            raise TooManyMasksError(f"its labels take {size / 1e6:.0f} MB, and the database holds 16 MB a sample")
+        check_size(values, len((values.get(self.fields.label) or {}).get("detections", ())))
         return UpdateOne(where, {"$set": values})
 
     def _merged(self, entry: _Entry, old: Document | None) -> Merged:

@@ -1,11 +1,13 @@
 """`annotate` from the App: its form tells what is wrong, and the published answers come out."""
 
+import fiftyone as fo
 import numpy as np
 import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_ssa.folders.evaluate import read_class_map
+from fiftyone_ssa.labels.annotate import annotate
 from fiftyone_ssa.plugin import NAME
 
 URI = f"{NAME}/annotate"
@@ -80,6 +82,52 @@ def test_form_tells_what_is_wrong_with_a_value(form, photographs, field, params,
     assert fields[field]["invalid"]
     assert message in fields[field]["error_message"]
     assert [name for name, entry in fields.items() if entry["invalid"]] == [field]
+
+
+@pytest.fixture
+def labelled(photographs, preset):
+    """The photographs, named with the user's own preset."""
+    annotate(photographs, preset, device="cpu")
+    return photographs
+
+
+def test_form_refuses_a_field_with_results_of_other_settings_while_one_types(form, labelled, preset):
+    own = {"preset": "own TOML file", "preset_file": preset}
+    assert not form("annotate", labelled, **own)["label_field"]["invalid"]
+    other = {**own, "overrides": "semantic.vote=soft"}
+    field = form("annotate", labelled, **other)["label_field"]
+    assert field["invalid"]
+    assert "holds results of other settings (3 samples, preset own; different: semantic.vote)" in field["error_message"]
+    assert not form("annotate", labelled, **other, overwrite=True)["label_field"]["invalid"]
+    assert not form("annotate", labelled, **other, label_field="another")["label_field"]["invalid"]
+
+
+def test_form_refuses_masks_of_someone_else_unless_they_are_to_be_named(form, photographs, preset):
+    photographs.set_values("mine", [fo.Detections(detections=[fo.Detection(label="cat")])] * 3)
+    own = {"preset": "own TOML file", "preset_file": preset, "label_field": "mine"}
+    field = form("annotate", photographs, **own)["label_field"]
+    assert "Detections that SSA did not make" in field["error_message"]
+    assert not form("annotate", photographs, **own, masks_field="mine")["label_field"]["invalid"]
+
+
+def test_form_asks_twice_before_it_drops_what_people_touched(form, registry, labelled, preset):
+    own = {"preset": "own TOML file", "preset_file": preset}
+    assert "everything" not in form("annotate", labelled, **own)
+    assert "everything_sure" not in form("annotate", labelled, **own, overwrite=True)
+    asked = form("annotate", labelled, **own, overwrite=True, everything=True)["everything_sure"]
+    assert asked["invalid"]
+    assert "cannot be undone" in asked["error_message"]
+    sure = {"overwrite": True, "everything": True, "everything_sure": True}
+    assert not form("annotate", labelled, **own, **sure)["everything_sure"]["invalid"]
+    with pytest.raises(ExecutionError, match="cannot be undone"):
+        registry.get_operator(URI)(labelled, preset, device="cpu", overwrite=True, everything=True)
+    detection = labelled.first().ssa.detections[0]
+    labelled.set_label_values("ssa.detections.review", {detection.id: "rejected"})
+    kept = registry.get_operator(URI)(labelled, preset, device="cpu", overwrite=True)
+    assert "1 masks kept as people left them" in kept.result["message"]
+    registry.get_operator(URI)(labelled, preset, device="cpu", overwrite="everything")
+    labelled.reload()
+    assert labelled.count("ssa.detections.review") == 0
 
 
 def test_a_wrong_value_stops_the_run_with_its_sentence(registry, photographs):
