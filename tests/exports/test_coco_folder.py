@@ -213,6 +213,7 @@ def test_a_full_disk_stops_the_export_and_a_lost_image_does_not(make, tmp_path, 
     dataset = make("a.png", "b.png")
     export_coco(dataset, out, label_field="m")
     (tmp_path / "in/a.png").unlink()
+    (tmp_path / "in/a.png").symlink_to("a.png")  # to itself
     summary = export_coco(dataset, out, label_field="m", overwrite=True)
     assert (summary.images, list(summary.errors)) == (1, [str(tmp_path / "in/a.png")])
     assert not (out / "data/a.png").exists()
