@@ -11,8 +11,9 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks._packages import installed
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
@@ -27,7 +28,7 @@ def main() -> int:
     packages = ("torch", "transformers", "fiftyone", "numpy")
     report: dict[str, object] = {
         "machine": {"processor": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()},
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: installed(name) for name in packages},
     }
     failed = False
     for name in options.only:

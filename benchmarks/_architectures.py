@@ -67,11 +67,13 @@ def build_models(preset: str, folder: Path, device: str = "cpu") -> dict[str, An
             narrow(folder / name, device=device)
     else:
         chosen = PRESETS[preset]
+        swin, shortest, longest, queries = chosen["ade20k"]
+        width, refined = chosen["clipseg"]
         oneformer(folder / "oneformer-coco", "oneformer-coco", "large", 800, 1333, 150, device=device)
-        oneformer(folder / "oneformer-ade20k", "oneformer-ade20k", *chosen["ade20k"], device=device)
+        oneformer(folder / "oneformer-ade20k", "oneformer-ade20k", swin, shortest, longest, queries, device)
         blip(folder / "blip", chosen["blip"], device=device)
         clip(folder / "clip", chosen["clip"], device=device)
-        clipseg(folder / "clipseg", *chosen["clipseg"], device=device)
+        clipseg(folder / "clipseg", width, refined, device)
     return {
         **parity_models(),
         "segmenters": (str(folder / "oneformer-coco"), str(folder / "oneformer-ade20k")),

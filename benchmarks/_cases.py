@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks._stand_ins import WordPhrases, open_clip_or_stand_in
 from fiftyone_ssa.errors import MissingDependencyError
-from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.masks.rle import counts_from_intervals, mask_set
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.engine import Engine, build_engine
 from fiftyone_ssa.naming.phrases import NounPhrases
@@ -32,14 +32,19 @@ def made_up_case(masks: int, size_hw: tuple[int, int] = (1500, 2250), seed: int 
 
 def ellipses(height: int, width: int, count: int, random: np.random.Generator) -> list[dict[str, Any]]:
     """SA-1B annotations of ellipses that lie in the image, 2 to 30 % of it on a side."""
-    y, x = np.ogrid[:height, :width]
     annotations = []
     for _ in range(count):
         high, wide = (int(max(side * random.uniform(0.02, 0.3), 2)) for side in (height, width))
         top, left = int(random.integers(0, height - high)), int(random.integers(0, width - wide))
-        inside = ((y - top - high / 2) / high) ** 2 + ((x - left - wide / 2) / wide) ** 2 <= 0.25
+        columns = np.arange(wide)
+        reach = high * np.sqrt(np.maximum(0.25 - ((columns + 0.5) / wide - 0.5) ** 2, 0))
+        middle = top + (high - 1) / 2
+        starts = (left + columns) * height + np.ceil(middle - reach).astype(np.int64)
+        ends = (left + columns) * height + np.floor(middle + reach).astype(np.int64) + 1
+        filled = ends > starts
+        counts = counts_from_intervals(starts[filled], ends[filled], height * width)
         annotations.append(
-            {"segmentation": {"size": [height, width], "counts": encode(inside)}, "bbox": [left, top, wide, high]}
+            {"segmentation": {"size": [height, width], "counts": counts}, "bbox": [left, top, wide, high]}
         )
     return annotations
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from benchmarks import _probes
+from benchmarks._packages import installed
 from benchmarks._scale import Scale
 from benchmarks._sections import Figures
 
@@ -66,14 +66,6 @@ def machine(device: torch.device) -> dict[str, Any]:
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
     return told
-
-
-def installed(name: str) -> str | None:
-    """A package's version."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def stand_ins() -> dict[str, str]:

@@ -79,19 +79,22 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, *, tf32: bool = False)
         seconds = sorted(timed(lambda: left @ right, device)[0] for _ in range(repeat))
     finally:
         torch.set_float32_matmul_precision(before)
-    return round(2 * side * side * side / seconds[repeat // 2] / 1e12, 4)
+    return round(2.0 * side * side * side / seconds[repeat // 2] / 1e12, 4)
 
 
 def tflop(run: Callable[[], Any]) -> float:
     """10^12 operations of matrix products, convolutions and attention in one run, on one thread."""
-    threads = torch.get_num_threads()
+    threads, whole = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     torch.set_num_threads(1)  # what runs side by side is not counted
+    torch.backends.mha.set_fastpath_enabled(False)  # nor is attention that torch computes in one piece
     try:
         with FlopCounterMode(display=False) as counter:
             run()
     finally:
         torch.set_num_threads(threads)
-    return round(counter.get_total_flops() / 1e12, 5)
+        torch.backends.mha.set_fastpath_enabled(whole)
+    work: int = counter.get_total_flops()
+    return round(work / 1e12, 5)
 
 
 def launches(run: Callable[[], Any], device: torch.device) -> dict[str, Any]:

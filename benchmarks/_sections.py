@@ -13,7 +13,7 @@ import multiprocessing
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from fiftyone_ssa.files.atomic import write_whole
 
 GRACE_S = 5.0
 """What a section may take beyond its share: it looks at the clock between figures only."""
+POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class Figures:
         say(f"{self.name} | {what}{took}: {_short(value)}")
 
 
-def run_section(section: Section, scale: Any, folder: Path, seconds: float, *, fork: bool) -> dict[str, Any]:
-    """A section's figures, and under `"ended"` why, where it did not come to its end.
+def run_section(section: Section, scale: Any, folder: Path, seconds: float, *, fork: bool) -> Iterator[dict[str, Any]]:
+    """A section's figures as they come, all of them last; under `"ended"` why, where it did not come to its end.
 
     `fork` spares the process its imports; a process that shall use CUDA must start anew.
     """
@@ -86,11 +87,15 @@ def run_section(section: Section, scale: Any, folder: Path, seconds: float, *, f
     if fork:
         importlib.import_module(section.module)
     context: Any = multiprocessing.get_context("fork" if fork else "spawn")
-    arguments = (section, scale, path, time.monotonic() + seconds)
     began = time.monotonic()
-    process = context.Process(target=_work, args=arguments, daemon=True)
+    process = context.Process(target=_work, args=(section, scale, path, began + seconds), daemon=True)
     process.start()
-    process.join(seconds + GRACE_S)
+    read = 0
+    while process.is_alive() and time.monotonic() < began + seconds + GRACE_S:
+        process.join(POLL_S)
+        if path.exists() and path.stat().st_mtime_ns != read:
+            read = path.stat().st_mtime_ns
+            yield json.loads(path.read_text())
     ended = "" if process.exitcode == 0 else f"it ended with status {process.exitcode}"
     if process.is_alive():
         process.kill()
@@ -101,7 +106,7 @@ def run_section(section: Section, scale: Any, folder: Path, seconds: float, *, f
     if ended:
         say(f"{section.name} | {ended}")
         figures["ended"] = ended
-    return figures
+    yield figures
 
 
 def say(text: str) -> None:

@@ -203,7 +203,7 @@ class DrawnMasks:
         places = points_xy / np.array(encoding.frame.size_hw[::-1])
         inside = (((places[:, None] - self._middles) / self._radii) ** 2).sum(-1) < 1
         areas = np.where(inside, self._radii.prod(1), np.inf)
-        chosen = np.argsort(areas, axis=1)[:, : logits.shape[1]]
+        chosen = np.ascontiguousarray(np.argsort(areas, axis=1)[:, : logits.shape[1]])
         ious = np.where(np.take_along_axis(inside, chosen, 1), self._ious[chosen], 0.3).astype(np.float32)
         return planes[upload(chosen, self.device)], upload(ious, self.device)
 

@@ -5,7 +5,7 @@
 Weights are random. Sections, each in a process of its own with a share of the time: the machine's rates; the parity
 models on the CPU and the GPU, labels compared; SSA and SSA-engine at 1, 4 and 16 images of 100 masks: seconds by
 stage, memory, share of the matrix rate, launches, and who waits for the device; SAM ViT-H's everything-mode.
-Lines of progress go to stderr as figures come; the JSON is written whole after every section, to FILE or stdout.
+Lines of progress go to stderr as figures come, and FILE is written whole each time; without it stdout gets the JSON.
 `--rehearse` does the same on the CPU with narrow models: its figures say nothing of a GPU.
 """
 
@@ -54,10 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
             weights = [later.weight for later in chosen[index:]]
             seconds = max((deadline - time.monotonic()) * section.weight / sum(weights), 0.0)
             say(f"{section.name}: at most {seconds:.0f} s")
-            report[section.name] = run_section(section, scale, Path(folder), seconds, fork=options.rehearse)
-            report["seconds"] = round(time.monotonic() - began, 1)
-            if options.out:
-                write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
+            for figures in run_section(section, scale, Path(folder), seconds, fork=options.rehearse):
+                report[section.name] = figures
+                report["seconds"] = round(time.monotonic() - began, 1)
+                if options.out:
+                    write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
     for line in summary(report):
         say(line)
     if not options.out:

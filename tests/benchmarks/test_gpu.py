@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def run(*arguments: str, absent: Path | None = None) -> subprocess.CompletedProc
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def last(figures: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """A section's figures when it has ended."""
+    return list(figures)[-1]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,7 @@ def test_without_a_gpu_it_says_so_in_a_line() -> None:
 
 
 def test_a_figure_that_fails_costs_itself_only(tmp_path: Path) -> None:
-    figures = run_section(FAILING, "figure", tmp_path, 60, fork=True)
+    figures = last(run_section(FAILING, "figure", tmp_path, 60, fork=True))
     assert figures["good"] == {"seconds": 1}
     assert figures["bad"]["failed"].startswith("IndexError: list index out of range (failing_sections.py:")
     assert "it needs about 1000000" in figures["long"]["skipped"]
@@ -127,14 +133,25 @@ def test_a_section_that_ends_badly_keeps_its_figures(
     how: str, ended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_sections, "GRACE_S", 0.5)
-    figures = run_section(FAILING, how, tmp_path, 1.5, fork=True)
+    figures = last(run_section(FAILING, how, tmp_path, 1.5, fork=True))
     assert figures["good"] == {"seconds": 1}
     assert ended in figures["ended"]
     assert any(ended in line for line in summary({"failing": figures}))
 
 
+def test_a_stopped_run_has_written_what_it_measured(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--only", "machine", "sam", "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert any("sam | loading" in line for line in process.stderr)
+    process.terminate()
+    assert process.wait(30) == 143
+    assert "machine" in json.loads(out.read_text())
+
+
 def test_a_section_in_a_fresh_process(tmp_path: Path) -> None:
-    assert run_section(FAILING, "", tmp_path, 60, fork=False)["good"] == {"seconds": 1}
+    assert last(run_section(FAILING, "", tmp_path, 60, fork=False))["good"] == {"seconds": 1}
 
 
 def test_kernels_copies_and_launches_are_told_apart() -> None:
