@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-if __name__ == "__main__" and not sys.flags.safe_path:
-    del sys.path[0]  # `python -m` puts the working folder there, whose files would stand in for libraries
+
+def _leave_working_folder_out() -> None:
+    """Take no library from the working folder: not with `python -m`, nor for an empty entry of PYTHONPATH (`:/x`)."""
+    if __name__ == "__main__" and not sys.flags.safe_path:
+        del sys.path[0]
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    try:
+        here = os.getcwd()  # noqa: PTH109 - pathlib is not loaded yet, and may be shadowed
+    except OSError:
+        return
+    if len(named) > 1 and "" in named and here not in named and here in sys.path:
+        sys.path.remove(here)
+
+
+_leave_working_folder_out()  # before anything is imported from there
 
 import argparse
 import json
 import logging
-import os
 import signal
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +35,7 @@ from typing import Any, TextIO
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.files.printable import printable
-from fiftyone_ssa.presets import load_preset, parse_override, preset_names
+from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names, preset_purpose
 
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -56,21 +70,13 @@ def _set_up(verbose: bool) -> None:
         handler.setFormatter(_PrintableFormatter("%(levelname)s %(message)s"))
     for name in ("PIL", "matplotlib", "urllib3", "httpx", "httpcore", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    _leave_working_folder_out()
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise InputError("the working folder is gone; change to another one") from error
     if not verbose:
         warnings.simplefilter("ignore")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-
-def _leave_working_folder_out() -> None:
-    """Take no library from the working folder, which an empty entry of PYTHONPATH (`:/x`) stands for."""
-    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    try:
-        here = str(Path.cwd())
-    except OSError as error:
-        raise InputError("the working folder is gone; change to another one") from error
-    if len(named) > 1 and "" in named and here not in named and here in sys.path:
-        sys.path.remove(here)
 
 
 class _PrintableFormatter(logging.Formatter):
@@ -165,11 +171,28 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _presets(_: argparse.Namespace) -> int:
+    from fiftyone_ssa.models.catalogue import is_cached, parameters_m, preset_models
+
+    _say(f"{'preset':<19}{'parameters':>10}  {'downloaded':<12}what for, and its models")
     for name in preset_names():
         preset = load_preset(name)
-        models = [preset.semantic.model, *preset.open_vocabulary.segmenters]
-        _say(f"{name:<18} {preset.pipeline:<7} masks: {preset.masks.source}  {', '.join(filter(None, models))}")
+        models = preset_models(preset)
+        size = f"{sum(filter(None, map(parameters_m, models))):,.0f} M"
+        here = sum(map(is_cached, models))
+        there = "yes" if here == len(models) else f"{here} of {len(models)}"
+        _say(f"{name:<19}{size:>10}  {there:<12}{preset_purpose(name)}")
+        for line in textwrap.wrap(_parts(preset, models), 100, break_on_hyphens=False):
+            _say(f"{'':<19}{line}")
     return 0
+
+
+def _parts(preset: Preset, models: Sequence[str]) -> str:
+    """Where a preset's masks come from, and its other models; those of the package by their folders' names."""
+    names = [Path(model).name if model.startswith(("/", "local-dir:")) else model for model in models]
+    made = preset.masks.source == "sam"
+    masks = names[0] if made else "JSON beside each image"
+    what = "segmenter" if preset.pipeline == "ssa" else "parts"
+    return f"masks: {masks}; {what}: {', '.join(names[made:])}"
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fiftyone_ssa.models.catalogue import is_cached, preset_models
 from fiftyone_ssa.naming.phrases import MODELS as SPACY_MODELS
 from fiftyone_ssa.presets import Preset, load_preset, preset_names
 
@@ -99,43 +100,9 @@ def _spacy_model() -> Check:
 
 def _models(preset: Preset) -> Check:
     missing = [model for model in preset_models(preset) if not is_cached(model)]
-    text = f"{preset.name}: " + (f"not cached: {', '.join(missing)}" if missing else "all models are there")
+    text = f"{preset.name}: " + (f"not downloaded: {', '.join(missing)}" if missing else "all models are there")
     remedy = " && ".join(f"hf download {model}" for model in missing)
     return Check("models", not missing, text, remedy, required=False)
-
-
-def preset_models(preset: Preset) -> list[str]:
-    """The Hugging Face ids of a preset's models; open_clip's are named by the repository it loads from."""
-    chosen = preset.open_vocabulary
-    models = [preset.masks.model] if preset.masks.source == "sam" else []
-    if preset.pipeline == "ssa":
-        return [*models, preset.semantic.model]
-    return [*models, *chosen.segmenters, chosen.captioner, _open_clip_repository(chosen.class_filter), chosen.decider]
-
-
-def is_cached(model: str) -> bool:
-    """Whether the model's folder, or its local snapshot, holds weights."""
-    weights = ("*.safetensors", "*.bin", "*.pt")
-    folder = Path(model.removeprefix("local-dir:"))
-    if folder.is_absolute():
-        return any(any(folder.glob(pattern)) for pattern in weights)
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return False
-    config = try_to_load_from_cache(model, "config.json") or try_to_load_from_cache(model, "open_clip_config.json")
-    return isinstance(config, str) and any(any(Path(config).parent.glob(pattern)) for pattern in weights)
-
-
-def _open_clip_repository(name: str) -> str:
-    if name.startswith("local-dir:"):
-        return name
-    try:
-        import open_clip
-    except ImportError:
-        return name
-    architecture, _, tag = name.partition(":")
-    return str((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", name)).rstrip("/")
 
 
 def _plugin() -> Check:

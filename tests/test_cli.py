@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,7 @@ from pycocotools import mask as coco
 import fiftyone_ssa.folders.annotate
 from fiftyone_ssa import __version__
 from fiftyone_ssa.cli import main
+from fiftyone_ssa.presets import preset_names
 
 
 def _segformer(parity: Path, name: str) -> list[str]:
@@ -172,10 +177,152 @@ def test_an_interruption_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys
     assert "what is finished is kept" in capsys.readouterr().err
 
 
-def test_presets_lists_every_one(capsys: pytest.CaptureFixture[str]) -> None:
+OWN = """
+import time
+class Own:
+    classes = ["sky", "a\x1b[31mred"]
+    def __call__(self, images):
+        time.sleep(SECONDS * len(images))
+        return [image[..., 0].astype(int) % 2 for image in images]
+def build(): return Own()
+"""
+
+
+def _folder(root: Path, count: int = 3, seconds: float = 0.0) -> list[str]:
+    """A folder of pictures with their masks, a segmenter, and the arguments that annotate it from `root`."""
+    (root / "data").mkdir(parents=True)
+    (root / "own.py").write_text(OWN.replace("SECONDS", str(seconds)))
+    for number in range(count):
+        PIL.Image.new("RGB", (8, 4), (number, 9, 9)).save(root / f"data/{number}.png")
+        whole = {"segmentation": {"size": [4, 8], "counts": [0, 32]}}
+        (root / f"data/{number}.json").write_text(json.dumps({"annotations": [whole]}))
+    own = ["--set", "masks.source=existing", "--set", "semantic.model=own:build", "--device", "cpu"]
+    return ["annotate", "data", "out", "--preset", "ssa-ade20k", "--batch-size", "1", *own]
+
+
+def _started(root: Path, arguments: list[str], **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "fiftyone_ssa.cli", *arguments]
+    known = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        command,
+        cwd=root,
+        env={**os.environ, **known, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_a_run_as_ctrl_c_does(tmp_path: Path, number: int) -> None:
+    arguments = _folder(tmp_path, count=60, seconds=0.2)
+    process = _started(tmp_path, arguments)
+    while process.poll() is None and len(list((tmp_path / "out").glob("*_semantic.json"))) < 2:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1].startswith("fiftyone-ssa: interrupted; what is finished is kept")
+    left = sorted(path.name for path in (tmp_path / "out").iterdir() if not path.name.endswith("_semantic.json"))
+    assert left == [".fiftyone-ssa.json"]
+
+
+def test_a_second_run_is_told_who_writes_and_another_folder_is_free(tmp_path: Path) -> None:
+    arguments = _folder(tmp_path, count=60, seconds=0.2)
+    first = _started(tmp_path, arguments)
+    while first.poll() is None and not list((tmp_path / "out").glob("*_semantic.json")):
+        time.sleep(0.02)
+    second = _started(tmp_path, arguments)
+    other = _started(tmp_path, ["annotate", "data", "other", "--limit", "1", *arguments[3:], "--save-branch", "out"])
+    for refused in (second, other):
+        _, said = refused.communicate(timeout=60)
+        assert refused.returncode == 2
+        assert f"another run (process {first.pid} on " in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "other").exists()
+    first.kill()
+    first.communicate()
+    third = _started(tmp_path, ["annotate", "data", "out", *arguments[3:], "--limit", "2"])
+    assert third.wait(timeout=60) == 0  # the lock of a killed run is free
+    third.communicate()
+
+
+@pytest.mark.parametrize("path", ["", ":/nowhere", "/nowhere:"])
+def test_the_working_folder_stands_in_for_no_library(tmp_path: Path, path: str) -> None:
+    arguments = _folder(tmp_path)
+    for name in ("tqdm", "colorsys", "json", "numpy", "PIL", "torch", "huggingface_hub", "logging", "argparse"):
+        (tmp_path / f"{name}.py").write_text("open('it-ran', 'w')\nraise SystemExit(7)\n")
+    root = str(Path(__file__).parents[1])
+    tool = [sys.executable, "-c", "import sys; sys.path.pop(0)\nfrom fiftyone_ssa.cli import main; sys.exit(main())"]
+    command = [sys.executable, "-m", "fiftyone_ssa.cli"] if not path else tool
+    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
+    ended = subprocess.run(
+        [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert not (tmp_path / "it-ran").exists()
+    assert ended.stdout.startswith(f"this preset runs code of its own: {tmp_path}/own.py\n3 images")
+
+
+def test_a_working_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["annotate", "a", "b", "--preset", "mini-ssa"]) == 2
+    assert "the working folder is gone" in capsys.readouterr().err
+
+
+def test_no_name_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = _folder(tmp_path)
+    evil = "x\x1b[2J\nFAILED y\r\u202egpj"
+    (tmp_path / f"data/{evil}.jpg").write_bytes(b"broken")
+    (tmp_path / f"data/{evil}.json").write_text("{}")
+    (tmp_path / f"data/{evil}").mkdir()
+    (tmp_path / f"data/{evil}/a.png").write_bytes(b"broken, and without masks, so its folder is left out")
+    process = _started(tmp_path, arguments)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "\x1b" not in out + said
+    assert "\u202e" not in out + said
+    lines = [line for line in said.splitlines() if "FAILED" in line]
+    assert len(lines) == 2  # one for the picture, one warning of the folder
+    assert r"x\x1b[2J\nFAILED y\r\u202egpj.jpg" in said
+    for wrong in (["evaluate", evil, "gt", "--dataset", "ade20k"], ["annotate", evil, evil, "--preset", evil]):
+        assert main(wrong) == 2
+        printed = capsys.readouterr().err
+        assert printed.count("\n") == 1
+        assert "\x1b" not in printed
+    with pytest.raises(SystemExit):
+        main(["annotate", "a", "b", evil])
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    code = "import sys; from fiftyone_ssa.cli import main; sys.exit(main(['presets']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.wait()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_presets_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
-    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert {"ssa-ade20k", "ssa-ade20k-b0", "ssa-cityscapes", "ssa-foggy-driving", "engine-base"} <= set(listed)
+    lines = capsys.readouterr().out.splitlines()
+    listed = {line.split()[0]: line for line in lines[1:] if line[0] != " "}
+    assert list(listed) == preset_names()
+    assert max(map(len, lines)) <= 120
+    assert " 726 M " in listed["ssa-ade20k"]
+    assert " yes " in listed["mini-ssa"]
+    assert "ADE20K" in listed["ssa-ade20k"]
+    what = dict(itertools.pairwise(lines))[listed["ssa-ade20k-b0"]]
+    assert what.split() == [
+        *("masks:", "facebook/sam-vit-huge;", "segmenter:", "nvidia/segformer-b0-finetuned-ade-512-512"),
+    ]
 
 
 def test_a_name_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from fiftyone_ssa import doctor
 from fiftyone_ssa.cli import main
-from fiftyone_ssa.doctor import Check, examine, is_cached, preset_models
-from fiftyone_ssa.presets import load_preset
+from fiftyone_ssa.doctor import Check, examine
 
 
 def _report() -> dict[str, Check]:
@@ -87,29 +86,3 @@ def test_ones_own_server_is_named_without_its_password(monkeypatch: pytest.Monke
     found = _report()["mongod"].found
     assert "db.example" in found
     assert "secret" not in found
-
-
-def test_models_that_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert not is_cached("some/model")
-    repository = tmp_path / "models--some--model"
-    snapshot = repository / "snapshots/abc"
-    snapshot.mkdir(parents=True)
-    (repository / "refs").mkdir()
-    (repository / "refs/main").write_text("abc")
-    (snapshot / "config.json").write_text("{}")
-    assert not is_cached("some/model")  # a config without weights is a download that broke off
-    (snapshot / "model.safetensors").touch()
-    assert is_cached("some/model")
-
-
-def test_the_models_of_presets() -> None:
-    assert preset_models(load_preset("ssa-ade20k-b0")) == [
-        "facebook/sam-vit-huge",
-        "nvidia/segformer-b0-finetuned-ade-512-512",
-    ]
-    engine = preset_models(load_preset("engine-small"))
-    assert "timm/vit_base_patch32_clip_224.openai" in engine
-    assert "facebook/sam-vit-huge" not in engine  # its masks exist already

@@ -16,7 +16,17 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.presets.paths import FACTORY, resolved
 from fiftyone_ssa.presets.settings import SECTIONS, Masks, OpenVocabulary, Preset, Semantic
 
-__all__ = ["FACTORY", "Masks", "OpenVocabulary", "Preset", "Semantic", "load_preset", "parse_override", "preset_names"]
+__all__ = [
+    "FACTORY",
+    "Masks",
+    "OpenVocabulary",
+    "Preset",
+    "Semantic",
+    "load_preset",
+    "parse_override",
+    "preset_names",
+    "preset_purpose",
+]
 
 FOLDER = Path(__file__).parent
 
@@ -30,6 +40,12 @@ _PATH_KEYS = {
 def preset_names() -> list[str]:
     """The names of the presets that come with the package, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def preset_purpose(name: str) -> str:
+    """What a preset that comes with the package is for: the first comment of its file."""
+    with (FOLDER / f"{name}.toml").open(encoding="utf-8") as file:
+        return file.readline().strip("# \n.")
 
 
 def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None = None) -> Preset:

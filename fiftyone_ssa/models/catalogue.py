@@ -1,0 +1,91 @@
+"""What is known of a preset's models without loading one: which they are, how large, and whether they are here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from fiftyone_ssa.presets import Preset
+
+OPEN_CLIP_REPOSITORIES = {
+    "ViT-L-14:openai": "timm/vit_large_patch14_clip_224.openai",
+    "ViT-B-32:openai": "timm/vit_base_patch32_clip_224.openai",
+}
+"""Where open_clip gets the weights of the presets' models from; it is asked about others, which takes seconds."""
+PARAMETERS_M = {
+    "facebook/sam-vit-huge": 641,
+    "nvidia/segformer-b5-finetuned-ade-640-640": 85,
+    "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": 85,
+    "nvidia/segformer-b0-finetuned-ade-512-512": 4,
+    "shi-labs/oneformer_coco_swin_large": 219,
+    "shi-labs/oneformer_ade20k_swin_large": 219,
+    "shi-labs/oneformer_ade20k_swin_tiny": 51,
+    "shi-labs/oneformer_cityscapes_dinat_large": 223,
+    "Salesforce/blip-image-captioning-large": 446,
+    "Salesforce/blip-image-captioning-base": 224,
+    "timm/vit_large_patch14_clip_224.openai": 428,
+    "timm/vit_base_patch32_clip_224.openai": 151,
+    "CIDAS/clipseg-rd64-refined": 152,
+    "CIDAS/clipseg-rd16": 152,
+}
+"""Millions of parameters of the models that presets name."""
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+
+
+def preset_models(preset: Preset) -> list[str]:
+    """The Hugging Face ids or folders of a preset's models; open_clip's are named by the repository it loads from."""
+    chosen = preset.open_vocabulary
+    models = [preset.masks.model] if preset.masks.source == "sam" else []
+    if preset.pipeline == "ssa":
+        return [*models, preset.semantic.model] if preset.semantic.source == "model" else models
+    models += [*chosen.segmenters, chosen.captioner, _open_clip_repository(chosen.class_filter), chosen.decider]
+    return [model for model in models if model]
+
+
+def is_cached(model: str) -> bool:
+    """Whether the model's folder, or its local snapshot, holds weights."""
+    folder = Path(model.removeprefix("local-dir:"))
+    if folder.is_absolute():
+        return next(_weights(folder), None) is not None
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return False
+    config = try_to_load_from_cache(model, "config.json") or try_to_load_from_cache(model, "open_clip_config.json")
+    return isinstance(config, str) and next(_weights(Path(config).parent), None) is not None
+
+
+def parameters_m(model: str) -> float | None:
+    """Millions of parameters of a model that a preset names, or that lies in a folder; None if it is not known."""
+    folder = Path(model.removeprefix("local-dir:"))
+    if not folder.is_absolute():
+        return PARAMETERS_M.get(model)
+    try:
+        counts = [_parameters(path) for path in folder.glob("*.safetensors")]
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):  # a damaged file
+        return None
+    return sum(counts) / 1e6 if counts else None
+
+
+def _parameters(path: Path) -> int:
+    """The numbers in a safetensors file, by its header alone."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def _weights(folder: Path) -> Iterator[Path]:
+    return (path for pattern in _WEIGHTS for path in folder.glob(pattern))
+
+
+def _open_clip_repository(name: str) -> str:
+    if name.startswith("local-dir:") or name in OPEN_CLIP_REPOSITORIES:
+        return OPEN_CLIP_REPOSITORIES.get(name, name)
+    try:
+        import open_clip
+    except ImportError:
+        return name
+    architecture, _, tag = name.partition(":")
+    return str((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", name)).rstrip("/")

@@ -1,0 +1,73 @@
+"""What is known of models without loading one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+from safetensors.numpy import save_file
+
+from fiftyone_ssa.models.catalogue import (
+    OPEN_CLIP_REPOSITORIES,
+    is_cached,
+    parameters_m,
+    preset_models,
+)
+from fiftyone_ssa.presets import load_preset, preset_names
+
+
+def test_models_that_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert not is_cached("some/model")
+    repository = tmp_path / "models--some--model"
+    snapshot = repository / "snapshots/abc"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text("abc")
+    (snapshot / "config.json").write_text("{}")
+    assert not is_cached("some/model")  # a config without weights is a download that broke off
+    (snapshot / "model.safetensors").touch()
+    assert is_cached("some/model")
+
+
+def test_the_models_of_presets() -> None:
+    assert preset_models(load_preset("ssa-ade20k-b0")) == [
+        "facebook/sam-vit-huge",
+        "nvidia/segformer-b0-finetuned-ade-512-512",
+    ]
+    engine = preset_models(load_preset("engine-small"))
+    assert "timm/vit_base_patch32_clip_224.openai" in engine
+    assert "facebook/sam-vit-huge" not in engine  # its masks exist already
+
+
+def test_every_preset_tells_its_size() -> None:
+    for name in preset_names():
+        for model in preset_models(load_preset(name)):
+            assert parameters_m(model), model
+    assert parameters_m("who/knows") is None
+
+
+def test_the_size_of_a_folder_is_read_from_its_header(tmp_path: Path) -> None:
+    save_file({"a": np.zeros((30, 50), np.float32), "b": np.zeros(500, np.float16)}, tmp_path / "model.safetensors")
+    assert parameters_m(str(tmp_path)) == 0.002
+    (tmp_path / "model.safetensors").write_bytes(b"\x05\0\0\0\0\0\0\0[1,2]")
+    assert parameters_m(f"local-dir:{tmp_path}") is None
+    assert parameters_m(str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize("name", OPEN_CLIP_REPOSITORIES)
+def test_where_open_clip_loads_from(name: str) -> None:
+    architecture, _, tag = name.partition(":")
+    assert open_clip.get_pretrained_cfg(architecture, tag)["hf_hub"].rstrip("/") == OPEN_CLIP_REPOSITORIES[name]
+
+
+def test_listing_presets_loads_no_torch() -> None:
+    code = "import sys; from fiftyone_ssa.cli import main; main(['presets']); print('torch' in sys.modules)"
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert listed.splitlines()[-1] == "False"
