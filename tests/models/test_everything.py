@@ -11,8 +11,9 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
 
-from fiftyone_ssa.models.everything import Encoding, EverythingGenerator, crop_boxes, point_grid, turns
+from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
 from fiftyone_ssa.models.lowres import Frame
+from fiftyone_ssa.models.point_grids import crop_boxes, point_grid, turns
 from fiftyone_ssa.models.sam import load_sam
 from fiftyone_ssa.presets import Masks, load_preset
 from fiftyone_ssa.quickstart.scenes import draw_scene
