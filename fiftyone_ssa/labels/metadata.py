@@ -7,10 +7,13 @@ be of an image that was replaced since. So the size is taken from `files.image_s
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import image_header
 
 
@@ -26,6 +29,15 @@ def image_metadata(path: str | Path) -> fo.ImageMetadata:
     )
 
 
-def is_right(metadata: fo.ImageMetadata | None, size_hw: tuple[int, int]) -> bool:
-    """Whether stored metadata is there and of that height and width."""
-    return metadata is not None and (metadata.height, metadata.width) == size_hw
+def mended(stored: Mapping[str, Any] | None, path: str, size_hw: tuple[int, int]) -> dict[str, Any] | None:
+    """The metadata of a picture of `size_hw` as the database holds it; None where what is stored has that size.
+
+    None, too, where the file cannot be read any more.
+    """
+    if stored is not None and (stored.get("height"), stored.get("width")) == size_hw:
+        return None
+    try:
+        document: dict[str, Any] = image_metadata(path).to_dict()
+    except (InputError, OSError):
+        return None
+    return document

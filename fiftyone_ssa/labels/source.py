@@ -19,7 +19,7 @@ from fiftyone_ssa.labels import stamps
 from fiftyone_ssa.labels.database import Document, documents, root_dataset
 from fiftyone_ssa.labels.documents import semantic_map
 from fiftyone_ssa.labels.stamps import NOTHING, State, image_stamp
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values
+from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values, whole_rows
 from fiftyone_ssa.naming.run import Task
 from fiftyone_ssa.types import Inputs
 
@@ -85,7 +85,7 @@ class Source:
         masks = class_map = NOTHING
         ids: tuple[ObjectId, ...] = ()
         if self.masks_field is not None:
-            detections = (document.get(self.masks_field) or {}).get("detections") or []
+            detections = whole_rows(document.get(self.masks_field))
             masks = stamps.masks_stamp(detections, known=known_masks)
             ids = tuple(detection["_id"] for detection in detections)
         elif self.existing_masks:

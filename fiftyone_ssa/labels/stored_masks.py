@@ -37,6 +37,8 @@ def mask_set_from_detections(detections: Stored, size_hw: tuple[int, int]) -> Ma
     are the `sa1b_id`s, or the labels' ids. Numbers of other names' attributes that are none of ours are unknown.
     Raises InputError, with its index, if a detection has no mask that can be read, no box, or lies outside the image.
     """
+    if not isinstance(detections, fo.Label | Mapping):
+        raise InputError(f"a Detections label must be one, got {foreign.short(detections)}")
     found = value(detections, "detections") or []
     if not isinstance(found, Sequence):
         raise InputError(f"a Detections label must hold a list of detections, got {foreign.short(found)}")
@@ -61,6 +63,12 @@ def mask_set_from_detections(detections: Stored, size_hw: tuple[int, int]) -> Ma
     )
     stated = column("source_box", 4)
     return replace(masks, source_boxes_xywh=np.where(np.isnan(stated), masks.source_boxes_xywh, stated))
+
+
+def whole_rows(label: Any) -> list[Mapping[str, Any]]:
+    """The detections of a Detections document that have the form of one; of anything else none."""
+    rows = label.get("detections") if isinstance(label, Mapping) else None
+    return [row for row in rows if isinstance(row, Mapping) and "_id" in row] if isinstance(rows, list) else []
 
 
 def mask_counts(detection: Stored, size_hw: tuple[int, int]) -> bytes:

@@ -33,6 +33,7 @@ from fiftyone_ssa.labels.documents import (
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
 from fiftyone_ssa.labels.merge import Merged, beside_touched, in_place
+from fiftyone_ssa.labels.metadata import mended
 from fiftyone_ssa.labels.source import Taken
 from fiftyone_ssa.types import Annotation, MaskSet, Result, SemanticMap
 
@@ -236,7 +237,7 @@ class LabelWriter:
     def _current(self, entries: Iterable[_Entry]) -> dict[str, Document]:
         """Sample id to what is there now of the samples of some entries."""
         ids = [ObjectId(entry.id) for entry in entries]
-        shown = {"last_modified_at": 1, self.fields.inputs: 1, self.fields.label: 1}
+        shown = {"last_modified_at": 1, "filepath": 1, "metadata": 1, self.fields.inputs: 1, self.fields.label: 1}
         return {str(row["_id"]): row for row in samples_of(self.dataset).find({"_id": {"$in": ids}}, shown)}
 
     def _update(self, entry: _Entry, document: Document) -> UpdateOne:
@@ -248,6 +249,9 @@ class LabelWriter:
             merged = self._merged(entry, document.get(self.fields.label))
             values[self.fields.label] = merged.label
             entry.kept, entry.unused = merged.kept, merged.unused_files
+            size_hw = entry.masks.size_hw
+            if (metadata := mended(document.get("metadata"), document["filepath"], size_hw)) is not None:
+                values["metadata"] = metadata
             if values.get(self.fields.semantic) is not None:
                 values[self.fields.semantic] = {**values[self.fields.semantic], "painted_from": merged.painted}
         check_size(values, len((values.get(self.fields.label) or {}).get("detections", ())))

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels.metadata import image_metadata, is_right
+from fiftyone_ssa.labels.metadata import image_metadata, mended
 
 
 def test_it_is_fiftyones_where_nothing_is_turned(tmp_path: Path) -> None:
@@ -27,11 +27,15 @@ def test_a_turned_picture_is_upright_whatever_its_format(tmp_path: Path) -> None
         assert (metadata.height, metadata.width) == (7, 4), name
 
 
-def test_what_is_stored_is_checked() -> None:
-    assert is_right(fo.ImageMetadata(width=7, height=4), (4, 7))
-    assert not is_right(fo.ImageMetadata(width=4, height=7), (4, 7))
-    assert not is_right(fo.ImageMetadata(), (4, 7))
-    assert not is_right(None, (4, 7))
+def test_what_is_stored_is_checked_and_mended(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    PIL.Image.new("RGB", (7, 4)).save(path)
+    assert mended({"width": 7, "height": 4, "mine": 1}, path, (4, 7)) is None
+    for stored in (None, {}, {"width": 4, "height": 7}, {"width": None, "height": None}):
+        fresh = mended(stored, path, (4, 7))
+        assert fresh is not None
+        assert (fresh["width"], fresh["height"], fresh["_cls"]) == (7, 4, "ImageMetadata")
+    assert mended(None, str(tmp_path / "gone.png"), (4, 7)) is None
 
 
 def test_a_damaged_picture_is_refused(tmp_path: Path) -> None:
