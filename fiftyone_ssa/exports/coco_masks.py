@@ -14,6 +14,7 @@ import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain
+from fiftyone_ssa.labels.review import is_rejected
 from fiftyone_ssa.labels.stored_masks import mask_counts
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.types import MaskSet
@@ -86,7 +87,7 @@ class ImageMasks:
         for document in detections if isinstance(detections, list) else ():
             if not isinstance(document, Mapping):
                 self.left.failed.append(f"a detection is a {type(document).__name__}")
-            elif document.get("review") == "rejected":
+            elif is_rejected(document):
                 self.left.rejected += 1
             elif document.get("label") is None or not str(document["label"]).strip():
                 self.left.unlabelled += 1

@@ -9,18 +9,16 @@ staging folder inside and moved at the end: until then the export that stood the
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.atomic import PART, write_whole
-from fiftyone_ssa.files.json_file import read_json
+from fiftyone_ssa.exports.marker import MARKER, Record, read_record, stamp
+from fiftyone_ssa.files.atomic import PART
 from fiftyone_ssa.naming.arguments import check_path
 
 try:
@@ -28,31 +26,11 @@ try:
 except ImportError:  # Windows: two exports to one folder at a time are not noticed there
     fcntl = None  # type: ignore[assignment]
 
-MARKER = ".fiftyone-ssa-export.json"
 STAGING = ".fiftyone-ssa-staging"
-_NO_ONES = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""What file managers leave in any folder they show."""
 
 
 class FolderError(InputError):
     """The folder takes no more files: a full disk, a missing permission, a folder that is gone; no image's fault."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the marker of a folder says."""
-
-    kind: str
-    finished: bool = False
-    """Whether a whole export stands there; False where the first one was cut off."""
-    about: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Name below the folder to the stamps by which a file of that name is the export's own."""
-
-    def write(self, root: Path) -> None:
-        """Write the marker of `root`. Raises InputError if it cannot be written."""
-        content = {"kind": self.kind, "finished": self.finished, "about": dict(self.about), "files": dict(self.files)}
-        write_whole(root / MARKER, json.dumps(content, ensure_ascii=False).encode())
 
 
 def check_folder(name: str, value: Any) -> Path:
@@ -65,50 +43,6 @@ def check_folder(name: str, value: Any) -> Path:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; choose a folder")
     return path
-
-
-def read_record(root: Path, kind: str) -> Record | None:
-    """What an export recorded in a folder; None where the folder is new or empty.
-
-    Raises InputError if it holds anything that is not marked as an export of this kind.
-    """
-    try:
-        names = sorted(os.listdir(root))  # noqa: PTH208 (only the names)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputError(f"{root} cannot be read: {error.strerror}") from error
-    foreign = [name for name in names if name not in _NO_ONES and not name.endswith(PART)]
-    if MARKER in foreign:
-        return _parsed(root, kind)
-    if foreign:
-        shown = ", ".join(map(repr, foreign[:3])) + (" ..." if foreign[3:] else "")
-        raise InputError(f"{root} holds files that are no {kind} ({shown}); choose a new or empty folder")
-    return None
-
-
-def _parsed(root: Path, kind: str) -> Record:
-    content = read_json(root / MARKER)
-    if content.get("kind") != kind:
-        raise InputError(f"{root} holds a {content.get('kind')!r:.40}, no {kind}; choose a new or empty folder")
-    files, about = content.get("files"), content.get("about")
-    if not isinstance(files, dict) or not isinstance(about, dict) or not all(map(_is_entry, files, files.values())):
-        raise InputError(f"{root / MARKER} is damaged; choose another folder, or empty this one yourself")
-    return Record(kind, content.get("finished") is True, about, {name: tuple(stamps) for name, stamps in files.items()})
-
-
-def _is_entry(name: str, stamps: Any) -> bool:
-    path = PurePosixPath(name)
-    inside = path.parts and not path.is_absolute() and ".." not in path.parts and "\0" not in name
-    return bool(inside) and isinstance(stamps, list) and all(isinstance(stamp, str) for stamp in stamps)
-
-
-def stamp(path: Path) -> str:
-    """What tells a file or link from others of its name. Raises OSError if nothing is there."""
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        return f"link to {os.readlink(path)}"  # noqa: PTH115 (as it is written, not made a Path)
-    return f"{status.st_size} bytes {status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else "no file"
 
 
 class ExportFolder:
@@ -129,6 +63,7 @@ class ExportFolder:
         with self._closing as undo, told(self.root):
             made = _make(self.root)
             undo.enter_context(_locked(self.root))
+            self._status = self.root.stat()
             found = read_record(self.root, self.kind)
             self.record = found or Record(self.kind)
             if found is None:
@@ -136,7 +71,7 @@ class ExportFolder:
                 self.record.write(self.root)
             _clear(self.root)
             (self.root / STAGING).mkdir()
-            undo.callback(shutil.rmtree, self.root / STAGING, ignore_errors=True)
+            undo.callback(self._clear_staging)
             self._closing = undo.pop_all()
         return self
 
@@ -173,6 +108,7 @@ class ExportFolder:
         """Where to write the file that is to stand at `name`. Raises FolderError if it cannot be written."""
         path = self.root / STAGING / name
         with told(self.root):
+            self._check_still_there()
             path.parent.mkdir(parents=True, exist_ok=True)
             yield path
         self.staged.append(name)
@@ -183,6 +119,7 @@ class ExportFolder:
         Raises InputError, with nothing moved, if a place is taken by someone else.
         """
         with told(self.root):
+            self._check_still_there()
             for name in self.staged:
                 self.check_free(name)
             old = self.record
@@ -209,6 +146,7 @@ class ExportFolder:
             os.link(source, target, follow_symlinks=False)  # unlike a rename, it fails if something came in between
         except FileExistsError:
             self.check_free(name)
+            source.replace(target)
         except (OSError, NotImplementedError):  # a file system without hard links
             source.replace(target)
         else:
@@ -236,9 +174,24 @@ class ExportFolder:
                 return None
         return None
 
+    def _is_there(self) -> bool:
+        """Whether the folder is the one that was locked: it may be gone, and another one in its place."""
+        try:
+            return os.path.samestat(self.root.stat(), self._status)
+        except OSError:
+            return False
+
+    def _check_still_there(self) -> None:
+        if not self._is_there():
+            raise FolderError(f"the export cannot be written: {self.root} is gone, or is another folder now")
+
+    def _clear_staging(self) -> None:
+        if self._is_there():
+            shutil.rmtree(self.root / STAGING, ignore_errors=True)
+
     def _leave(self, made: bool) -> None:
         """Take the marker away if no export got as far as needing it."""
-        if not self.record.files:
+        if not self.record.files and self._is_there():
             with contextlib.suppress(OSError):
                 (self.root / MARKER).unlink(missing_ok=True)
                 if made:

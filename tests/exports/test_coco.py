@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.coco import export_coco
-from fiftyone_ssa.exports.folder import MARKER
+from fiftyone_ssa.exports.marker import MARKER
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.documents import mask_set_from_detections, masks_document
 from fiftyone_ssa.masks import rle

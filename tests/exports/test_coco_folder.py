@@ -9,7 +9,7 @@ from PIL import Image
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports import coco as coco_module
 from fiftyone_ssa.exports.coco import export_coco
-from fiftyone_ssa.exports.folder import MARKER
+from fiftyone_ssa.exports.marker import MARKER
 
 OWN = {MARKER, "labels.json", "categories.json"}
 

@@ -8,7 +8,8 @@ import pytest
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports import folder as folder_module
-from fiftyone_ssa.exports.folder import MARKER, STAGING, ExportFolder, FolderError, check_folder
+from fiftyone_ssa.exports.folder import STAGING, ExportFolder, FolderError, check_folder
+from fiftyone_ssa.exports.marker import MARKER
 
 KIND = "test export"
 
@@ -218,6 +219,20 @@ def test_a_folder_that_goes_is_one_sentence(tmp_path):
         with pytest.raises(FolderError, match="is gone"):
             folder.commit({})
     assert not root.exists()
+
+
+def test_nothing_is_done_to_a_folder_that_took_its_place(tmp_path):
+    root = tmp_path / "out"
+    with ExportFolder(root, KIND) as folder:
+        with folder.stage("a") as path:
+            path.write_text("1")
+        root.rename(tmp_path / "elsewhere")
+        write(root, b="2")
+        with pytest.raises(FolderError, match="is another folder now"), folder.stage("c"):
+            pass
+        with pytest.raises(FolderError, match="is another folder now"):
+            folder.commit({})
+    assert below(root) == {MARKER, "b"}
 
 
 def test_paths_that_are_none(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fiftyone_ssa.exports.folder import MARKER, STAGING
+from fiftyone_ssa.exports.folder import STAGING
+from fiftyone_ssa.exports.marker import MARKER
 
 ROOT = Path(__file__).parents[2]
 FILES = {"old": [f"data/{n}" for n in range(4)] + ["labels"], "new": [f"data/{n}" for n in range(2, 7)] + ["labels"]}
