@@ -21,6 +21,8 @@ def house(tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     def check():
+        if not LINTER.is_file():
+            pytest.skip("needs import-linter (pip install -e .[dev])")
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         return subprocess.run([LINTER, "--no-cache"], cwd=tmp_path, env=environment, capture_output=True, text=True)
 
