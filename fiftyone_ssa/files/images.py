@@ -17,6 +17,7 @@ import PIL.Image
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import whole_file
+from fiftyone_ssa.files.memory import memory_bytes
 from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.types import Image
 
@@ -102,8 +103,7 @@ def image_header(path: str | Path) -> ImageHeader:
 
 def most_pixels() -> int:
     """How many pixels a picture may have: Pillow's limit, or what the memory holds of `PICTURES_HELD` such pictures."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    fits = memory // (3 * PICTURES_HELD)
+    fits = memory_bytes() // (3 * PICTURES_HELD)
     return fits if PIL.Image.MAX_IMAGE_PIXELS is None else min(fits, 2 * PIL.Image.MAX_IMAGE_PIXELS)
 
 

@@ -31,14 +31,14 @@ def overlay_jpeg(image: Image, annotation: Annotation, comment: bytes = b"") -> 
     picture = PIL.Image.fromarray(image)
     picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
     named = np.array([i for i in annotation.masks.order_by_area() if annotation.labels[i] is not None], np.int64)
-    colours = _colours({str(annotation.labels[i]) for i in named}, len(sv.ColorPalette.DEFAULT.colors))
+    colours = _colours({_drawable(annotation.labels[i]) for i in named}, len(sv.ColorPalette.DEFAULT.colors))
     paint, outline = sv.MaskAnnotator(opacity=0.45), sv.PolygonAnnotator(thickness=1)
     for start in range(0, len(named), MASKS_AT_ONCE):
         drawn = _detections(annotation, named[start : start + MASKS_AT_ONCE], picture.size, colours)
         picture = outline.annotate(paint.annotate(picture, drawn), drawn)
     large = named[annotation.masks.areas_px[named] >= SMALLEST_NAMED * image.shape[0] * image.shape[1]][:MOST_NAMES]
     if len(large):
-        names = [str(annotation.labels[i]) for i in large]
+        names = [_drawable(annotation.labels[i]) for i in large]
         write = sv.RichLabelAnnotator(
             font_size=max(10, picture.width // 70),
             text_padding=3,
@@ -60,8 +60,13 @@ def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int], 
     return sv.Detections(
         xyxy=(corners * scale).astype(np.float32),
         mask=np.stack([_scaled(masks, int(i), (height, width)) for i in chosen]),
-        class_id=np.array([colours[str(annotation.labels[i])] for i in chosen]),
+        class_id=np.array([colours[_drawable(annotation.labels[i])] for i in chosen]),
     )
+
+
+def _drawable(name: str | None) -> str:
+    """A name without the halves of characters that no font draws."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _colours(names: set[str], count: int) -> dict[str, int]:

@@ -169,7 +169,7 @@ def test_a_missing_picture_and_a_folder(tmp_path: Path) -> None:
 
 def test_a_picture_beyond_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     PIL.Image.new("1", (100, 100)).save(tmp_path / "large.png")
-    monkeypatch.setattr(os, "sysconf", lambda name: 700)
+    monkeypatch.setattr("fiftyone_ssa.files.images.memory_bytes", lambda: 490_000)
     for read in (read_image, image_size_hw, read_values, read_mask):
         with pytest.raises(InputError, match=r"too large: 100 x 100 = 10,000 pixels, at most 6,805 .*tiles") as caught:
             read(tmp_path / "large.png")

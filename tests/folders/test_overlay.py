@@ -73,6 +73,8 @@ def test_edge_cases() -> None:
     _draw(np.zeros((1, 1, 3), np.uint8), [np.ones((1, 1), bool)], ["dot"])
     _draw(np.zeros((30, 40, 3), np.uint8), [], [])
     _draw(np.zeros((30, 40, 3), np.uint8), [np.zeros((30, 40), bool)], [None])
+    for name in ("", " ", "\n", "\0", "x" * 5000, "写真 🐈", "\ud800"):
+        _draw(np.zeros((30, 40, 3), np.uint8), [np.ones((30, 40), bool)], [name])
     speck = np.zeros((3000, 3000), bool)
     speck[1, 1] = True  # vanishes when drawn smaller
     _draw(np.zeros((3000, 3000, 3), np.uint8), [speck], ["speck"])
