@@ -85,12 +85,8 @@ def _from_file(name: str, file: Path) -> tuple[Any, Any, Any]:
         return network, preprocess, open_clip.get_tokenizer(name)
     quick_gelu = _is_openais(name, file)
     if not quick_gelu and f"{name}-quickgelu" in open_clip.list_models():
-        logger.warning(
-            "%s is taken for weights trained with GELU; if OpenAI's are in it, name it %s-quickgelu:%s",
-            file,
-            name,
-            file,
-        )
+        twin = f"{name}-quickgelu:{file}"
+        logger.warning("%s is taken for weights trained with GELU; if they are OpenAI's, name them %s", file, twin)
     return _create(name, str(file), quick_gelu=quick_gelu)
 
 
@@ -110,8 +106,9 @@ def _is_openais(name: str, file: Path) -> bool:
     if config.is_file():
         return bool(json.loads(config.read_text()).get("model_cfg", {}).get("quick_gelu", False))
     published = open_clip.get_pretrained_url(name, "openai").rpartition("/")[2]
-    nearest = "/".join([*file.absolute().parts[-4:], *file.resolve().parts[-4:]])
-    return file.name == published or "openai" in nearest.lower()
+    repository = [part for part in file.absolute().parts[-4:-2] if part.startswith("models--")]  # of the hub's cache
+    names = [*file.absolute().parts[-2:], file.resolve().name, *repository]
+    return file.name == published or any("openai" in name.lower() for name in names)
 
 
 def _create(name: str, pretrained: str | None, *, quick_gelu: bool) -> tuple[Any, Any, Any]:

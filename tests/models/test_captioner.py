@@ -7,16 +7,20 @@ import pytest
 import torch
 from PIL import Image
 from transformers import (
+    AutoImageProcessor,
     AutoProcessor,
+    AutoTokenizer,
     BlipForConditionalGeneration,
     CLIPImageProcessor,
     GitConfig,
     GitForCausalLM,
     GitProcessor,
+    VisionEncoderDecoderModel,
 )
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.captioner import BlipCaptioner, Captioner, load_captioner
+from tests.models.hub_folders import HubFolders
 
 CPU = torch.device("cpu")
 BOXES = [(0, 0, 1, 90), (5, 5, 95, 6), (9, 0, 12, 300), (0, 7, 451, 10), (40, 50, 41, 51), (0, 0, 451, 300)]
@@ -92,3 +96,30 @@ def test_a_captioner_that_is_not_there_is_told(tmp_path: Path, parity: Path) -> 
 
 def test_the_base_class_serves_every_kind() -> None:
     assert issubclass(BlipCaptioner, Captioner)
+
+
+def test_vit_gpt2_whose_repository_names_no_processor(
+    tmp_path: Path, parity: Path, crops: list[torch.Tensor], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = HubFolders(tmp_path, parity / "models").vit_gpt2()
+    captioner = load_captioner(str(folder), CPU, torch.float32, max_new_tokens=4)
+    capfd.readouterr()
+    (captions,) = captioner([crops])
+    assert len(captions) == len(crops)
+    assert all(captions)
+    network = VisionEncoderDecoderModel.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pixels = AutoImageProcessor.from_pretrained(folder)(Image.fromarray(crops[-1].numpy()), return_tensors="pt")
+    capfd.readouterr()
+    tokens = network.generate(**pixels, max_new_tokens=4, do_sample=False)
+    assert captions[-1] == tokenizer.decode(tokens[0], skip_special_tokens=True).strip()
+
+
+def test_what_needs_a_prompt_after_all_is_told(parity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: object, **__: object) -> None:
+        raise ValueError("you must give\ninput_ids")
+
+    monkeypatch.setattr(Captioner, "_caption", ask)
+    folder = HubFolders(tmp_path, parity / "models").vit_gpt2()
+    with pytest.raises(InputError, match=r"cannot caption an image without a prompt.*you must give input_ids\)$"):
+        load_captioner(str(folder), CPU, torch.float32)

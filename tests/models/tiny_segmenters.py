@@ -116,7 +116,33 @@ def eomt() -> tuple[Any, Any]:
     return hf.EomtForUniversalSegmentation(config), processor
 
 
-FAMILIES = {build.__name__: build for build in (segformer, upernet, dpt, beit, mask2former, maskformer, eomt)}
+def mobilevit() -> tuple[Any, Any]:
+    """As published with DeepLab: the shorter side to a little more than what is cut out of the middle."""
+    config = hf.MobileViTConfig(
+        image_size=64,
+        hidden_sizes=[16, 16, 16],
+        neck_hidden_sizes=[8, 8, 8, 16, 16, 16, 32],
+        num_attention_heads=2,
+        aspp_out_channels=16,
+        atrous_rates=[1, 2, 3],
+        initializer_range=0.5,
+        **NAMES,
+    )
+    processor = hf.MobileViTImageProcessor(size={"shortest_edge": 68}, crop_size={"height": 64, "width": 64})
+    return hf.MobileViTForSemanticSegmentation(config), processor
+
+
+def mobilenet_v2() -> tuple[Any, Any]:
+    """Likewise."""
+    config = hf.MobileNetV2Config(image_size=64, depth_multiplier=0.35, output_stride=8, **NAMES)
+    processor = hf.MobileNetV2ImageProcessor(size={"shortest_edge": 68}, crop_size={"height": 64, "width": 64})
+    return hf.MobileNetV2ForSemanticSegmentation(config), processor
+
+
+FAMILIES = {
+    build.__name__: build
+    for build in (segformer, upernet, dpt, beit, mask2former, maskformer, eomt, mobilevit, mobilenet_v2)
+}
 
 
 def save(family: str, folder: Path) -> Path:
