@@ -6,7 +6,7 @@ import contextlib
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,12 @@ def most_pixels() -> int:
     return fits if PIL.Image.MAX_IMAGE_PIXELS is None else min(fits, 2 * PIL.Image.MAX_IMAGE_PIXELS)
 
 
+def undecoded_note(kinds: Mapping[str, int]) -> str:
+    """How many pictures of which ending are left out, for a closing sentence; empty where none is."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return f"{counts} left out (no decoder for such pictures; convert them to JPEG or PNG)" if kinds else ""
+
+
 def read_values(path: str | Path) -> npt.NDArray[Any]:
     """The numbers that a class map's file holds: (H, W), or (H, W, 3) of a coloured one; transparency is dropped.
 
@@ -130,7 +136,7 @@ def exact_mode(picture: PIL.Image.Image, path: str | Path) -> str:
 
     Raises InputError where decoding would not give them exactly.
     """
-    if picture.format == "JPEG":
+    if picture.format in ("JPEG", "MPO"):
         raise InputError(f"{path} is a JPEG, which does not keep class values exactly; save class maps as PNG")
     tiles = getattr(picture, "tile", ())
     arguments = tiles[0][3] if tiles else ""
@@ -206,7 +212,7 @@ def _orientation(picture: PIL.Image.Image) -> int:
     try:
         # Past PngImageFile.getexif, which decodes the whole picture to find what stands behind the pixels.
         return int(PIL.Image.Image.getexif(picture).get(_ORIENTATION, 1))
-    except (*_DAMAGED, KeyError, AttributeError):
+    except _DAMAGED:
         return 1
 
 

@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.images import EXTENSIONS, UNDECODED
+from fiftyone_ssa.files.images import EXTENSIONS, UNDECODED, undecoded_note
 
 RESULT_ENDING = "_semantic.json"
 OVERLAY_ENDING = "_overlay.jpg"
@@ -81,8 +81,7 @@ class ImageFolder:
         kinds: Counter[str] = Counter()
         for found in self.undecoded.values():
             kinds.update(found)
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        notes = [f"{counts} left out (no decoder for such pictures; convert them to JPEG or PNG)"] if kinds else []
+        notes = [undecoded_note(kinds)] if kinds else []
         return notes + ([f"{len(self.left_out)} folders left out"] if self.left_out else [])
 
     def _there(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ import fiftyone.utils.data as foud
 from fiftyone import ViewField as F
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import UNDECODED, undecoded_note
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import (
@@ -29,7 +31,7 @@ from fiftyone_ssa.labels.documents import (
 )
 from fiftyone_ssa.labels.metadata import image_metadata
 from fiftyone_ssa.layouts import ade20k, cityscapes, foggy_driving, sa1b
-from fiftyone_ssa.layouts.layout import LabelledImage
+from fiftyone_ssa.layouts.layout import LabelledImage, walk
 from fiftyone_ssa.layouts.sa1b import MaskedImage
 
 logger = logging.getLogger(__name__)
@@ -290,12 +292,21 @@ def _load(
         dataset.add_importer(importer, label_field=label_field, add_info=False, progress=progress)
         for split, folder in splits.items():
             dataset.match(F("filepath").starts_with(f"{folder}{os.sep}")).tag_samples(split)
-        if importer.missing or importer.damaged:
-            logger.warning(
-                "%d images are loaded, %d of them without labels: %d have no label file, %d an unreadable one",
-                *(len(dataset), importer.missing + importer.damaged, importer.missing, importer.damaged),
-            )
+        for note in _notes(importer, dataset):
+            logger.warning(note)
     except BaseException:
         dataset.delete()
         raise
     return dataset
+
+
+def _notes(importer: _Importer, dataset: fo.Dataset) -> list[str]:
+    """What came without labels, and what was left out, as closing sentences."""
+    kinds = Counter(path.suffix.lower() for _, files in walk(importer.root) for path in files.ending(*UNDECODED))
+    notes = [undecoded_note(kinds)] if kinds else []
+    if without := importer.missing + importer.damaged:
+        notes.append(
+            f"{dataset.count()} images are loaded, {without} of them without labels: "
+            f"{importer.missing} have no label file, {importer.damaged} an unreadable one"
+        )
+    return notes

@@ -12,6 +12,7 @@ from typing import Any
 from bson import ObjectId
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.class_maps import values_of
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.folders.sa1b_json import read_masks
@@ -111,7 +112,7 @@ class Source:
             values = stored_values(label) if label is not None else None
             if values is None:
                 raise InputError(f"{path} has no class map in {self.semantic_field!r}")
-            semantic = semantic_map(values, self.targets)
+            semantic = semantic_map(values_of(values), self.targets)
         self.taken[sample_id] = taken
         return Inputs(image, masks, semantic)
 

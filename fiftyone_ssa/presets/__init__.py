@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 FOLDER = Path(__file__).parent
+MAX_BYTES = 1_000_000
+"""Of a preset's file; those that come with the package have 600."""
 
 _PATH_KEYS = {
     "masks": ("model",),
@@ -90,9 +92,13 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES:,} bytes and no preset; {_choose()}")
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or a number of thousands of digits
         raise InputError(f"{path} is not a TOML file: {_clipped(str(error))}") from error
 

@@ -94,8 +94,10 @@ def test_a_damaged_mask_file_costs_only_its_image(
 
 def test_images_without_ground_truth_are_counted(ade: Path, caplog: pytest.LogCaptureFixture) -> None:
     (ade / "annotations/validation/b.png").unlink()
+    (ade / "images/validation/c.HEIC").touch()
     with caplog.at_level(logging.WARNING):
         fiftyone_ssa.load_ade20k(ade)
+    assert "1 .heic left out (no decoder for such pictures" in caplog.text
     assert "3 images are loaded, 1 of them without labels: 1 have no label file, 0 an unreadable one" in caplog.text
 
 
