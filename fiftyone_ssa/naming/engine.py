@@ -89,7 +89,7 @@ class Engine:
         self.class_filter, self.decider, self.generator = class_filter, decider, generator
         self.ranking = Ranking(class_filter, vocabulary, settings.top_k)
         self.timings: dict[str, float] = {}
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""
@@ -115,7 +115,7 @@ class Engine:
         with self._stage("segment"):
             for source, segmenter in self.segmenters:
                 maps = segmenter(images)
-                votes.append((source, self._beside.submit(_winners, maps, per_image)))
+                votes.append((source, self._background.submit(_winners, maps, per_image)))
         with self._stage("vote"):
             for source, future in votes:
                 for candidate, name in future.result():
@@ -131,7 +131,7 @@ class Engine:
                 captions = self.captioner([[c.crop(scale) for c in group] for group in groups])
                 for candidate, caption in zip(candidates, chain.from_iterable(captions), strict=True):
                     candidate.caption = caption
-            reading = self._beside.submit(self.phrases, [candidate.caption for candidate in candidates])
+            reading = self._background.submit(self.phrases, [candidate.caption for candidate in candidates])
         scale = self.settings.filter_scale
         with self._stage("filter"):
             found = self.class_filter.images([[c.crop(scale) for c in group] for group in groups])

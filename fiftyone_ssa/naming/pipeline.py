@@ -25,21 +25,23 @@ def build_pipeline(
     """
     if keep_branch and preset.pipeline != "ssa":
         raise InputError("only SSA has a segmenter's map to keep; leave keep_branch off for the engine")
-    where = pick_device(device)
-    number = pick_dtype(dtype, where)
+    torch_device = pick_device(device)
+    torch_dtype = pick_dtype(dtype, torch_device)
     generator: Any = None
     if preset.masks.source == "sam":
         from fiftyone_ssa.models.sam import load_mask_generator
 
-        generator = load_mask_generator(preset.masks, where, number)
+        generator = load_mask_generator(preset.masks, torch_device, torch_dtype)
     if preset.pipeline == "engine":
         from fiftyone_ssa.naming.engine import build_engine
 
-        return build_engine(preset, where, number, generator=generator, trust_remote_code=trust_remote_code)
+        return build_engine(preset, torch_device, torch_dtype, generator=generator, trust_remote_code=trust_remote_code)
     from fiftyone_ssa.models.segmenters import load_segmenter
     from fiftyone_ssa.naming.ssa import SSA
 
     segmenter = None
     if preset.semantic.source == "model":
-        segmenter = load_segmenter(preset.semantic.model, where, number, trust_remote_code=trust_remote_code)
+        segmenter = load_segmenter(
+            preset.semantic.model, torch_device, torch_dtype, trust_remote_code=trust_remote_code
+        )
     return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch)
