@@ -32,6 +32,8 @@ def measure(figures: Figures, scale: Scale) -> None:
     subject.measure()
     stages = figures.values.get("stages", {})
     figures.measure("estimates", partial(_estimates.beside, stages, scale.watched))
+    work = {"estimated": _estimates.ENGINE_TFLOP, "measured": subject.tflop_per_image or None}
+    figures.measure("tflop an image", lambda: work)
     figures.measure("on the CPU", partial(cpu_parts, subject.images[0], subject.pipeline))
 
 

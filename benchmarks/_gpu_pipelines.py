@@ -40,6 +40,8 @@ class Subject:
         most = max(*scale.batches, scale.watched)
         self.images = [inputs_of(*made_up_case(scale.masks, scale.size_hw, seed)) for seed in range(most)]
         self.seconds_per_image = 0.0
+        self.tflop_per_image = 0.0
+        self.rates: dict[str, float] = {}
         self.pipeline: Any = None
         figures.measure("loading", partial(self._load, load))
 
@@ -92,22 +94,30 @@ class Subject:
         told, annotations = _probes.best(run, self.device, repeat)
         self.seconds_per_image = told["seconds"] / count
         told["seconds_per_image"] = round(self.seconds_per_image, 4)
+        told |= self._shares()
         told["masks_named"] = sum(len(annotation.labels) - annotation.unlabelled for annotation in annotations)
         return {**told, "stages_of_the_last": stages[-1]} if stages[-1] else told
 
     def _rates(self) -> None:
         """How much of the card's matrix rate one image at a time reaches, and what an image takes in operations."""
 
-        def share() -> dict[str, Any]:
-            rate = _probes.matrix_rate(self.device, self.dtype)
-            work = _probes.tflop(self._run(1))
-            return {
-                "tflop_per_image": work,
-                "matrix_tflop_per_s": rate,
-                "share_of_matrix_rate": round(work / max(self.seconds_per_image, 1e-9) / rate, 4),
+        def work() -> dict[str, Any]:
+            self.tflop_per_image = _probes.tflop(self._run(1))
+            kind = str(self.dtype).removeprefix("torch.")
+            self.rates = {
+                kind: _probes.matrix_rate(self.device, self.dtype),
+                "tf32": _probes.matrix_rate(self.device, torch.float32, tf32=True),
             }
+            return {"tflop_per_image": self.tflop_per_image, "matrix_tflop_per_s": self.rates, **self._shares()}
 
-        self.figures.measure("work", share, needs_s=self._seconds(5))
+        self.figures.measure("work", work, needs_s=self._seconds(5))
+
+    def _shares(self) -> dict[str, Any]:
+        """How much of each matrix rate the last run reached; nothing before they are known."""
+        if not self.rates or not self.seconds_per_image:
+            return {}
+        reached = self.tflop_per_image / self.seconds_per_image
+        return {"share_of_matrix_rate": {kind: round(reached / rate, 4) for kind, rate in self.rates.items()}}
 
     def _stages(self, count: int) -> dict[str, Any]:
         """Launches and the device's busy time by stage, the device waited for between them; or in all."""

@@ -77,11 +77,15 @@ def summary(report: dict[str, Any]) -> list[str]:
             pairs = [row[key] for key in ("busy_ms", "launching_ms", "launches")]
             told = ", ".join(f"{pair['estimated']}/{pair['measured']}" for pair in pairs)
             lines.append(f"  {stage:8} {told}, {row['waited_for_ms']}  ({row['what']})")
+    work = engine.get("tflop an image", {})
+    lines.append(f"  TFLOP an image, estimated/measured: {work.get('estimated')}/{work.get('measured')}")
     for section in ("ssa", "engine"):
         for what, figures in report.get(section, {}).items():
             if isinstance(figures, dict) and "seconds_per_image" in figures:
                 memory = figures.get("peak_gb", figures.get("peak_resident_gb"))
-                lines.append(f"  {section}, {what}: {figures['seconds_per_image']} s an image, {memory} GB")
+                shares = figures.get("share_of_matrix_rate", {})
+                told = "".join(f", {share:.1%} of the {kind} rate" for kind, share in shares.items())
+                lines.append(f"  {section}, {what}: {figures['seconds_per_image']} s an image, {memory} GB{told}")
     for what in ("everything", "SSA's preset"):
         figures = sam.get(what, {})
         if "masks" in figures:
