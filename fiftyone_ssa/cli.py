@@ -170,6 +170,22 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return FAILED if scores.errors else 0
 
 
+def _repaint(arguments: argparse.Namespace) -> int:
+    from fiftyone_ssa.labels.repaint import repaint
+
+    done = repaint(
+        arguments.dataset,
+        arguments.label_field,
+        preset=arguments.preset,
+        overrides=dict(parse_override(text) for text in arguments.set),
+        device=arguments.device,
+        trust_remote_code=arguments.trust_remote_code,
+    )
+    _say_line(done)
+    _list_errors(done.errors)
+    return FAILED if done.errors else 0
+
+
 def _presets(_: argparse.Namespace) -> int:
     from fiftyone_ssa.models.catalogue import is_cached, parameters_m, preset_models
 
@@ -247,6 +263,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_annotate(commands.add_parser("annotate", parents=[shared], help="name every mask of a folder of images"))
     _add_evaluate(commands.add_parser("evaluate", parents=[shared], help="mIoU of results against ground truth"))
+    _add_repaint(
+        commands.add_parser("repaint", parents=[shared], help="class maps of a FiftyOne dataset from corrected labels")
+    )
     _add_quickstart(
         commands.add_parser("quickstart", parents=[shared], help="both pipelines on drawn scenes, then the App")
     )
@@ -265,14 +284,7 @@ def _add_annotate(parser: argparse.ArgumentParser) -> None:
     add("data_dir", metavar="DATA_DIR", type=Path, help="a folder of images, sub-folders included, or one image")
     add("out_dir", metavar="OUT_DIR", type=Path, help="where <stem>_semantic.json goes, sub-folders kept")
     add("--preset", required=True, metavar="NAME|FILE.toml", help="`fiftyone-ssa presets` lists the names")
-    add(
-        *("--set", "-s"),
-        action="append",
-        default=[],
-        metavar="section.key=value",
-        help="change a setting, e.g. semantic.vote=soft; may be repeated",
-    )
-    add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
+    _add_models(parser)
     add("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="of models (default: %(default)s)")
     add("--batch-size", type=_number, default=4, metavar="N", help="images at a time (default: %(default)s)")
     add("--limit", type=_number, metavar="N", help="only the first N images")
@@ -284,8 +296,33 @@ def _add_annotate(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write the segmenter's own class map to another folder, to be evaluated beside the refined one",
     )
-    add("--trust-remote-code", action="store_true", help="run code that comes with a Hugging Face model")
     parser.set_defaults(command=_annotate)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="section.key=value",
+        help="change a setting, e.g. semantic.vote=soft; may be repeated",
+    )
+    add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
+    add("--trust-remote-code", action="store_true", help="run code that comes with a Hugging Face model")
+
+
+def _add_repaint(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("dataset", metavar="DATASET", help="the name of a FiftyOne dataset")
+    add("--label-field", default="ssa", metavar="F", help="its labels (default: %(default)s); F_semantic is painted")
+    add(
+        "--preset",
+        metavar="NAME|FILE.toml",
+        help="an SSA preset whose segmenter makes every map to begin with (default: F_branch, or the maps as they are)",
+    )
+    _add_models(parser)
+    parser.set_defaults(command=_repaint)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -5,5 +5,6 @@ from .evaluate import Evaluate
 from .export_coco import ExportCoco
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
+from .repaint import Repaint
 
-OPERATORS = (LoadDataset, Annotate, Evaluate, ExportCoco, MeanIoU)
+OPERATORS = (LoadDataset, Annotate, Repaint, Evaluate, ExportCoco, MeanIoU)

@@ -39,7 +39,13 @@ def test_app_shows_the_masks_and_opens_the_form(registry, photographs, monkeypat
         wait_until(lambda: image.screenshot() != bare, "the masks change nothing in the picture")
         page.keyboard.press("`")
         page.keyboard.type("SSA")
-        for label in ("load a dataset", "evaluate a class map (mIoU)", "export masks as COCO", "name masks"):
+        for label in (
+            "load a dataset",
+            "evaluate a class map (mIoU)",
+            "export masks as COCO",
+            "repaint class maps",
+            "name masks",
+        ):
             page.wait_for_selector(f"text=SSA: {label}", timeout=20_000)
         page.get_by_text("SSA: name masks").first.click()
         page.wait_for_selector("text=Existing masks", timeout=20_000)
