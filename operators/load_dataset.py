@@ -68,7 +68,14 @@ class LoadDataset(Job):
             progress=report(ctx),
         )
         ctx.ops.open_dataset(dataset.name)
-        return f"{len(dataset)} images in dataset {dataset.name}"
+        return f"{dataset.count()} images in dataset {dataset.name}{_unlabelled(dataset)}"
+
+
+def _unlabelled(dataset: fo.Dataset) -> str:
+    """How many images have no labels: the data set keeps them back, or they are missing or damaged."""
+    (field,) = dataset.get_field_schema(embedded_doc_type=(fo.Segmentation, fo.Detections))
+    count = dataset.exists(field, False).count()
+    return f"; {count} have no {field.replace('_', ' ')} that can be read" if count else ""
 
 
 def _folder(text: str) -> Path:

@@ -51,24 +51,31 @@ class OwnClasses:
 
         Raises InputError where names were given alone and a value is beyond them that is not 255 or 65535.
         """
-        dtype = ids_dtype(len(self.names))
+        if values.dtype in (np.uint8, np.uint16):  # a table of all values is faster than looking for each pixel's
+            table = self._ids(np.arange(np.iinfo(values.dtype).max + 1))
+            ids = table[values]
+        else:
+            ids = self._ids(values)
+        if self.listed:
+            self._check(values, ids)
+        return ids
+
+    def _ids(self, values: Values) -> ClassIds:
         order = np.argsort(self.values)
         place = np.minimum(np.searchsorted(self.values[order], values), len(order) - 1)
-        known = self.values[order][place] == values
-        if self.listed:
-            self._check(values, known)
+        dtype = ids_dtype(len(self.names))
         ids: npt.NDArray[Any] = order[place].astype(dtype)
-        ids[~known] = np.iinfo(dtype).max
+        ids[self.values[order][place] != values] = np.iinfo(dtype).max
         return ids
 
     def doubts(self, seen: Mapping[str, Seen]) -> list[str]:
         """A sentence on values that no class has."""
         named = set(self.values.tolist())
-        sentences = [sentence for found in seen.values() for sentence in unnamed(found, named)]
+        sentences = [sentence for found in seen.values() for sentence in unnamed(found, named, colours=self.colours)]
         return [] if self.listed else sentences  # an image with such values is an error there
 
-    def _check(self, values: Values, known: npt.NDArray[np.bool_]) -> None:
-        wrong = ~known & ~np.isin(values, IGNORED)
+    def _check(self, values: Values, ids: ClassIds) -> None:
+        wrong = (ids == np.iinfo(ids.dtype).max) & ~np.isin(values, IGNORED)
         if wrong.any():
             raise InputError(
                 f"ground truth value {int(values[wrong].flat[0])} has no class: there are {len(self.names)} names, "

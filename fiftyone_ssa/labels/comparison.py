@@ -94,21 +94,18 @@ class Classes:
 
     def doubts(self, truth: Seen, predicted: Seen) -> list[str]:
         """Sentences on values that speak against what the mask targets say."""
-        if self.truth.colours:
-            return []
-        count = len(self.names)
-        from_1 = self.truth.keys.tolist() == list(range(1, count + 1))
+        count, named = len(self.names), set(self.truth.keys.tolist())
+        from_1 = not self.truth.colours and named == set(range(1, count + 1))
         told = already_reduced(truth, count) if from_1 else []
-        told += unnamed(truth, set(self.truth.keys.tolist()))
+        told += unnamed(truth, named, colours=self.truth.colours)
         higher = set(range(count + 1, cityscapes.LABEL_IDS[-1] + 1))
         if from_1 and self.names == cityscapes.NAMES and truth.values & higher:
             told.append(
                 "the ground truth looks like Cityscapes label ids (0 to 33) and is read as trainIds + 1, so every "
                 "score is wrong if that is so; load_cityscapes makes them what the mask targets say"
             )
-        if not self.predicted.colours:
-            told += unnamed(predicted, set(self.predicted.keys.tolist()), "prediction")
-        return told
+        named = set(self.predicted.keys.tolist())
+        return told + unnamed(predicted, named, "prediction", colours=self.predicted.colours)
 
 
 def compared_classes(samples: Any, pred_field: str, gt_field: str, given: Targets | None) -> Classes:

@@ -58,6 +58,8 @@ def repaint(
     Returns the counts; `errors` are by file path. Raises InputError for a bad argument, or while another run writes
     the field.
     """
+    if overrides and preset is None:
+        raise InputError("overrides change a preset, and none is named; add preset=")
     samples = _collection(samples)
     fields = check_repaint(samples, label_field, needs_maps=preset is None)
     chosen = _segmenter_of(preset, overrides) if preset is not None else None

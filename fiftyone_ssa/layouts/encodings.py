@@ -22,7 +22,8 @@ class Seen:
         """Look at one image's (H, W) whole numbers."""
         if len(self.values) > MOST_VALUES:
             return  # no class map: whatever is to be said of it has its examples
-        present = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
+        few = values.dtype in (np.uint8, np.uint16)
+        present = np.flatnonzero(np.bincount(values.ravel())) if few else np.unique(values)
         self.values.update(present.tolist())
 
 
@@ -36,10 +37,11 @@ def already_reduced(seen: Seen, class_count: int) -> list[str]:
     return []
 
 
-def unnamed(seen: Seen, named: set[int], what: str = "ground truth") -> list[str]:
-    """A sentence where values occur that have no name; 0, 255 and 65535 stand for "no class" everywhere."""
-    values = sorted(seen.values - named - {0, *IGNORED})
+def unnamed(seen: Seen, named: set[int], what: str = "ground truth", *, colours: bool = False) -> list[str]:
+    """A sentence where values occur that have no name; 0, 255 and 65535 (of colours black) mean "no class" anyway."""
+    values = sorted(seen.values - named - ({0} if colours else {0, *IGNORED}))
     if not values:
         return []
-    listed = ", ".join(map(str, values[:5])) + (f" and {len(values) - 5} more" if len(values) > 5 else "")
-    return [f"values of the {what} that have no name and count as no class: {listed}"]
+    listed = ", ".join(f"#{value:06x}" if colours else str(value) for value in values[:5])
+    more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+    return [f"{'colours' if colours else 'values'} of the {what} without a name count as no class: {listed}{more}"]

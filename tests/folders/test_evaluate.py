@@ -157,13 +157,15 @@ def test_own_classes_by_value_ignore_the_others_and_say_so(folders):
     scores = folders.evaluate(classes={7: "dog", 200: "cow"})
     assert scores.mean_iou == 1.0
     assert scores.images == 1
-    assert any("have no name and count as no class: 9" in note for note in scores.notes)
+    assert any("values of the ground truth without a name count as no class: 9" in note for note in scores.notes)
 
 
 def test_own_classes_by_colour(folders):
     folders.result("a", IDS, ["cat", "dog", "cow"])
     folders.truth("a", [[[255, 0, 0], [0, 255, 0], [0, 255, 0], [1, 2, 3]]])
     assert folders.evaluate(classes={"#FF0000": "cat", "#00ff00": "dog", "#010203": "cow"}).mean_iou == 1.0
+    scores = folders.evaluate(classes={"#ff0000": "cat", "#00ff00": "dog"})
+    assert scores.notes[-1].endswith("colours of the ground truth without a name count as no class: #010203")
     scores = folders.evaluate(classes=["cat", "dog", "cow"])
     assert "holds colours where class values are expected" in scores.errors["a"]
 

@@ -162,7 +162,7 @@ def test_only_annotated_leaves_missing_predictions_out(dataset):
     ("targets", "values", "message"),
     [
         ({1: "a", 2: "b", 3: "c"}, [0, 1, 2, 255], "holds 0 and 255 but never 3"),
-        ({1: "a", 2: "b", 3: "c"}, [1, 2, 3, 40], "values of the ground truth that have no name .*: 40"),
+        ({1: "a", 2: "b", 3: "c"}, [1, 2, 3, 40], "values of the ground truth without a name .*: 40"),
         ({0: "other", 1: "a", 2: "b"}, [0, 1, 2, 2], r"value 0 of 'ground_truth' \('other'\) is left out"),
         (mask_targets(cityscapes.NAMES), [7, 11, 23, 26], "looks like Cityscapes label ids"),
     ],

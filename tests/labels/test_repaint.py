@@ -260,6 +260,14 @@ def test_wrong_fields_get_one_sentence(dataset, label_field, message):
         repaint(dataset, label_field)
 
 
+def test_a_preset_without_a_segmenter_is_refused(dataset):
+    annotated(dataset)
+    with pytest.raises(InputError, match="has no segmenter that makes class maps"):
+        repaint(dataset, preset="mini-engine")
+    with pytest.raises(InputError, match="overrides change a preset, and none is named"):
+        repaint(dataset, overrides={"semantic.vote": "soft"})
+
+
 def test_a_dataset_by_name(dataset):
     annotated(dataset)
     dataset.persistent = True

@@ -60,3 +60,9 @@ def test_a_folder_of_another_layout_is_told(registry, folder):
     with pytest.raises(ExecutionError, match=r"looked for .*found"):
         registry.get_operator(URI)(folder, "Cityscapes")
     assert not fo.dataset_exists("sa 000")
+
+
+def test_images_without_labels_are_counted(registry, folder):
+    (folder / "sa_1.json").write_text("{")
+    result = registry.get_operator(URI)(folder, "SA-1B")
+    assert result.result["message"] == "2 images in dataset sa 000; 1 have no masks that can be read"

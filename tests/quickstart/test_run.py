@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import fiftyone as fo
+import numpy as np
 import pytest
 
+import fiftyone_ssa as ssa
 from fiftyone_ssa import cli
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.documents import CORNER_SHIFT
+from fiftyone_ssa.masks.rle import decode
 from fiftyone_ssa.quickstart.run import DATASET, draw, quickstart
 from fiftyone_ssa.quickstart.scenes import class_names
 
@@ -60,6 +64,88 @@ def test_second_run_is_the_same_and_touches_nothing(report, monkeypatch, capsys)
     assert str(report[0]).rsplit("seconds", 1)[0] in capsys.readouterr().out
     assert fo.load_dataset(DATASET).values("engine.detections.id") == before
     assert Path(fo.load_dataset(DATASET).first().filepath).exists()
+
+
+def true_name(sample: fo.Sample, mask: fo.Detection) -> str | None:
+    """The class that most of a mask's pixels truly have."""
+    truth = sample.ground_truth.get_mask()
+    height, width = truth.shape
+    x, y = int(mask.bounding_box[0] * width), int(mask.bounding_box[1] * height)
+    under = truth[y : y + mask.mask.shape[0], x : x + mask.mask.shape[1]][mask.mask]
+    value = np.bincount(under).argmax() if under.size else 0
+    return dict(enumerate(class_names("ade20k"), 1)).get(value)
+
+
+def corrected(dataset: fo.Dataset) -> dict[str, tuple[str, str | None]]:
+    """Relabel every wrong mask, reject one and draw one in each scene; the id of each to its label and review."""
+    done = {}
+    for sample in dataset.iter_samples():
+        for mask in sample.ssa.detections:
+            name = true_name(sample, mask)
+            if name is not None and name != mask.label:
+                mask.label, mask["review"] = name, "corrected"
+                done[mask.id] = (name, "corrected")
+        rejected = min(sample.ssa.detections, key=lambda mask: mask["vote_share"])
+        rejected["review"] = "rejected"
+        done[rejected.id] = (rejected.label, "rejected")
+        drawn = _drawn(sample)
+        sample.ssa.detections.append(drawn)
+        done[drawn.id] = (drawn.label, None)
+        sample.save()
+    return done
+
+
+def _drawn(sample: fo.Sample) -> fo.Detection:
+    """The scene's largest thing as a person would draw it."""
+    scene = draw(sample.seed)
+    masks = scene.mask_set()
+    names = [node.name for node in scene.regions()]
+    index = max((i for i, name in enumerate(names) if name in class_names("ade20k")), key=lambda i: masks.areas_px[i])
+    (x, y, width, height), (rows, columns) = masks.boxes_xywh[index].tolist(), scene.size_hw
+    mask = decode(masks.rles[index], scene.size_hw)[y : y + height, x : x + width]
+    corner = ((x + CORNER_SHIFT) / columns, (y + CORNER_SHIFT) / rows)
+    return fo.Detection(label=names[index], bounding_box=[*corner, width / columns, height / rows], mask=mask)
+
+
+def labels(dataset: fo.Dataset) -> dict[str, tuple[str, str | None]]:
+    return {
+        mask.id: (mask.label, mask.get_attribute_value("review", None))
+        for sample in dataset
+        for mask in sample.ssa.detections
+    }
+
+
+def test_corrections_survive_another_vote_and_reach_miou(report):
+    dataset = fo.load_dataset(DATASET).clone(persistent=True)
+    try:
+        check_corrections(dataset)
+    finally:
+        dataset.delete()
+
+
+def check_corrections(dataset: fo.Dataset) -> None:
+    before = ssa.evaluate(dataset, "ssa_semantic", progress=False)
+    assert before.outdated_maps == []
+    done = corrected(dataset)
+    assert len(done) > 12
+    ssa.repaint(dataset, progress=False)
+    repainted = ssa.evaluate(dataset, "ssa_semantic", progress=False)
+    assert repainted.scores.mean_iou > before.scores.mean_iou + 0.05
+
+    options = {"overrides": {"semantic.vote": "soft"}, "keep_branch": True, "progress": False}
+    summary = ssa.annotate(dataset, "mini-ssa", overwrite=True, **options)
+    assert (summary.done, summary.kept) == (4, len(done))
+    dataset.reload()
+    found = labels(dataset)
+    assert {mask_id: found[mask_id] for mask_id in done} == done
+
+    rerun = ssa.evaluate(dataset, "ssa_semantic", progress=False)
+    assert len(rerun.outdated_maps) == 4
+    assert "fiftyone_ssa.repaint" in rerun.notes[0]
+    assert ssa.repaint(dataset, progress=False).painted == 4
+    again = ssa.evaluate(dataset, "ssa_semantic", progress=False)
+    assert again.outdated_maps == []
+    assert again.scores.mean_iou > max(before.scores.mean_iou, rerun.scores.mean_iou)
 
 
 def test_somebody_elses_dataset_is_left_alone(report):
