@@ -48,7 +48,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, parity: Path) -> Path:
             changes["open_vocabulary.class_filter"] = str(home / "clip")  # an open_clip tag names its size
         settings[preset] = [f"{key}={value}" for key, value in changes.items()]
     environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_CACHE", "HF_HUB_OFFLINE")}
-    environment |= {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment |= {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": _path()}
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps([preset_names(), settings, str(folder)])],
         capture_output=True,
@@ -60,6 +60,10 @@ def results(tmp_path_factory: pytest.TempPathFactory, parity: Path) -> Path:
     (folder / "stdout").write_text(run.stdout)
     (folder / "stderr").write_text(run.stderr)
     return folder
+
+
+def _path() -> str:
+    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(Path(__file__).parents[1]))))
 
 
 def _draw(folder: Path) -> None:
