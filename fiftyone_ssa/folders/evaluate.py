@@ -16,10 +16,11 @@ from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.folders.ground_truth import Layout, layout_of
 from fiftyone_ssa.folders.own_classes import Given
 from fiftyone_ssa.layouts.class_names import match_names
-from fiftyone_ssa.layouts.encodings import Seen
+from fiftyone_ssa.layouts.encodings import Seen, shifted
 from fiftyone_ssa.layouts.layout import walk, wrong_layout
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
+from fiftyone_ssa.naming.arguments import check_flag
 from fiftyone_ssa.types import ClassIds, Ints
 
 
@@ -46,6 +47,7 @@ def evaluate_files(
     Raises InputError where there is nothing to compare, saying what was looked for and what is there, and where
     predictions have other classes than the ground truth.
     """
+    check_flag("only_annotated", only_annotated)
     layout = layout_of(dataset, classes)
     predictions = _find(Path(results_dir), [layout.prediction], "predictions")
     truths = _find(Path(gt_dir), list(layout.truths), "ground truth")
@@ -118,7 +120,7 @@ class _Comparison:
 
     def scores(self, **missing: Any) -> Scores:
         """The scores of all images."""
-        notes = [*self._notes, *self.layout.doubts(self.seen)]
+        notes = [*self._notes, *self.layout.doubts(self.seen), *shifted(self.confusion)]
         if self.unnamed:
             notes.append(f"{self.unnamed} results carry no class names, as the published code's; their ids were taken")
         return Scores(

@@ -16,7 +16,7 @@ from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.stored_masks import stored_values
 from fiftyone_ssa.layouts import cityscapes
 from fiftyone_ssa.layouts.class_names import match_names
-from fiftyone_ssa.layouts.encodings import Seen, already_reduced, unnamed
+from fiftyone_ssa.layouts.encodings import Seen, already_reduced, shifted, unnamed
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
 from fiftyone_ssa.types import ClassIds, Ints
 
@@ -111,6 +111,8 @@ class Classes:
 def compared_classes(samples: Any, pred_field: str, gt_field: str, given: Targets | None) -> Classes:
     """The classes of two fields. Raises InputError if one has none, or no name is in both."""
     dataset = root_dataset(samples)
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"mask_targets must map stored values to names, got {type(given).__name__}")
     own, default = dataset.mask_targets, dataset.default_mask_targets
     truth_targets = given or own.get(gt_field) or default or own.get(pred_field)
     pred_targets = own.get(pred_field) or given or default or truth_targets
@@ -177,7 +179,8 @@ class Tally:
 
     def notes(self) -> list[str]:
         """What the numbers rest on."""
-        return [*self.classes.notes, *self.classes.doubts(self._seen_truth, self._seen_prediction)]
+        doubts = self.classes.doubts(self._seen_truth, self._seen_prediction)
+        return [*self.classes.notes, *doubts, *shifted(self.confusion)]
 
     def _compare(self, sample_id: str, truth_ids: ClassIds, prediction: Document | None) -> Ints:
         count = len(self.classes.names)

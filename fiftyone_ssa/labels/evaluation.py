@@ -19,6 +19,7 @@ from fiftyone_ssa.labels.database import documents, needs_database, root_dataset
 from fiftyone_ssa.labels.eval_keys import FIELD_MARK, METHOD, check_eval_key, field_names, has_mark
 from fiftyone_ssa.labels.painted import outdated_maps
 from fiftyone_ssa.masks.miou import Scores
+from fiftyone_ssa.naming.arguments import check_flag
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def evaluate(
     `eval_key` belongs to another evaluation or its fields to anybody else.
     """
     check_fields(samples, pred_field, gt_field, mask_targets)
+    check_flag("only_annotated", only_annotated)
     if eval_key is not None:
         check_eval_key(samples, eval_key, pred_field, gt_field)
     results: SSAResults = samples.evaluate_segmentations(
@@ -77,6 +79,8 @@ def evaluate(
 
 def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Targets | None = None) -> None:
     """Raise InputError where `evaluate` would: a field is no Segmentation, has no classes, or there is no truth."""
+    if not isinstance(samples, fo.core.collections.SampleCollection):
+        raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
     known = segmentation_fields(samples)
     for field in (pred_field, gt_field):
         if field not in known:

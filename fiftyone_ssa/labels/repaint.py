@@ -12,7 +12,7 @@ import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import read_image
-from fiftyone_ssa.labels.database import needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import Fields, check_fields, check_label_field
 from fiftyone_ssa.labels.lease import hold
 from fiftyone_ssa.labels.painter import Painter, Repainted
@@ -104,6 +104,8 @@ def check_repaint(samples: Any, label_field: str, *, needs_maps: bool = True) ->
 
 def _collection(samples: Any) -> Any:
     if isinstance(samples, fo.core.collections.SampleCollection):
+        if is_generated(samples):
+            raise InputError("repaint takes whole images, got a view of patches or frames; pass the view before it")
         return samples
     if not isinstance(samples, str) or not fo.dataset_exists(samples):
         near = ", ".join(fo.list_datasets()[:5]) or "none"

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_VALUES = 100_000
+MOVED_CLASSES = 4
 IGNORED = (255, 65535)
 """Values that stand for "no class" in 8 and 16 bits."""
 
@@ -45,3 +46,18 @@ def unnamed(seen: Seen, named: set[int], what: str = "ground truth", *, colours:
     listed = ", ".join(f"#{value:06x}" if colours else str(value) for value in values[:5])
     more = f" and {len(values) - 5} more" if len(values) > 5 else ""
     return [f"{'colours' if colours else 'values'} of the {what} without a name count as no class: {listed}{more}"]
+
+
+def shifted(confusion: npt.NDArray[np.integer[Any]]) -> list[str]:
+    """A sentence where far more pixels of a confusion matrix (C, C or more) agree if true ids are moved by one."""
+    count, pixels = len(confusion), int(confusion.sum())
+    agree = int(np.trace(confusion[:, :count]))
+    for step, where in ((1, "higher"), (-1, "lower")):
+        moved = np.diagonal(confusion[:, :count], step)
+        # several classes must say so: in few, a bad segmenter looks the same
+        if (moved > 0).sum() >= MOVED_CLASSES and moved.sum() > 2 * agree and moved.sum() > pixels / 5:
+            return [
+                f"{moved.sum() / pixels:.0%} of the pixels would agree (now {agree / pixels:.0%}) if the ground "
+                f"truth's class ids were one {where}: its values may count from another number than is expected"
+            ]
+    return []

@@ -280,6 +280,13 @@ def test_ade20k_that_was_reduced_already_is_told(folders):
     assert folders.evaluate("ade20k").notes == ()
 
 
+def test_ade20k_off_by_one_is_told_without_any_255(folders):
+    ids = np.arange(1, 150, dtype=np.uint8)[None]
+    folders.result("a", ids, ade20k.NAMES)
+    folders.truth("a", ids)
+    assert "if the ground truth's class ids were one higher" in folders.evaluate("ade20k").notes[0]
+
+
 @pytest.mark.parametrize(
     ("ending", "values", "message"),
     [

@@ -173,6 +173,24 @@ def test_values_of_another_encoding_are_told(dataset, targets, values, message):
     assert any(re.search(message, note) for note in results.notes), results.notes
 
 
+def test_ids_that_are_off_by_one_are_told(dataset):
+    ids = np.arange(1, 11, dtype=np.uint8)[None]
+    add(dataset, "x", ids - 1, ids)
+    targets = {value: f"class {value}" for value in range(1, 11)}
+    (note,) = evaluate(dataset, "pred", mask_targets=targets).notes
+    assert note.startswith("100% of the pixels would agree (now 0%) if the ground truth's class ids were one higher")
+
+
+def test_arguments_of_another_type_get_one_sentence(dataset):
+    add(dataset, "x", [[1]], [[1]])
+    with pytest.raises(InputError, match="samples must be a FiftyOne dataset or view, got str"):
+        evaluate("dataset", "pred")
+    with pytest.raises(InputError, match="mask_targets must map stored values to names, got list"):
+        evaluate(dataset, "pred", mask_targets=["a"])
+    with pytest.raises(InputError, match="only_annotated"):
+        evaluate(dataset, "pred", mask_targets={1: "a"}, only_annotated="yes")
+
+
 def test_values_as_expected_tell_nothing(dataset):
     add(dataset, "x", [[0, 1, 2, 3]], [[0, 1, 2, 3]])
     assert evaluate(dataset, "pred", mask_targets={1: "a", 2: "b", 3: "c"}).notes == []

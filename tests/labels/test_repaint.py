@@ -268,6 +268,46 @@ def test_a_preset_without_a_segmenter_is_refused(dataset):
         repaint(dataset, overrides={"semantic.vote": "soft"})
 
 
+def test_painted_samples_are_done_and_old_maps_can_be_cleaned(dataset):
+    annotated(dataset, keep_branch=True)
+    change(dataset, 0, label="tree")
+    repaint(dataset, progress=False)
+    assert annotated(dataset, keep_branch=True).skipped == 2
+    assert ssa.clean(dataset).files == 1
+    assert "tree" in pixels(dataset)
+
+
+def test_a_repaint_that_was_stopped_leaves_nothing_to_the_next(dataset, monkeypatch):
+    import fiftyone_ssa.labels.painter as painter
+
+    annotated(dataset, keep_branch=True)
+    for place in (0, 1):
+        change(dataset, 0, place, label="tree")
+    saved = []
+
+    def stop(values, path, real=painter.save_png):
+        real(values, path)
+        saved.append(path)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(painter, "save_png", stop)
+        with pytest.raises(KeyboardInterrupt):
+            repaint(dataset, progress=False)
+    dataset.reload()
+    assert sorted("tree" in pixels(dataset, place) for place in (0, 1)) == [False, True]
+    done = repaint(dataset, progress=False)
+    assert (done.painted, done.unchanged) == (1, 1)
+    assert [path.exists() for path in saved] == [True, False]
+
+
+def test_patches_are_no_images(dataset):
+    annotated(dataset)
+    with pytest.raises(InputError, match="takes whole images"):
+        repaint(dataset.to_patches("ssa"))
+
+
 def test_a_dataset_by_name(dataset):
     annotated(dataset)
     dataset.persistent = True
