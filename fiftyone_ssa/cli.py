@@ -70,11 +70,15 @@ def _set_up(verbose: bool) -> None:
         handler.setFormatter(_PrintableFormatter("%(levelname)s %(message)s"))
     for name in ("PIL", "matplotlib", "urllib3", "httpx", "httpcore", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("fiftyone", "eta"):
+        logging.getLogger(name).propagate = False  # they print for themselves, and the root would repeat it
     try:
         Path.cwd()
     except OSError as error:
         raise InputError("the working folder is gone; change to another one") from error
     if not verbose:
+        # FiftyOne tells everyone which MongoDB it will need some day, the one that it brings along included
+        logging.getLogger("fiftyone.core.odm.database").setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
@@ -283,12 +287,17 @@ def _add_annotate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("data_dir", metavar="DATA_DIR", type=Path, help="a folder of images, sub-folders included, or one image")
     add("out_dir", metavar="OUT_DIR", type=Path, help="where <stem>_semantic.json goes, sub-folders kept")
-    add("--preset", required=True, metavar="NAME|FILE.toml", help="`fiftyone-ssa presets` lists the names")
+    add(
+        "--preset",
+        required=True,
+        metavar="NAME|FILE.toml",
+        help="`fiftyone-ssa presets` lists the names; one with module:factory runs that code",
+    )
     _add_models(parser)
     add("--dtype", default="auto", metavar="auto|float32|bfloat16|float16", help="of models (default: %(default)s)")
     add("--batch-size", type=_number, default=4, metavar="N", help="images at a time (default: %(default)s)")
     add("--limit", type=_number, metavar="N", help="only the first N images")
-    add("--overwrite", action="store_true", help="do finished images again")
+    add("--overwrite", action="store_true", help="do finished images again, of other settings, too")
     add("--save-images", action="store_true", help="add <stem>_overlay.jpg, a picture with masks and names")
     add(
         "--save-branch",

@@ -1,0 +1,46 @@
+"""The kill test: three kills here, sixty by hand (`python -m tools.kills files`), and it sees what it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+from fiftyone_ssa.folders.annotate import annotate_files
+from fiftyone_ssa.presets import load_preset
+from tools.kills.files import FilesTrial
+from tools.kills.trial import Figures, run_round
+
+
+def test_three_kills_lose_nothing(tmp_path: Path) -> None:
+    chance, figures = random.Random(3), Figures()
+    trial = FilesTrial(tmp_path, chance, images=40, seconds=0.1)
+    trial.save_images = trial.save_branch = True
+    run_round(trial, chance, 3, figures)
+    assert figures.faults == []
+    assert figures.kills == 3
+
+
+def test_it_sees_what_a_bad_run_would_leave(tmp_path: Path) -> None:
+    trial = FilesTrial(tmp_path, random.Random(0), images=4, seconds=0)
+    preset = load_preset("mini-ssa", {"masks.source": "existing", "semantic.model": f"{tmp_path}/own.py:plain"})
+    annotate_files(trial.data, trial.out, preset, device="cpu", progress=False)
+    assert trial.after_end("") == []
+    result = trial.out / "0_semantic.json"
+    whole = json.loads(result.read_text())
+    for content, says in (
+        (result.read_text()[:-20], "half written"),
+        (json.dumps({**whole, "annotations": whole["annotations"] * 2}), "holds the masks [0, 0, 1, 1]"),
+        (json.dumps({**whole, "classes": ["cloud", "rock", "lawn"]}), "is of ['cloud'"),
+    ):
+        result.write_text(content)
+        assert says in " ".join(trial.after_start(killed=True) if "half" in says else trial.after_end(""))
+    other = trial.out / "3_semantic.json"
+    os.utime(other, ns=(2**61, 2**61))
+    assert f"{other} was made again or is gone" in trial.after_start(killed=True)
+    (trial.out / ".1-2.ssa-part").write_bytes(b"half")
+    result.unlink()
+    said = " ".join(trial.after_end(""))
+    for wrong in ("left over: ['.1-2.ssa-part']", "missing: ['0_semantic.json']", "is not finished"):
+        assert wrong in said
