@@ -59,8 +59,8 @@ class Subject:
         measure = self.figures.measure
         first, *more = self.scale.batches
         measure("first run", lambda: {"seconds": round(_probes.timed(self._run(1), self.device)[0], 3)})
+        measure("work", self._work)
         measure(f"{first} images", partial(self._images, first, repeat=3))
-        self._rates()
         for count in more[:1]:
             measure(f"{count} images", partial(self._images, count, repeat=2), needs_s=self._seconds(3 * count))
         watched = self.scale.watched
@@ -98,19 +98,14 @@ class Subject:
         told["masks_named"] = sum(len(annotation.labels) - annotation.unlabelled for annotation in annotations)
         return {**told, "stages_of_the_last": stages[-1]} if stages[-1] else told
 
-    def _rates(self) -> None:
-        """How much of the card's matrix rate one image at a time reaches, and what an image takes in operations."""
-
-        def work() -> dict[str, Any]:
-            self.tflop_per_image = _probes.tflop(self._run(1))
-            kind = str(self.dtype).removeprefix("torch.")
-            self.rates = {
-                kind: _probes.matrix_rate(self.device, self.dtype),
-                "tf32": _probes.matrix_rate(self.device, torch.float32, tf32=True),
-            }
-            return {"tflop_per_image": self.tflop_per_image, "matrix_tflop_per_s": self.rates, **self._shares()}
-
-        self.figures.measure("work", work, needs_s=self._seconds(5))
+    def _work(self) -> dict[str, Any]:
+        """What one image takes in operations, and how many the card does in a second at best."""
+        self.tflop_per_image = _probes.tflop(self._run(1))
+        self.rates = {
+            str(self.dtype).removeprefix("torch."): _probes.matrix_rate(self.device, self.dtype),
+            "tf32": _probes.matrix_rate(self.device, torch.float32, tf32=True),
+        }
+        return {"tflop_per_image": self.tflop_per_image, "matrix_tflop_per_s": self.rates}
 
     def _shares(self) -> dict[str, Any]:
         """How much of each matrix rate the last run reached; nothing before they are known."""

@@ -69,16 +69,16 @@ def main(arguments: list[str] | None = None) -> int:
 def summary(report: dict[str, Any]) -> list[str]:
     """The figures that answer the estimates, a line each."""
     engine, sam = report.get("engine", {}), report.get("sam", {})
-    lines = [
-        "engine-base, ms an image: busy est./measured, launching est./measured, launches est./measured, waited for"
-    ]
-    for stage, row in (engine.get("estimates") or {}).items():
-        if isinstance(row, dict):
-            pairs = [row[key] for key in ("busy_ms", "launching_ms", "launches")]
-            told = ", ".join(f"{pair['estimated']}/{pair['measured']}" for pair in pairs)
-            lines.append(f"  {stage:8} {told}, {row['waited_for_ms']}  ({row['what']})")
-    work = engine.get("tflop an image", {})
-    lines.append(f"  TFLOP an image, estimated/measured: {work.get('estimated')}/{work.get('measured')}")
+    lines = []
+    if engine:
+        lines.append("engine-base an image, estimated/measured: ms busy, ms launching, launches; ms until it was done")
+        for stage, row in engine.get("estimates", {}).items():
+            if isinstance(row, dict):
+                pairs = [row[key] for key in ("busy_ms", "launching_ms", "launches")]
+                told = ", ".join(f"{pair['estimated']}/{pair['measured']}" for pair in pairs)
+                lines.append(f"  {stage:8} {told}, {row['waited_for_ms']}  ({row['what']})")
+        work = engine.get("tflop an image", {})
+        lines.append(f"  TFLOP an image: {work.get('estimated')}/{work.get('measured')}")
     for section in ("ssa", "engine"):
         for what, figures in report.get(section, {}).items():
             if isinstance(figures, dict) and "seconds_per_image" in figures:

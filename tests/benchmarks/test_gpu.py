@@ -85,8 +85,8 @@ def test_a_pipelines_figures(pipeline: str, rehearsal: dict[str, Any]) -> None:
     for count in (1, 2):
         assert figures[f"{count} images"]["seconds_per_image"] > 0
         assert figures[f"{count} images"]["masks_named"] == 3 * count
+        assert set(figures[f"{count} images"]["share_of_matrix_rate"]) == {"float32", "tf32"}
     assert figures["work"]["tflop_per_image"] > 0
-    assert set(figures["2 images"]["share_of_matrix_rate"]) == {"float32", "tf32"}
     assert figures["waits"]["in all"] == sum(figures["waits"]["places"].values()) > 0
     assert any(place.startswith("models/scores.py:") for place in figures["waits"]["places"])
     assert figures["out of memory"]["share_of_labels_equal"] == 1
