@@ -92,7 +92,7 @@ def own_classes(given: Given) -> OwnClasses:
         colours = {isinstance(key, str) and key.startswith("#") for key in content}
         if len(keys) != len(content) or len(colours) > 1:
             raise InputError(f"{where}every value once, and either numbers or colours; got {list(content)[:6]}")
-        values = sorted(keys)
+        values = list(keys) if colours == {True} else sorted(keys)
         names = [content[keys[value]] for value in values]
         return OwnClasses(_names(names, where), np.array(values, np.int64), colours == {True}, listed=False)
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):

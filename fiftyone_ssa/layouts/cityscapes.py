@@ -151,7 +151,10 @@ def truth(path: Path) -> SemanticMap:
     if ending is None:
         raise InputError(f"{path} must end in {' or '.join(TRUTH_ENDINGS)}")
     values = read_values(path)
+    seen = Seen()
+    seen.add(values)
     try:
+        check_encoding({ending: seen})
         return SemanticMap(TRUTH_ENDINGS[ending](values), NAMES)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

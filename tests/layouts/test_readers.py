@@ -117,6 +117,12 @@ def test_cityscapes_truth_of_either_kind(tmp_path: Path) -> None:
     train_ids.write_bytes(b"no picture")
     with pytest.raises(InputError, match="not a picture of a known format"):
         cityscapes.truth(train_ids)
+    PIL.Image.fromarray(np.array([[0, 13, 255]], np.uint8)).save(label_ids)
+    with pytest.raises(InputError, match=r"_labelIds.png hold trainIds; name them \*_labelTrainIds.png"):
+        cityscapes.truth(label_ids)
+    PIL.Image.fromarray(np.array([[7, 13, 26]], np.uint8)).save(train_ids)
+    with pytest.raises(InputError, match=r"_labelTrainIds.png hold label ids"):
+        cityscapes.truth(train_ids)
     with pytest.raises(InputError, match="must end in"):
         cityscapes.truth(tmp_path / "a.png")
 
