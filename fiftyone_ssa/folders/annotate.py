@@ -15,6 +15,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.folders.image_folder import ImageFolder
 from fiftyone_ssa.folders.output import Output
 from fiftyone_ssa.folders.result_folder import ResultFolder
+from fiftyone_ssa.models.factories import tell_whose_code
 from fiftyone_ssa.naming import arguments
 from fiftyone_ssa.naming.run import Summary, overlap, run
 from fiftyone_ssa.naming.stamp import settings_stamp
@@ -90,7 +91,7 @@ def annotate_files(
         if todo or output.is_unended:
             output.claim()
             if todo:
-                _tell_whose_code(chosen, trust_remote_code, say)
+                tell_whose_code(chosen, trust_remote_code, say)
                 from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch
 
                 pipeline = build_pipeline(
@@ -108,15 +109,6 @@ def annotate_files(
             if outdated := output.end():
                 logger.warning("%s still holds %d results of before --overwrite, not redone by this run", out, outdated)
         return output.summary
-
-
-def _tell_whose_code(preset: Preset, trust_remote_code: bool, say: Callable[[str], object]) -> None:
-    from fiftyone_ssa.models.factories import foreign_code
-
-    for source in foreign_code(preset):
-        say(f"this preset runs code of its own: {source}")
-    if trust_remote_code:
-        say("code that comes with a Hugging Face model may run, for it is trusted (trust_remote_code)")
 
 
 def _check_fit(preset: Preset, out: Path, branch: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,10 +20,13 @@ from fiftyone_ssa.labels.lease import Lease, hold
 from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overwrite, content, plan
 from fiftyone_ssa.labels.source import Source, class_names
 from fiftyone_ssa.labels.writer import LabelWriter
+from fiftyone_ssa.models.factories import tell_whose_code
 from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path
 from fiftyone_ssa.naming.run import Pipeline, Summary, overlap, run
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset, load_preset
+
+logger = logging.getLogger(__name__)
 
 
 @needs_database()
@@ -159,6 +163,7 @@ class _Models:
         if self._pipeline is None:
             from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch
 
+            tell_whose_code(self._preset, self._options["trust_remote_code"], logger.warning)
             self._pipeline = build_pipeline(self._preset, **self._options)
         return self._pipeline
 

@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -39,6 +39,14 @@ def foreign_code(preset: Preset) -> list[str]:
         chosen = ()
     found = [str(source_file(model) or model.rpartition(":")[0]) for model in chosen if is_factory(model)]
     return list(dict.fromkeys(found))
+
+
+def tell_whose_code(preset: Preset, trust_remote_code: bool, say: Callable[[str], object]) -> None:
+    """Tell, before a run begins, whose code it calls besides ours."""
+    for source in foreign_code(preset):
+        say(f"this preset runs code of its own: {source}")
+    if trust_remote_code:
+        say("code that comes with a Hugging Face model may run, for it is trusted (trust_remote_code)")
 
 
 def source_file(spec: str) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.models.factories import call_factory, foreign_code, source_file
+from fiftyone_ssa.models.factories import call_factory, foreign_code, source_file, tell_whose_code
 from fiftyone_ssa.presets import load_preset
 
 ANSWER = "def build(): return {!r}\n"
@@ -149,6 +149,16 @@ def test_whose_code_a_run_calls(here: Path) -> None:
     tool = next(path for path in [Path(os.__file__).parent / "json/tool.py"])
     assert foreign_code(load_preset("mini-engine", engine)) == [str(here / "own.py"), str(tool), "nobody.knows"]
     assert foreign_code(load_preset("mini-ssa")) == foreign_code(load_preset("mini-engine")) == []
+
+
+def test_a_run_tells_whose_code_it_calls(here: Path) -> None:
+    write(here, own="")
+    said: list[str] = []
+    tell_whose_code(load_preset("mini-ssa", {"semantic.model": "own:build"}), False, said.append)
+    assert said == [f"this preset runs code of its own: {here / 'own.py'}"]
+    tell_whose_code(load_preset("mini-ssa"), True, said.append)
+    assert "trust_remote_code" in said.pop()
+    assert len(said) == 1
 
 
 def test_the_working_folder_shadows_no_library(tmp_path: Path) -> None:

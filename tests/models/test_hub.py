@@ -231,7 +231,8 @@ def test_loading_adds_no_word(
         with caplog.at_level(logging.WARNING):
             for place, folder in folders.items():
                 LOAD[place](folder)
-            LOAD["captioner"](str(whole("vit_gpt2")))([[torch.zeros((9, 9, 3), dtype=torch.uint8)] * 3])
+            for family in ("vit_gpt2", "blip"):
+                LOAD["captioner"](str(whole(family)))([[torch.zeros((9, 9, 3), dtype=torch.uint8)] * 3])
         assert hf.utils.logging.get_verbosity() == logging.WARNING
         assert hf.utils.logging.is_progress_bar_enabled()
     finally:

@@ -15,6 +15,7 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import rle as masks
+from fiftyone_ssa.models import sam_checkpoint
 from fiftyone_ssa.models.everything import EverythingGenerator
 from fiftyone_ssa.models.sam import load_mask_generator, load_sam
 from fiftyone_ssa.presets import Masks
@@ -204,3 +205,29 @@ def test_a_model_with_weights_missing(model: Callable[[str], str], tmp_path: Pat
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"lacks 1 weights of a Sam2Model, mask_decoder\.iou_token\.weight"):
         load_sam(str(tmp_path), CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("image_encoder.blocks.1.", "not a segment_anything checkpoint"),
+        ("mask_decoder.transformer.layers.1.", "1 decoder layers instead of"),
+        ("mask_decoder.transformer.layers.0.", "not a segment_anything checkpoint"),
+        ("mask_decoder.iou_prediction_head.layers.1.", "not a segment_anything checkpoint"),
+        ("prompt_encoder.not_a_point_embed", "not a segment_anything checkpoint"),
+    ],
+)
+def test_a_checkpoint_with_a_layer_cut_out(part: str, said: str, tmp_path: Path) -> None:
+    weights = {key: value for key, value in segment_anything_sam().state_dict().items() if part not in key}
+    torch.save(weights, tmp_path / "cut.pth")
+    with pytest.raises(InputError, match=said):
+        load_sam(str(tmp_path / "cut.pth"), CPU, torch.float32)
+
+
+def test_a_published_width_has_its_published_depth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The last block leaves no trace in the others."""
+    weights = {key: value for key, value in segment_anything_sam().state_dict().items() if ".blocks.2." not in key}
+    torch.save(weights, tmp_path / "cut.pth")
+    monkeypatch.setitem(sam_checkpoint.PUBLISHED_DEPTHS, 32, 3)
+    with pytest.raises(InputError, match="2 blocks and 2 decoder layers instead of 3 and 2"):
+        load_sam(str(tmp_path / "cut.pth"), CPU, torch.float32)
