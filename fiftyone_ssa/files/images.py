@@ -196,7 +196,7 @@ def opened_picture(path: str | Path) -> Iterator[PIL.Image.Image]:
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning, MemoryError) as error:
         raise InputError(f"{path} is too large: {str(error) or 'the memory is full'}; cut it into tiles") from error
     except _DAMAGED as error:
-        raise InputError(f"{path} is damaged and cannot be decoded: {error}") from error
+        raise InputError(f"{path} is damaged and cannot be decoded: {' '.join(str(error).split())}") from error
 
 
 def upright(picture: PIL.Image.Image, pixels: PIL.Image.Image) -> PIL.Image.Image:

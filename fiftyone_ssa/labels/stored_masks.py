@@ -26,6 +26,11 @@ from fiftyone_ssa.types import MaskSet
 
 Stored: TypeAlias = fo.Label | Mapping[str, Any]
 
+# What zlib, base64 and numpy's parser of its own header raise of damaged bytes.
+_DAMAGED = (
+    *(ValueError, TypeError, KeyError, SyntaxError, EOFError, OverflowError, MemoryError, RecursionError),
+    *(zlib.error, tokenize.TokenError),
+)
 MAX_ARRAY_BYTES = 512_000_000
 """Of an array in the database, unpacked: sixteen packed megabytes may hold a thousand times as many zeros."""
 
@@ -155,19 +160,8 @@ def _array(stored: Any) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
     except InputError:
         raise
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        SyntaxError,
-        EOFError,
-        OverflowError,
-        MemoryError,
-        RecursionError,
-    ) as error:
-        raise InputError(f"its mask is damaged: {error}") from error
-    except (zlib.error, tokenize.TokenError) as error:
-        raise InputError(f"its mask is damaged: {error}") from error
+    except _DAMAGED as error:
+        raise InputError(f"its mask is damaged: {' '.join(str(error).split())}") from error
     return array
 
 

@@ -131,6 +131,7 @@ def _pickled() -> bytes:
         ({"mask": _saved("{'descr': '|b1', 'fortran_order': False, 'shape': (1000000000, 99999999)}")}, "is damaged"),
         ({"mask": _saved("{'descr': '|b1', 'fortran_order': False, 'shape': (-3, -2)}", b"\1" * 6)}, "is damaged"),
         ({"mask": _saved("((((((((((")}, "its mask is damaged"),
+        ({"mask": _saved("(" * 20_000)}, "its mask is damaged: Header info length"),
         ({"mask": _pickled()}, "its mask is damaged"),
         ({"mask_path": "/no/such/file.png"}, "No such file"),
         ({"mask_path": "/dev/zero"}, "a device, not a file"),
