@@ -18,7 +18,7 @@ from fiftyone_ssa.folders.own_classes import Given
 from fiftyone_ssa.layouts.class_names import match_names
 from fiftyone_ssa.layouts.encodings import Seen, shifted
 from fiftyone_ssa.layouts.layout import walk, wrong_layout
-from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
 from fiftyone_ssa.naming.arguments import check_flag
 from fiftyone_ssa.types import ClassIds, Ints
@@ -210,8 +210,8 @@ def _counts(code: Any, size_hw: tuple[int, int]) -> bytes:
         raise InputError('each class of semantic_mask must be an RLE {"size": [height, width], "counts": "..."}')
     if code.get("size") != list(size_hw):
         raise InputError(
-            f"its class map is of size {code.get('size')} but the ground truth is {list(size_hw)} (height, width); "
-            "they must show the same pixels"
+            f"its class map is of size {foreign.short(code.get('size'))} but the ground truth is {list(size_hw)} "
+            "(height, width); they must show the same pixels"
         )
     return str(code["counts"]).encode("ascii", "replace")
 
