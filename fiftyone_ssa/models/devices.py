@@ -91,13 +91,15 @@ class Chunks:
             left = len(items) - len(results)
             try:
                 results.extend(function(self._chunk(items, len(results)))[:left])
+                continue
             except torch.OutOfMemoryError:
                 if self.size == 1:
                     raise
-                self.size //= 2
-                logger.warning("out of memory in %s: going on with batches of %d", self.what, self.size)
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+            # after the handler: until then the error's frames hold what was allocated
+            self.size //= 2
+            logger.warning("out of memory in %s: going on with batches of %d", self.what, self.size)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
         return results
 
     def _chunk(self, items: Sequence[Item], start: int) -> list[Item]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,6 +44,23 @@ def test_out_of_memory_halves_the_chunks_for_good_and_says_so(caplog: pytest.Log
     assert sizes == [8, 4, 2, 2, 2]
     assert chunks.size == 2
     assert "out of memory in a narrow stage: going on with batches of 2" in caplog.text
+
+
+def test_the_cache_is_emptied_of_what_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    def narrow(chunk: Sequence[int]) -> list[int]:
+        activations = torch.zeros(len(chunk))
+        held.append(weakref.ref(activations))
+        if len(activations) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return list(chunk)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
+    assert Chunks(4, "a narrow stage").map(narrow, [1, 2]) == [1, 2]
+    assert alive == [False, False]
 
 
 def test_what_does_not_fit_alone_is_an_error() -> None:
