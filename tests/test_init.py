@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +28,21 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(ssa, name)
     if name != "__version__":
         assert getattr(ssa, name).__doc__
+
+
+@pytest.mark.parametrize("name", [name for name in ssa.__all__ if name != "__version__"])
+def test_every_argument_is_documented_with_its_default(name: str) -> None:
+    """One line each, in FiftyOne's form: `name (default): what it is`."""
+    function = getattr(ssa, name)
+    section = inspect.getdoc(function).split("Args:\n")[1].split("\n\n")[0]
+    described = re.findall(r"^    (\w+)(?: \((.+?)\))?: ", section, re.MULTILINE)
+    assert [argument for argument, _ in described] == list(inspect.signature(function).parameters)
+    for argument, default in described:
+        given = inspect.signature(function).parameters[argument].default
+        if given is None:  # or a needed argument that may still come under a former name
+            assert default in ("None", ""), argument
+        elif not callable(given):
+            assert default == ("" if given is inspect.Parameter.empty else repr(given).replace("'", '"')), argument
 
 
 def test_an_unknown_name() -> None:

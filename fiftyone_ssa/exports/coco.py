@@ -25,7 +25,6 @@ from fiftyone_ssa.exports.coco_arguments import (
     check_target,
     given_categories,
     held,
-    renamed,
 )
 from fiftyone_ssa.exports.coco_file import CocoFile
 from fiftyone_ssa.exports.coco_masks import ImageMasks
@@ -33,7 +32,7 @@ from fiftyone_ssa.exports.folder import ExportFolder, FolderError, told
 from fiftyone_ssa.exports.pictures import Names, check_sources, stage_picture
 from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.labels.database import needs_database
-from fiftyone_ssa.naming.arguments import check_flag
+from fiftyone_ssa.naming.arguments import check_flag, renamed
 
 
 @dataclass
@@ -96,8 +95,8 @@ def export_coco(
         export_dir: a new or empty folder, or one that holds an export of this function and, where someone added them,
             files of other names, which stay as they are
         label_field ("ssa"): the Detections field
-        export_media (True): what becomes of the images: True or "copy", "symlink", or False or "none" to leave them
-            where they are
+        export_media (None): what becomes of the images: True or "copy" (the default), "symlink", or False or "none" to
+            leave them where they are
         rel_dir (None): the folder below which images keep their folders, by default the one that holds them all
         classes (None): names in the order of their ids, from 1
         categories (None): ids that stay: a mapping of names to ids, COCO's list of categories, or the path of a JSON

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any, Literal
 
 import fiftyone as fo
@@ -95,13 +94,3 @@ def given_categories(classes: Any, categories: Any, folder: ExportFolder, sample
     of = (about.get("dataset_id"), about.get("label_field"))
     known = about.get("categories") if of == (str(samples._root_dataset._doc.id), label_field) else None
     return read_categories(known or {})
-
-
-def renamed(old: str, old_value: Any, new: str, new_value: Any) -> Any:
-    """The value of an argument that may still be given by its former name."""
-    if old_value is None:
-        return new_value
-    if new_value is not None:
-        raise InputError(f"{old} is the former name of {new}; leave it out")
-    warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=4)
-    return old_value

@@ -50,16 +50,17 @@ def annotate_files(
         data_dir: a folder of images, searched with its sub-folders, or one image
         out_dir: where results go; one run at a time writes there, and its results are of one kind of settings
         preset: the name of a preset, a TOML file, or a Preset
-        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`
-        dtype: `auto` (bfloat16 on a GPU, float32 on the CPU), `float32`, `bfloat16` or `float16`
-        batch_size: images at a time
-        limit: only the first so many images; None: all
-        overwrite: do finished images again, and replace results of other settings; a run that was killed goes on
-        save_images: add `<stem>_overlay.jpg`, a picture with masks and names
-        branch_dir: takes the segmenter's own class map of each image in the same form (SSA only)
-        trust_remote_code: run code that comes with a Hugging Face model
-        progress: show a bar
-        say: told, before models are loaded, whose code the preset names; default: a log message
+        device ("auto"): auto (a GPU if there is one), cpu, cuda or cuda:N
+        dtype ("auto"): auto (bfloat16 on a GPU, float32 on the CPU), float32, bfloat16 or float16
+        batch_size (4): images at a time
+        limit (None): only the first so many images
+        overwrite (False): whether to do finished images again, and replace results of other settings; a run that was
+            killed goes on
+        save_images (False): whether to add `<stem>_overlay.jpg`, a picture with masks and names
+        branch_dir (None): a folder for the segmenter's own class map of each image in the same form (SSA only)
+        trust_remote_code (False): whether to run code that comes with a Hugging Face model
+        progress (True): whether to show a bar
+        say (a log message): told, before models are loaded, whose code the preset names
 
     Raises InputError for a wrong argument or preset, no image, a folder that holds results of other settings or that
     another run writes to, or if results can no longer be written.

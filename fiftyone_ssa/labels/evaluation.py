@@ -39,11 +39,16 @@ def evaluate(
 ) -> SSAResults:
     """Evaluate one Segmentation field against another with mmsegmentation's mIoU; with `eval_key`, store it.
 
-    - `mask_targets`: the classes, stored value or "#rrggbb" to name; the dataset's for `gt_field` where left out. A
-      prediction field with targets of its own is matched by name. Value 0 (black) is ignored in the ground truth and is
-      "no class" in a prediction.
-    - `only_annotated`: leave images without a prediction out; otherwise they are all misses.
-    - `progress`: FiftyOne's; True, False, None (its config) or a callback.
+    Args:
+        samples: a dataset or view
+        pred_field: the Segmentation field to evaluate
+        gt_field ("ground_truth"): the Segmentation field with the truth
+        eval_key (None): the name to store the results under, with fields for each image's mIoU and accuracy
+        mask_targets (None): the classes, stored value or "#rrggbb" to name, by default the dataset's for `gt_field`. A
+            prediction field with targets of its own is matched by name. Value 0 (black) is ignored in the ground truth
+            and is "no class" in a prediction
+        only_annotated (False): whether to leave images without a prediction out; otherwise they are all misses
+        progress (None): FiftyOne's: True, False, None (its config) or a callback
 
     An unreadable or differently sized prediction counts as misses, and is named in the results and in a warning. What
     the numbers rest on (names taken for each other, values without a name ...) is told by `results.notes` and warnings.

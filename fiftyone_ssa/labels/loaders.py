@@ -33,6 +33,7 @@ from fiftyone_ssa.labels.metadata import image_metadata
 from fiftyone_ssa.layouts import ade20k, cityscapes, foggy_driving, sa1b
 from fiftyone_ssa.layouts.layout import LabelledImage, walk
 from fiftyone_ssa.layouts.sa1b import MaskedImage
+from fiftyone_ssa.naming.arguments import renamed
 
 logger = logging.getLogger(__name__)
 Progress = bool | Callable[[Any], None] | None
@@ -197,45 +198,75 @@ class FoggyDrivingDataset(fo.types.LabeledImageDataset):  # type: ignore[misc]
 
 
 def load_sa1b(
-    path: str | Path,
-    name: str | None = None,
+    dataset_dir: str | Path | None = None,
+    dataset_name: str | None = None,
     *,
     label_field: str = "masks",
     masks_dir: str | Path | None = None,
     max_samples: int | None = None,
     persistent: bool = False,
     progress: Progress = None,
+    path: str | Path | None = None,
+    name: str | None = None,
 ) -> fo.Dataset:
-    """SA-1B as it unpacks (`sa_<id>.jpg` beside `sa_<id>.json`), each image's masks in `label_field`, without names.
+    """SA-1B as it unpacks, each image's masks in `label_field`, without names.
 
-    Masks of one image that are too large for the database lie in `masks_dir`. Raises InputError for another layout or
-    a name that is taken, MissingDependencyError if there is no mongod.
+    Args:
+        dataset_dir: the folder that holds `sa_<id>.jpg` beside `sa_<id>.json`, at any depth
+        dataset_name (None): of the new dataset; by default FiftyOne makes one up
+        label_field ("masks"): the field to fill
+        masks_dir (None): the folder of masks that are too large for the database, by default one below FiftyOne's
+            default dataset folder
+        max_samples (None): at most so many images
+        persistent (False): whether the dataset stays when Python ends
+        progress (None): FiftyOne's: True, False, None (its config) or a callback
+        path (None): the former name of `dataset_dir`
+        name (None): the former name of `dataset_name`
+
+    Raises InputError for another layout, or if the name is taken; MissingDependencyError if there is no mongod.
     """
-    importer = SA1BImporter(path, masks_dir=masks_dir, max_samples=max_samples)
-    return _load(importer, {}, name, label_field, persistent, progress)
+    dataset_dir = renamed("path", path, "dataset_dir", dataset_dir)
+    dataset_name = renamed("name", name, "dataset_name", dataset_name)
+    importer = SA1BImporter(dataset_dir, masks_dir=masks_dir, max_samples=max_samples)
+    return _load(importer, {}, dataset_name, label_field, persistent, progress)
 
 
 def load_ade20k(
-    path: str | Path,
-    name: str | None = None,
+    dataset_dir: str | Path | None = None,
+    dataset_name: str | None = None,
     *,
     split: str | None = None,
     label_field: str = "ground_truth",
     max_samples: int | None = None,
     persistent: bool = False,
     progress: Progress = None,
+    path: str | Path | None = None,
+    name: str | None = None,
 ) -> fo.Dataset:
-    """ADE20K (ADEChallengeData2016) with its ground truth; each part, or the one that `split` names, has its tag.
+    """ADE20K (ADEChallengeData2016) with its ground truth of 150 classes, used where it lies.
 
-    Raises as `load_sa1b` does.
+    Args:
+        dataset_dir: the folder `ADEChallengeData2016`, or the one that holds it
+        dataset_name (None): of the new dataset; by default FiftyOne makes one up
+        split (None): one part of it, as "train" or "validation"; by default all, each with its tag
+        label_field ("ground_truth"): the field to fill
+        max_samples (None): at most so many images
+        persistent (False): whether the dataset stays when Python ends
+        progress (None): FiftyOne's: True, False, None (its config) or a callback
+        path (None): the former name of `dataset_dir`
+        name (None): the former name of `dataset_name`
+
+    Raises InputError for another layout, or if the name is taken; MissingDependencyError if there is no mongod.
     """
-    importer = ADE20KImporter(path, split, max_samples=max_samples)
-    return _load(importer, ade20k.splits(importer.root), name, label_field, persistent, progress)
+    dataset_dir = renamed("path", path, "dataset_dir", dataset_dir)
+    dataset_name = renamed("name", name, "dataset_name", dataset_name)
+    importer = ADE20KImporter(dataset_dir, split, max_samples=max_samples)
+    return _load(importer, ade20k.splits(importer.root), dataset_name, label_field, persistent, progress)
 
 
 def load_cityscapes(
-    path: str | Path,
-    name: str | None = None,
+    dataset_dir: str | Path | None = None,
+    dataset_name: str | None = None,
     *,
     split: str | None = None,
     label_field: str = "ground_truth",
@@ -243,18 +274,35 @@ def load_cityscapes(
     max_samples: int | None = None,
     persistent: bool = False,
     progress: Progress = None,
+    path: str | Path | None = None,
+    name: str | None = None,
 ) -> fo.Dataset:
-    """Cityscapes (`leftImg8bit` and `gtFine`, trainIds or a fresh download's label ids) with its 19 classes.
+    """Cityscapes with its ground truth of 19 classes, from trainIds or a fresh download's label ids.
 
-    Ground truth is written anew, as class ids + 1, to `masks_dir`. Otherwise as `load_ade20k`.
+    Args:
+        dataset_dir: the folder that holds `leftImg8bit` and `gtFine`
+        dataset_name (None): of the new dataset; by default FiftyOne makes one up
+        split (None): one part of it, as "train", "val" or "test"; by default all, each with its tag
+        label_field ("ground_truth"): the field to fill
+        masks_dir (None): the folder in which ground truth is written anew, as class ids + 1, by default one below
+            FiftyOne's default dataset folder
+        max_samples (None): at most so many images
+        persistent (False): whether the dataset stays when Python ends
+        progress (None): FiftyOne's: True, False, None (its config) or a callback
+        path (None): the former name of `dataset_dir`
+        name (None): the former name of `dataset_name`
+
+    Raises InputError for another layout, or if the name is taken; MissingDependencyError if there is no mongod.
     """
-    importer = CityscapesImporter(path, split, masks_dir, max_samples=max_samples)
-    return _load(importer, cityscapes.splits(importer.root), name, label_field, persistent, progress)
+    dataset_dir = renamed("path", path, "dataset_dir", dataset_dir)
+    dataset_name = renamed("name", name, "dataset_name", dataset_name)
+    importer = CityscapesImporter(dataset_dir, split, masks_dir, max_samples=max_samples)
+    return _load(importer, cityscapes.splits(importer.root), dataset_name, label_field, persistent, progress)
 
 
 def load_foggy_driving(
-    path: str | Path,
-    name: str | None = None,
+    dataset_dir: str | Path | None = None,
+    dataset_name: str | None = None,
     *,
     split: str | None = None,
     label_field: str = "ground_truth",
@@ -262,10 +310,30 @@ def load_foggy_driving(
     max_samples: int | None = None,
     persistent: bool = False,
     progress: Progress = None,
+    path: str | Path | None = None,
+    name: str | None = None,
 ) -> fo.Dataset:
-    """Foggy Driving, laid out as Cityscapes, fine ground truth before coarse. Otherwise as `load_cityscapes`."""
-    importer = FoggyDrivingImporter(path, split, masks_dir, max_samples=max_samples)
-    return _load(importer, foggy_driving.splits(importer.root), name, label_field, persistent, progress)
+    """Foggy Driving with Cityscapes' classes, fine ground truth before coarse.
+
+    Args:
+        dataset_dir: the folder that holds `leftImg8bit`, `gtFine` and `gtCoarse`
+        dataset_name (None): of the new dataset; by default FiftyOne makes one up
+        split (None): one part of it, as "train", "val" or "test"; by default all, each with its tag
+        label_field ("ground_truth"): the field to fill
+        masks_dir (None): the folder in which ground truth is written anew, as class ids + 1, by default one below
+            FiftyOne's default dataset folder
+        max_samples (None): at most so many images
+        persistent (False): whether the dataset stays when Python ends
+        progress (None): FiftyOne's: True, False, None (its config) or a callback
+        path (None): the former name of `dataset_dir`
+        name (None): the former name of `dataset_name`
+
+    Raises InputError for another layout, or if the name is taken; MissingDependencyError if there is no mongod.
+    """
+    dataset_dir = renamed("path", path, "dataset_dir", dataset_dir)
+    dataset_name = renamed("name", name, "dataset_name", dataset_name)
+    importer = FoggyDrivingImporter(dataset_dir, split, masks_dir, max_samples=max_samples)
+    return _load(importer, foggy_driving.splits(importer.root), dataset_name, label_field, persistent, progress)
 
 
 @needs_database()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,13 @@ def shown(value: Any, most: int = 80) -> str:
     text = repr(value)
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def renamed(old: str, old_value: Any, new: str, new_value: Any) -> Any:
+    """The value of an argument that may still be given by its former name."""
+    if old_value is None:
+        return new_value
+    if new_value is not None:
+        raise InputError(f"{old} is the former name of {new}; leave it out")
+    warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=4)
+    return old_value

@@ -18,10 +18,16 @@ def build_pipeline(
     trust_remote_code: bool = False,
     keep_branch: bool = False,
 ) -> Pipeline:
-    """The pipeline that a preset describes, its models loaded on `device`.
+    """The pipeline that a preset describes, its models loaded: a batch of `types.Inputs` in, annotations out.
 
-    `device` is auto, cpu or cuda:N; `dtype` auto, float32, bfloat16 or float16. `keep_branch` keeps the segmenter's
-    own map beside the refined one (SSA only). Raises InputError if a model cannot be loaded, with what to do.
+    Args:
+        preset: from `load_preset`
+        device ("auto"): auto (a GPU if there is one), cpu, cuda or cuda:N
+        dtype ("auto"): auto (bfloat16 on a GPU, float32 on the CPU), float32, bfloat16 or float16
+        trust_remote_code (False): whether to run code that comes with a Hugging Face model
+        keep_branch (False): whether to keep the segmenter's own map beside the refined one (SSA only)
+
+    Raises InputError if a model cannot be loaded, with what to do; MissingDependencyError if a package is missing.
     """
     if keep_branch and preset.pipeline != "ssa":
         raise InputError("only SSA has a segmenter's map to keep; leave keep_branch off for the engine")

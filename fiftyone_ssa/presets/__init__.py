@@ -51,9 +51,13 @@ def preset_purpose(name: str) -> str:
 
 
 def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None = None) -> Preset:
-    """A preset by name or TOML file, with `{"section.key": value}` overrides laid over it.
+    """A preset with all its settings, checked.
 
-    Relative paths in a TOML are relative to its folder, those in overrides to the working directory.
+    Args:
+        preset: a name (`fiftyone-ssa presets` lists them), a TOML file, whose relative paths are relative to its
+            folder, or a Preset
+        overrides (None): changes to it, `{"section.key": value}`; relative paths are relative to the working directory
+
     Raises InputError for an unknown name or key (with the nearest legal one), a wrong type or a value out of range.
     """
     if isinstance(preset, Preset):

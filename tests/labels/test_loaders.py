@@ -171,3 +171,12 @@ def test_progress_reaches_a_callback(ade: Path) -> None:
     seen: list[float] = []
     fiftyone_ssa.load_ade20k(ade, progress=lambda bar: seen.append(bar.progress))
     assert seen[-1] == 1.0
+
+
+def test_former_names_of_arguments_still_work(ade):
+    with pytest.warns(DeprecationWarning, match="path is called dataset_dir now"):
+        assert len(fiftyone_ssa.load_ade20k(path=ade, max_samples=1)) == 1
+    with pytest.raises(InputError, match="path is the former name of dataset_dir"):
+        fiftyone_ssa.load_ade20k(ade, path=ade)
+    with pytest.raises(InputError, match="dataset_dir is missing"):
+        fiftyone_ssa.load_ade20k()
