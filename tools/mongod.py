@@ -52,20 +52,20 @@ class Mongod:
         self._port = socket.socket()  # bound until the end, so that nobody else is given the port before the server is
         self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._port.bind(("127.0.0.1", 0))
+        self._address: tuple[str, int] = self._port.getsockname()
         self._watch: subprocess.Popen[bytes] | None = None
 
     @property
     def uri(self) -> str:
         """What FIFTYONE_DATABASE_URI is set to."""
-        return f"mongodb://127.0.0.1:{self._port.getsockname()[1]}"
+        return f"mongodb://127.0.0.1:{self._address[1]}"
 
     def start(self, program: Path, seconds: float = 60) -> None:
         """Run until `stop` or the end of this process. Raise RuntimeError where it does not answer in `seconds`."""
         if self._watch is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        address = self._port.getsockname()
-        options = f"--port {address[1]} --bind_ip 127.0.0.1 --nounixsocket --wiredTigerCacheSizeGB 0.25".split()
+        options = f"--port {self._address[1]} --bind_ip 127.0.0.1 --nounixsocket --wiredTigerCacheSizeGB 0.25".split()
         files = ["--dbpath", str(self.folder), "--logpath", str(self.folder / "mongod.log")]
         self._watch = subprocess.Popen(
             ["sh", "-c", _WATCH, str(program), *options, *files],
@@ -73,14 +73,15 @@ class Mongod:
             start_new_session=True,  # Ctrl-C is for the tests; they stop the server when they are done
         )
         deadline = time.monotonic() + seconds
-        while not _answers(address):
+        while not _answers(self._address):
             if time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"{program} did not start within {seconds:.0f} seconds: {self._last_words()}")
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop the server, if it runs, and wait until it has closed its files."""
+        """Stop the server, if it runs, wait until it has closed its files, and give the port back."""
+        self._port.close()
         if self._watch is None:
             return
         assert self._watch.stdin is not None
