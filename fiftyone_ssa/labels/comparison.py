@@ -129,6 +129,8 @@ def compared_classes(samples: Any, pred_field: str, gt_field: str, given: Target
             "in common; check their mask targets"
         )
     notes = match.sentences()
+    if pred_field not in own and not given and not default:
+        notes.append(f"{pred_field!r} has no mask targets of its own: its values are read as those of {gt_field!r}")
     for field, targeted in ((gt_field, truth), (pred_field, predicted)):
         if targeted.background is not None:
             notes.append(

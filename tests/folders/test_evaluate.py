@@ -151,6 +151,19 @@ def test_own_classes_from_a_file(folders, tmp_path, name, content, capsys):
     assert "cow" in out
 
 
+def test_more_classes_than_fit_eight_bits(folders):
+    ids = np.arange(300, dtype=np.uint16).reshape(10, 30)
+    names = [f"class {i}" for i in range(300)]
+    codes = {str(i): {"size": [10, 30], "counts": code.decode()} for i, code in class_rles(299 - ids, 65535)}
+    folders.result("a", IDS)
+    record = {"semantic_mask": codes, "classes": names[::-1]}
+    (folders.results / "a_semantic.json").write_text(json.dumps(record))
+    folders.truths.mkdir()
+    Image.fromarray(ids).save(folders.truths / "a.png")
+    scores = folders.evaluate(classes=names)
+    assert (scores.mean_iou, len(scores.names)) == (1.0, 300)
+
+
 def test_own_classes_by_value_ignore_the_others_and_say_so(folders):
     folders.result("a", IDS, ["cat", "dog", "cow"])
     folders.truth("a", [[0, 7, 9, 200]])

@@ -144,6 +144,14 @@ def test_a_predictions_own_targets_hold_beside_given_ones(dataset):
     assert evaluate(dataset, "pred", mask_targets={1: "cat", 2: "dog"}).scores.mean_iou == 1.0
 
 
+def test_a_prediction_without_names_is_read_as_the_truth_and_that_is_said(dataset):
+    add(dataset, "x", [[1, 2]], [[1, 2]])
+    dataset.mask_targets = {"ground_truth": {1: "cat", 2: "dog"}}
+    results = evaluate(dataset, "pred")
+    assert results.scores.mean_iou == 1.0
+    assert results.notes == ["'pred' has no mask targets of its own: its values are read as those of 'ground_truth'"]
+
+
 def test_only_annotated_leaves_missing_predictions_out(dataset):
     add(dataset, "x", [[1, 2]], [[1, 2]])
     missing = add(dataset, "y", [[1, 2]], None)
