@@ -21,7 +21,7 @@ from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overw
 from fiftyone_ssa.labels.source import Source, class_names
 from fiftyone_ssa.labels.writer import LabelWriter
 from fiftyone_ssa.models.factories import tell_whose_code
-from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path
+from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path, shown
 from fiftyone_ssa.naming.run import Pipeline, Summary, overlap, run
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset, load_preset
@@ -202,6 +202,9 @@ def _run(
         with fou.ProgressBar(total=len(chosen.paths), progress=progress) as bar:
             for result in bar(overlap(results, writer.write)):
                 summary.add(result)
+    except Exception:
+        writer.check_there()  # a dataset that is gone makes FiftyOne say all kinds of things
+        raise
     finally:
         writer.flush()
     runs.finish({token, *goes_on})
@@ -230,6 +233,8 @@ def _choose(
     semantic_field: str | None,
 ) -> Preset:
     """The preset, with the fields that stand in for its models."""
+    if not isinstance(overrides or {}, Mapping):
+        raise InputError(f'overrides must be {{"section.key": value}}, got {shown(overrides)}')
     given = dict(overrides or {})
     if masks_field is not None:
         given["masks.source"] = "existing"
@@ -246,6 +251,8 @@ def _choose(
 def _check_samples(samples: Any) -> None:
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
+    if getattr(samples, "deleted", False):
+        raise InputError("this dataset was deleted; load another one")
     if is_generated(samples):
         raise InputError("annotate takes whole images, got a view of patches, clips or frames; pass the view before it")
     if not samples.limit(1).count():

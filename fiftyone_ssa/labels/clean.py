@@ -49,7 +49,7 @@ class Cleaned:
 
 def default_folder(dataset: fo.Dataset) -> Path:
     """Where a dataset's class maps go if no one says otherwise: a folder no other dataset ever gets."""
-    return Path(fo.config.default_dataset_dir) / "fiftyone-ssa" / f"{dataset.slug}-{dataset_id(dataset)}"
+    return _root() / f"{dataset.slug}-{dataset_id(dataset)}"
 
 
 @needs_database()
@@ -92,6 +92,9 @@ def remove_leftovers(field: str, killed: Mapping[str, Path]) -> None:
     """Remove what killed runs wrote for samples that they did not live to store; the field's lease must be held."""
     if not killed:
         return
+    for folder in set(killed.values()):
+        # in a folder that others may write to, too, only time tells whose a half-written file is
+        remove(_parts(folder, 0.0 if folder.parent == _root() else PART_SECONDS, field))
     files = [file for folder in set(killed.values()) for file in _files(folder, frozenset(killed), field)]
     if files:
         used = pointed_to(rf"-({'|'.join(killed)})(/[0-9]+)?\.png$")
@@ -120,6 +123,10 @@ def remove(files: Iterable[Path]) -> None:
         if _MASKS.fullmatch(file.parent.name):
             with contextlib.suppress(OSError):
                 file.parent.rmdir()
+
+
+def _root() -> Path:
+    return Path(fo.config.default_dataset_dir) / "fiftyone-ssa"
 
 
 def _dataset(dataset: Any) -> fo.Dataset:
@@ -152,9 +159,9 @@ def _files(folder: Path, tokens: frozenset[str] | None, field: str = "*") -> Ite
                 yield from path.glob("*.png")
 
 
-def _parts(folder: Path, older_seconds: float) -> Iterator[Path]:
+def _parts(folder: Path, older_seconds: float, field: str = "*") -> Iterator[Path]:
     for ending in _FOLDERS if folder.is_dir() else ():
-        for part in (*folder.glob(f"*{ending}/.*{PART}"), *folder.glob(f"*{ending}/*/.*{PART}")):
+        for part in (*folder.glob(f"{field}{ending}/.*{PART}"), *folder.glob(f"{field}{ending}/*/.*{PART}")):
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime >= older_seconds:
                     yield part

@@ -38,9 +38,9 @@ class Taken:
     mask_ids: tuple[ObjectId, ...] = ()
     """The ids of the masks that were taken from a field, in their order."""
 
-    def stamp(self, run: str) -> str:
-        """What `<label_field>_inputs` holds of it."""
-        return stamps.stamp(self.image, self.masks, self.class_map, run)
+    def stamp(self, written: int, run: str) -> str:
+        """What `<label_field>_inputs` holds of it, with the number of masks that a run wrote."""
+        return stamps.stamp((self.image, self.masks, self.class_map), written, run)
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Source:
             chunk = states[start : start + READ_SAMPLES]
             found = self._documents([state.id for state in chunk])
             for state in chunk:
-                known = (state.inputs or "").split("|")
-                now = self._stamps(state.path, found.get(state.id, {}), known[1] if len(known) == 4 else "")
+                now = self._stamps(state.path, found.get(state.id, {}), state.parts[1])
                 yield stamps.changed_input(state, now.image, now.masks, now.class_map)
 
     def _documents(self, sample_ids: list[str]) -> dict[str, Document]:

@@ -1,7 +1,8 @@
 """What a sample's labels were made from, and whether they are done: their stamps fit and all that was written is there.
 
-`<label_field>_preset` holds the fingerprint of the settings, `<label_field>_inputs` four parts with "|" between them:
-the image's size and date, what the masks were, what the class map was ("-" where the preset makes them), and the run.
+`<label_field>_preset` holds the fingerprint of the settings, `<label_field>_inputs` five parts with "|" between them:
+the image's size and date, what the masks were, what the class map was ("-" where the preset makes them), how many
+masks were written, and the run.
 Masks of a field count by a digest of their pixels, behind one of the bytes that saves decoding them: `bytes.pixels`.
 """
 
@@ -47,9 +48,15 @@ class State:
     """The names of the class map fields that hold something."""
 
     @property
+    def parts(self) -> tuple[str, str, str, str, str]:
+        """The parts of `inputs`, empty where there are none."""
+        parts = (self.inputs or "").split("|")
+        return (parts[0], parts[1], parts[2], parts[3], parts[4]) if len(parts) == 5 else ("",) * 5
+
+    @property
     def run(self) -> str:
         """The token of the run that wrote it, or nothing."""
-        return (self.inputs or "").rpartition("|")[2]
+        return run_of(self.inputs)
 
 
 def states(dataset: fo.Dataset, fields: Fields, paths: Mapping[str, str]) -> Iterator[State]:
@@ -99,15 +106,19 @@ def _state(sample_id: str, path: str, fields: Fields, document: Document) -> Sta
     )
 
 
-def stamp(image: str, masks: str, class_map: str, run: str) -> str:
+def stamp(inputs: Sequence[str], written: int, run: str) -> str:
     """The text of `<label_field>_inputs`."""
-    return "|".join((image or "gone", masks or "gone", class_map or "gone", run))
+    return "|".join((*(text or "gone" for text in inputs), str(written), run))
+
+
+def run_of(inputs: str | None) -> str:
+    """The token of the run in what `<label_field>_inputs` holds, or nothing."""
+    return (inputs or "").rpartition("|")[2]
 
 
 def changed_input(state: State, image: str, masks: str, class_map: str) -> str | None:
     """Which input of a sample is not what it was, as the summary counts it; None where all are the same."""
-    parts = (state.inputs or "").split("|")
-    was_image, was_masks, was_map = parts[:3] if len(parts) == 4 else ("", "", "")
+    was_image, was_masks, was_map = state.parts[:3]
     if was_image != (image or "gone"):
         return "image changed"
     if not same_masks(was_masks, masks or "gone"):
@@ -117,11 +128,19 @@ def changed_input(state: State, image: str, masks: str, class_map: str) -> str |
 
 def missing_output(state: State, maps: Sequence[str]) -> str | None:
     """What of a sample's labels is gone, `maps` being the class maps that it must have; None where all is there."""
-    if not state.labelled:
+    if not state.labelled or (state.masks == 0 and state.parts[3] != "0"):
         return "image whose labels were gone"
     if not state.maps.issuperset(maps):
         return "image without a class map"
-    return None if all(Path(path).is_file() for path in state.files) else "image whose files were gone"
+    return None if all(map(_is_there, state.files)) else "image whose files were gone"
+
+
+def _is_there(path: str) -> bool:
+    """Whether a file is there and not empty, as one is after a machine that lost its power."""
+    try:
+        return Path(path).stat().st_size > 0
+    except OSError:
+        return False
 
 
 def image_stamp(path: str | Path) -> str:

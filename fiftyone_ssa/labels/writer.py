@@ -35,6 +35,7 @@ from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
 from fiftyone_ssa.labels.merge import Merged, beside_touched, in_place
 from fiftyone_ssa.labels.metadata import mended
 from fiftyone_ssa.labels.source import Taken
+from fiftyone_ssa.labels.stamps import run_of
 from fiftyone_ssa.types import Annotation, MaskSet, Result, SemanticMap
 
 BATCH_SAMPLES = 16
@@ -55,6 +56,8 @@ class _Entry:
     names: Mapping[ObjectId, Document] | None = None
     """What a run says of masks that stay, by their ids."""
     masks: MaskSet | None = None
+    taken: Taken | None = None
+    """What the labels are made from; None for a failure."""
     unlabelled: int = 0
     files: list[Path] = field(default_factory=list)
     kept: int = 0
@@ -98,6 +101,11 @@ class LabelWriter:
     _flushed: float = field(default_factory=time.monotonic)
     _values: dict[tuple[str, tuple[str, ...]], list[int]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # known once and for all: FiftyOne answers nothing about a dataset that is deleted
+        self._identity, self._name = dataset_id(self.dataset), self.dataset.name
+        self._collection = samples_of(self.dataset)
+
     def declare(self, pipeline: str, keep_branch: bool) -> None:
         """Declare every field that this run fills, so that the App's sidebar shows and filters them."""
         types = self.fields.types(pipeline, keep_branch)
@@ -122,9 +130,6 @@ class LabelWriter:
                 self._queue.append(self._entry(result.id, result.annotation, taken))
             except UnstorableError as error:
                 self._refuse(_Entry(result.id, {}, masks=result.annotation.masks), str(error))
-            except ValueError:
-                self._check_there()  # what FiftyOne says of a dataset that is gone
-                raise
         if len(self._queue) >= BATCH_SAMPLES or time.monotonic() - self._flushed > BATCH_SECONDS:
             self.flush()
 
@@ -140,8 +145,25 @@ class LabelWriter:
         for entry in waiting:
             self._refuse(entry, "others keep changing this sample; run again when they are done")
         if queue:
-            self._check_there(queue)
+            self.check_there(queue)
             reload_samples(self.dataset, [entry.id for entry in queue])
+
+    def check_there(self, written: Sequence[_Entry] = ()) -> None:
+        """Raise InputError if the dataset or a field is gone; what was just written to a lost field is taken back."""
+        document = dataset_document(self._identity)
+        if document is not None:
+            names = {row["name"] for row in document["sample_fields"]}
+            gone = sorted(self._declared - names)
+            if not gone:
+                return
+            self._collection.update_many(
+                {"_id": {"$in": [ObjectId(entry.id) for entry in written]}}, {"$unset": dict.fromkeys(gone, "")}
+            )
+        else:
+            for entry in written:
+                self._forget(entry)
+        what = f"dataset {self._name!r}" if document is None else f"field {gone[0]!r} of {self._name!r}"
+        raise InputError(f"{what} was deleted or renamed while its samples were annotated; the run ends here")
 
     def _check_lease(self, waiting: Sequence[_Entry]) -> None:
         try:
@@ -154,8 +176,9 @@ class LabelWriter:
     def _entry(self, sample_id: str, annotation: Annotation, taken: Taken) -> _Entry:
         entry = _Entry(
             sample_id,
-            {self.fields.preset: self.fingerprint, self.fields.inputs: taken.stamp(self.run)},
+            {self.fields.preset: self.fingerprint},
             masks=annotation.masks,
+            taken=taken,
             unlabelled=annotation.unlabelled,
         )
         entry.values[self.fields.error] = None
@@ -197,7 +220,7 @@ class LabelWriter:
         return self._values[key]
 
     def _holds(self, name: str) -> bool:
-        return samples_of(self.dataset).find_one({name: {"$type": "object"}}, {"_id": 1}) is not None
+        return self._collection.find_one({name: {"$type": "object"}}, {"_id": 1}) is not None
 
     def _failure(self, sample_id: str, reason: str) -> _Entry:
         return _Entry(sample_id, {self.fields.error: reason.encode("utf-8", "backslashreplace").decode()})
@@ -220,7 +243,7 @@ class LabelWriter:
             return []
         changed_meanwhile = False
         try:
-            written = samples_of(self.dataset).bulk_write([update for _, update in ready], ordered=False)
+            written = self._collection.bulk_write([update for _, update in ready], ordered=False)
             changed_meanwhile = written.matched_count < len(ready)
         except BulkWriteError as failure:
             changed_meanwhile = True
@@ -238,16 +261,17 @@ class LabelWriter:
         """Sample id to what is there now of the samples of some entries."""
         ids = [ObjectId(entry.id) for entry in entries]
         shown = {"last_modified_at": 1, "filepath": 1, "metadata": 1, self.fields.inputs: 1, self.fields.label: 1}
-        return {str(row["_id"]): row for row in samples_of(self.dataset).find({"_id": {"$in": ids}}, shown)}
+        return {str(row["_id"]): row for row in self._collection.find({"_id": {"$in": ids}}, shown)}
 
     def _update(self, entry: _Entry, document: Document) -> UpdateOne:
         """The update of one sample. Raises InputError or an error of BSON if no document can hold it."""
         values = {**entry.values, "last_modified_at": datetime.now(UTC).replace(tzinfo=None)}
         where: Document = {"_id": document["_id"]}
-        if entry.masks is not None:
+        if entry.taken is not None and entry.masks is not None:
             where["last_modified_at"] = document.get("last_modified_at")
             merged = self._merged(entry, document.get(self.fields.label))
             values[self.fields.label] = merged.label
+            values[self.fields.inputs] = entry.taken.stamp(len(merged.label["detections"]), self.run)
             entry.kept, entry.unused = merged.kept, merged.unused_files
             size_hw = entry.masks.size_hw
             if (metadata := mended(document.get("metadata"), document["filepath"], size_hw)) is not None:
@@ -275,13 +299,12 @@ class LabelWriter:
     def _unwritten(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """Those of the entries that did not reach their samples; the next try tells which were deleted."""
         current = self._current(entries)
-        written = {
-            entry.id
+        return [
+            entry
             for entry in entries
-            if entry.id in current
-            and entry.values.get(self.fields.inputs) in (None, current[entry.id].get(self.fields.inputs))
-        }
-        return [entry for entry in entries if entry.id not in written]
+            if entry.id not in current
+            or (entry.taken is not None and run_of(current[entry.id].get(self.fields.inputs)) != self.run)
+        ]
 
     def _refuse(self, entry: _Entry, reason: str) -> None:
         """Name a sample as failed, here and in the database, and remove the files of its labels."""
@@ -289,7 +312,7 @@ class LabelWriter:
         self._forget(entry)
         update = self._failure(entry.id, reason).values
         with contextlib.suppress(WriteError):  # a document that is full takes no error either
-            samples_of(self.dataset).update_one({"_id": ObjectId(entry.id)}, {"$set": update})
+            self._collection.update_one({"_id": ObjectId(entry.id)}, {"$set": update})
 
     def _forget(self, entry: _Entry) -> None:
         """Remove the files of labels that are not stored, and do not count their masks."""
@@ -297,22 +320,6 @@ class LabelWriter:
         if entry.masks is not None:
             self.unwritten_masks += len(entry.masks)
             self.unwritten_unlabelled += entry.unlabelled
-
-    def _check_there(self, written: Sequence[_Entry] = ()) -> None:
-        """Raise InputError if the dataset or a field is gone; what was just written to a lost field is taken back."""
-        document = dataset_document(dataset_id(self.dataset))
-        if document is not None:
-            names = {row["name"] for row in document["sample_fields"]}
-            gone = sorted(self._declared - names)
-            if not gone:
-                return
-            samples_of(self.dataset).update_many(
-                {"_id": {"$in": [ObjectId(entry.id) for entry in written]}}, {"$unset": dict.fromkeys(gone, "")}
-            )
-        for entry in written:
-            self._forget(entry)
-        what = f"dataset {self.dataset.name!r}" if document is None else f"field {gone[0]!r} of {self.dataset.name!r}"
-        raise InputError(f"{what} was deleted or renamed while its samples were annotated; the run ends here")
 
 
 def _remove(paths: Iterable[str | Path]) -> None:

@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import fiftyone as fo
@@ -22,6 +17,7 @@ from fiftyone_ssa.labels.clean import default_folder
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.naming.stamp import settings_stamp
 from fiftyone_ssa.presets import load_preset
+from tools.kills_fiftyone import kill_runs
 
 SEGMENTER = Path(__file__).parents[1] / "user_segmenter.py"
 SETTINGS = {"masks.source": "existing", "semantic.model": f"{SEGMENTER}:brightness"}
@@ -196,45 +192,9 @@ def test_same_file_names_do_not_collide_and_a_folder_can_be_chosen(parity: Path,
         assert sample.ssa_semantic.get_mask().shape == PIL.Image.open(sample.filepath).size[::-1]
 
 
-def test_killed_in_the_middle_nothing_is_lost_doubled_or_half_written(photos: Path, tmp_path: Path) -> None:
-    names = [str(shutil.copy(photos / "chelsea.png", tmp_path / f"{i}.png")) for i in range(24)]
-    for i in range(24):
-        shutil.copy(photos / "chelsea.json", tmp_path / f"{i}.json")
-    dataset = fo.Dataset(persistent=True)
-    dataset.add_samples([fo.Sample(filepath=name) for name in names])
-    code = (
-        "import sys, fiftyone as fo\n"
-        "from fiftyone_ssa.labels import writer\n"
-        "from fiftyone_ssa.labels.annotate import annotate\n"
-        "writer.BATCH_SAMPLES = 3\n"
-        f"annotate(fo.load_dataset({dataset.name!r}), overrides={SETTINGS!r}, batch_size=1)\n"
-    )
-    environment = {
-        **os.environ,
-        "USER_SEGMENTER_SECONDS": "0.1",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    run = subprocess.Popen([sys.executable, "-c", code], env=environment)
-    deadline = time.monotonic() + 60
-    while dataset.has_sample_field("ssa_preset") is False or not dataset.count("ssa_preset"):
-        dataset.reload()
-        assert run.poll() is None, "the run ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    done = dataset.exists("ssa_preset")
-    assert 3 <= len(done) < 24
-    assert len(dataset.exists("ssa")) == len(dataset.exists("ssa_semantic")) == len(done)
-    first = {sample.id: [d.id for d in sample.ssa.detections] for sample in done}
-    for sample in done:
-        assert sample.ssa_semantic.get_mask().shape == (300, 451)
-    summary = annotate(dataset, overrides=SETTINGS)
-    assert (summary.done, summary.skipped) == (24 - len(first), len(first))
-    assert dataset.count("ssa_preset") == 24
-    assert len({len(ids) for ids in dataset.values("ssa.detections.id")}) == 1
-    assert {sample.id: [d.id for d in sample.ssa.detections] for sample in dataset.select(list(first))} == first
-    dataset.delete()
+def test_killed_in_the_middle_nothing_is_lost_doubled_or_left_over(tmp_path: Path) -> None:
+    report = kill_runs(tmp_path, kills=2, samples=9, seed=3, say=lambda line: None)
+    assert (report.kills, report.faults) == (2, [])
 
 
 def test_the_database_refusing_a_sample_is_that_samples_failure(dataset: fo.Dataset) -> None:

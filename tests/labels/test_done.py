@@ -211,6 +211,28 @@ def test_a_dataset_deleted_meanwhile_ends_the_run(
     assert len(list(folder.rglob("*.png"))) <= 2
 
 
+def test_a_dataset_that_this_process_deleted_is_one_sentence(
+    make_dataset: Make, name_masks: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(8)
+    during(monkeypatch, dataset.delete)
+    with pytest.raises(InputError, match=r"dataset '.*' was deleted"):
+        name_masks(dataset)
+    with pytest.raises(InputError, match="this dataset was deleted"):
+        name_masks(dataset)
+
+
+def test_labels_that_were_all_deleted_are_made_again(make_dataset: Make, name_masks: Run) -> None:
+    dataset = make_dataset(2)
+    name_masks(dataset)
+    one = dataset.first().ssa.detections[0].id
+    dataset.delete_labels(ids=[one], fields="ssa")  # a person's choice
+    assert name_masks(dataset).skipped == 2
+    dataset.delete_labels(view=dataset[:1], fields="ssa")
+    summary = name_masks(dataset)
+    assert (summary.done, dict(summary.redone)) == (1, {"image whose labels were gone": 1})
+
+
 def test_what_bson_does_not_take_is_one_samples_failure(make_dataset: Make, name_masks: Run, segmenters: Path) -> None:
     segmenters.write_text(segmenters.read_text() + "class Odd(Halves):\n" + "    classes = ['sky\\udc80', 'grass']\n")
     dataset = make_dataset(3)
