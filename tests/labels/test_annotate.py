@@ -17,7 +17,6 @@ from fiftyone_ssa.labels.clean import default_folder
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.naming.stamp import settings_stamp
 from fiftyone_ssa.presets import load_preset
-from tools.kills_fiftyone import kill_runs
 
 SEGMENTER = Path(__file__).parents[1] / "user_segmenter.py"
 SETTINGS = {"masks.source": "existing", "semantic.model": f"{SEGMENTER}:brightness"}
@@ -190,11 +189,6 @@ def test_same_file_names_do_not_collide_and_a_folder_can_be_chosen(parity: Path,
     for sample in dataset:
         assert Path(sample.ssa_semantic.mask_path).parent == tmp_path / "maps of mine" / "ssa_semantic"
         assert sample.ssa_semantic.get_mask().shape == PIL.Image.open(sample.filepath).size[::-1]
-
-
-def test_killed_in_the_middle_nothing_is_lost_doubled_or_left_over(tmp_path: Path) -> None:
-    report = kill_runs(tmp_path, kills=2, samples=9, seed=3, say=lambda line: None)
-    assert (report.kills, report.faults) == (2, [])
 
 
 def test_the_database_refusing_a_sample_is_that_samples_failure(dataset: fo.Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The kill test: three kills here, sixty by hand (`python -m tools.kills files`), and it sees what it should."""
+"""The kill tests: a few kills here, many by hand (`python -m tools.kills`), and they see what they should."""
 
 from __future__ import annotations
 
@@ -20,6 +20,20 @@ def test_three_kills_lose_nothing(tmp_path: Path) -> None:
     run_round(trial, chance, 3, figures)
     assert figures.faults == []
     assert figures.kills == 3
+
+
+def test_two_kills_of_a_dataset_lose_nothing(tmp_path: Path) -> None:
+    from fiftyone_ssa.labels.annotate import annotate  # loads FiftyOne
+    from tools.kills.datasets import DatasetTrial
+
+    chance, figures = random.Random(3), Figures()
+    trial = DatasetTrial(tmp_path, chance, samples=12, seconds=0.05)
+    trial.begin_round()
+    annotate(trial.dataset, "mini-ssa", masks_field="masks", overrides={"semantic.model": trial.factory}, device="cpu")
+    assert trial.after_end("") == []
+    trial.begin_round()
+    run_round(trial, chance, 2, figures, within_s=0.3)
+    assert figures.faults == []
 
 
 def test_it_sees_what_a_bad_run_would_leave(tmp_path: Path) -> None:

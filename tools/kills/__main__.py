@@ -1,15 +1,21 @@
-"""`python -m tools.kills files --kills 60 --seed 0`: prints what came of it, and ends with 1 if anything was wrong."""
+"""`python -m tools.kills files|datasets --kills 60 --seed 0`: prints what came of it; ends with 1 if it was wrong."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.kills.files import FilesTrial
 from tools.kills.trial import Figures, run_round
+from tools.mongod import use_own_database
+
+if TYPE_CHECKING:
+    from tools.kills.datasets import DatasetTrial
 
 KILLS_A_ROUND = 5
 
@@ -17,13 +23,13 @@ KILLS_A_ROUND = 5
 def main() -> int:
     """Rounds of five kills each, every round on what the one before left."""
     parser = argparse.ArgumentParser(prog="python -m tools.kills")
-    parser.add_argument("what", choices=["files"])
+    parser.add_argument("what", choices=["files", "datasets"])
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chance, figures = random.Random(arguments.seed), Figures()
     with tempfile.TemporaryDirectory() as folder:
-        trial = FilesTrial(Path(folder), chance)
+        trial = _trial(arguments.what, Path(folder), chance)
         while figures.kills < arguments.kills:
             trial.begin_round()
             run_round(trial, chance, min(KILLS_A_ROUND, arguments.kills - figures.kills), figures)
@@ -31,6 +37,17 @@ def main() -> int:
     for fault in figures.faults:
         print("FAULT", fault)
     return 1 if figures.faults else 0
+
+
+def _trial(what: str, folder: Path, chance: random.Random) -> FilesTrial | DatasetTrial:
+    if what == "files":
+        return FilesTrial(folder, chance)
+    use_own_database()
+    os.environ |= {"FIFTYONE_DEFAULT_DATASET_DIR": str(folder / "datasets"), "FIFTYONE_DO_NOT_TRACK": "1"}
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from tools.kills.datasets import DatasetTrial  # loads FiftyOne, which reads what was just set
+
+    return DatasetTrial(folder, chance)
 
 
 if __name__ == "__main__":
