@@ -21,6 +21,9 @@ UNUSED = {
 }
 """By `model_type`: weights that published checkpoints lack, and that no answer depends on."""
 
+COMPUTED = re.compile(r"\.relative_position_index$")
+"""Swin's tables, which earlier transformers look for in the files and make themselves where they are not there."""
+
 
 @contextmanager
 def loading(model: str, what: str, *, config: str = "config.json", get: str = "") -> Iterator[None]:
@@ -114,7 +117,9 @@ def load_whole(kind: Any, model: str, what: str, dtype: torch.dtype, **options: 
         model, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options
     )
     unused = UNUSED.get(network.config.model_type)
-    missing = sorted(name for name in report["missing_keys"] if not (unused and unused.search(name)))
+    missing = sorted(
+        name for name in report["missing_keys"] if not ((unused and unused.search(name)) or COMPUTED.search(name))
+    )
     if missing:
         raise InputError(
             f"cannot load {what}: {model} lacks {len(missing)} weights of a {type(network).__name__}, "
