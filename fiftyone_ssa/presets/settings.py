@@ -65,7 +65,7 @@ class Semantic:
     model: str = field(default="", metadata={"applies": "model"})
     """A Hugging Face id or folder, or `"module:factory"` of a segmenter of your own."""
     vote: Literal["hard", "soft", "core", "blend"] = "hard"
-    """How the class map's pixels under a mask decide its class (README, Presets)."""
+    """How the class map's pixels under a mask decide its class (docs/models.md)."""
 
 
 @dataclass(frozen=True)
