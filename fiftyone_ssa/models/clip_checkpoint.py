@@ -58,7 +58,7 @@ def _by_name(model: str) -> tuple[Any, Any, Any]:
         name, _, weights = model.partition(":")
         tags = open_clip.list_pretrained_tags_by_model(name)
         if name not in open_clip.list_models():
-            raise InputError(f"open_clip knows no model {name!r}; name one of its models, or a folder")
+            raise InputError(f"open_clip knows no model {name!r}; name one of its models, a folder, or hf-hub:ID")
         if weights in tags:
             # OpenAI's weights were trained with another activation than the architecture's default
             quick_gelu = bool((open_clip.get_pretrained_cfg(name, weights) or {}).get("quick_gelu", False))

@@ -193,7 +193,10 @@ class _Neighbours:
         while frame.f_back is not None and frame.f_code.co_filename.startswith((__file__, *_IMPORTERS)):
             frame = frame.f_back
         asking = Path(frame.f_code.co_filename)
-        return next((folder for folder in cls.folders if asking.is_relative_to(folder)), None)
+        folder = next((folder for folder in cls.folders if asking.is_relative_to(folder)), None)
+        # an environment may lie in the folder: what is installed there is none of the user's code
+        installed = [Path(entry) for entry in sys.path if asking.is_relative_to(entry or Path.cwd())]
+        return None if folder and any(folder in entry.parents for entry in installed) else folder
 
 
 _IMPORTERS = ("<frozen importlib", str(Path(importlib.__file__).parent))

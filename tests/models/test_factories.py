@@ -91,6 +91,14 @@ def test_what_lies_beside_is_the_factorys_only(here: Path) -> None:
     assert str(here) not in sys.path
 
 
+def test_an_environment_in_the_folder_is_no_neighbour(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = here / ".venv/lib/site-packages"
+    write(installed, a_library="try:\n    import ours_optional\nexcept ImportError:\n    ours_optional = None\n")
+    monkeypatch.syspath_prepend(str(installed))
+    write(here, own="import a_library\ndef build(): return a_library.ours_optional\n", ours_optional="")
+    assert call_factory("own.py:build") is None
+
+
 def test_two_files_of_one_stem_and_their_neighbours_do_not_meet(here: Path) -> None:
     for name in "ab":
         write(here / name, own="import ours_word\ndef build(): return ours_word.WORD\n", ours_word=f"WORD = {name!r}\n")
