@@ -285,8 +285,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_annotate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data_dir", metavar="DATA_DIR", type=Path, help="a folder of images, sub-folders included, or one image")
-    add("out_dir", metavar="OUT_DIR", type=Path, help="where <stem>_semantic.json goes, sub-folders kept")
+    add("data_dir", metavar="DATA_DIR", help="a folder of images, sub-folders included, or one image")
+    add("out_dir", metavar="OUT_DIR", help="where <stem>_semantic.json goes, sub-folders kept")
     add(
         "--preset",
         required=True,
@@ -301,7 +301,6 @@ def _add_annotate(parser: argparse.ArgumentParser) -> None:
     add("--save-images", action="store_true", help="add <stem>_overlay.jpg, a picture with masks and names")
     add(
         "--save-branch",
-        type=Path,
         metavar="DIR",
         help="write the segmenter's own class map to another folder, to be evaluated beside the refined one",
     )

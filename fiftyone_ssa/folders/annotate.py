@@ -79,8 +79,8 @@ def annotate_files(
     images.check()
     settings = settings_stamp(chosen)
     with Output(
-        ResultFolder(out, chosen.name, settings, overwrite=overwrite),
-        ResultFolder(branch, chosen.name, settings, overwrite=overwrite) if branch is not None else None,
+        ResultFolder(out, chosen, settings, overwrite=overwrite),
+        ResultFolder(branch, chosen, settings, overwrite=overwrite) if branch is not None else None,
         save_images=save_images,
         needs_masks=images.needs_masks,
         keeps_header=chosen.pipeline == "engine",

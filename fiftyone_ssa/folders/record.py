@@ -17,7 +17,8 @@ import numpy.typing as npt
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.json_file import read_json
-from fiftyone_ssa.naming.stamp import UNKNOWN, Settings
+from fiftyone_ssa.naming.stamp import MISSING, UNKNOWN, Settings
+from fiftyone_ssa.presets import Preset
 
 MARKER = ".fiftyone-ssa.json"
 
@@ -62,9 +63,10 @@ class Found:
     record: Record
 
 
-def read_record(folder: Path, settings: Settings) -> Found | None:
+def read_record(folder: Path, settings: Settings, named: Mapping[str, Any]) -> Found | None:
     """What is recorded in a folder, held against `settings`; None where nothing is.
 
+    `named` are the preset's settings as they were given: models by id or path, where `settings` have their content.
     Raises InputError, naming the file, if it is damaged or of another version.
     """
     path = folder / MARKER
@@ -84,17 +86,21 @@ def read_record(folder: Path, settings: Settings) -> Found | None:
         since_ns=since if type(since) is int else 0,
         done=_unpacked(content.get("done")),
     )
-    return Found(preset, fingerprint, recorded, tuple(_differences(settings, recorded)), record)
+    names = content.get("named")
+    differs = _differences(settings, recorded, named, names if isinstance(names, dict) else {})
+    return Found(preset, fingerprint, recorded, tuple(differs), record)
 
 
 def write_record(
-    folder: Path, preset: str, fingerprint: str, settings: Mapping[str, Any], record: Record, owner: str
+    folder: Path, preset: Preset, found: tuple[str, Mapping[str, Any]], record: Record, owner: str
 ) -> None:
-    """Record it. Raises InputError if the file cannot be written."""
+    """Record it; `found` are the settings' fingerprint and values. Raises InputError if the file cannot be written."""
+    fingerprint, settings = found
     content = {
-        "preset": preset,
+        "preset": preset.name,
         "fingerprint": fingerprint,
         "settings": dict(settings),
+        "named": preset.settings(),
         "overwriting": record.overwriting,
         "since_ns": record.since_ns,
         "done": base64.b64encode(record.done.astype("<u4").tobytes()).decode(),
@@ -111,19 +117,26 @@ def _unpacked(text: Any) -> npt.NDArray[np.uint32]:
         return np.zeros(0, np.uint32)
 
 
-def _differences(settings: Settings, recorded: dict[str, Any], most: int = 4) -> list[str]:
-    """Settings that differ; what is not here, a hub model or a file, may be the one recorded."""
-    names = settings.differences(recorded, most=1000)
+def _differences(
+    settings: Settings, recorded: Mapping[str, Any], named: Mapping[str, Any], names: Mapping[str, Any], most: int = 4
+) -> list[str]:
+    """Settings that differ; what is not here may be what is recorded: a hub model, or a file of the recorded name."""
+    changed = settings.differences(recorded, most=1000)
     if not settings.known:
-        names = [name for name in names if not _may_be(settings.values.get(name), recorded.get(name))]
-    return names[:most]
+        changed = [
+            key
+            for key in changed
+            if not _may_be(settings.values.get(key), recorded.get(key), key in named and named[key] == names.get(key))
+        ]
+    return changed[:most]
 
 
-def _may_be(ours: Any, recorded: Any) -> bool:
+def _may_be(ours: Any, recorded: Any, same_name: bool) -> bool:
     if isinstance(ours, list) and isinstance(recorded, list):
-        return len(ours) == len(recorded) and all(map(_may_be, ours, recorded))
-    if not isinstance(ours, str) or not isinstance(recorded, str):
+        pairs = zip(ours, recorded, strict=False)
+        return len(ours) == len(recorded) and all(_may_be(*pair, same_name) for pair in pairs)
+    if ours == recorded or not isinstance(ours, str) or not isinstance(recorded, str):
         return bool(ours == recorded)
-    return ours == recorded or any(
-        ours.endswith(unknown) and recorded.startswith(ours.removesuffix(unknown)) for unknown in UNKNOWN
-    )
+    if same_name and ours.endswith(MISSING):
+        return True
+    return ours.endswith(UNKNOWN) and recorded.startswith(ours.removesuffix("unknown"))

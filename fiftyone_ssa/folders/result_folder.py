@@ -16,6 +16,7 @@ from fiftyone_ssa.folders import stamps
 from fiftyone_ssa.folders.image_folder import RESULT_ENDING
 from fiftyone_ssa.folders.record import MARKER, Found, Record, image_key, read_record, write_record
 from fiftyone_ssa.naming.stamp import Settings
+from fiftyone_ssa.presets import Preset
 
 LOCK = ".fiftyone-ssa.lock"
 
@@ -34,7 +35,7 @@ class ResultFolder:
     settings, `write` adds files, `end` records what is done, and `release`, in any case, lets others write.
     """
 
-    def __init__(self, root: Path, preset: str, settings: Settings, *, overwrite: bool = False) -> None:
+    def __init__(self, root: Path, preset: Preset, settings: Settings, *, overwrite: bool = False) -> None:
         """Look at the folder. Raises InputError if it holds results of other settings and `overwrite` is not set."""
         self.root, self.preset, self.settings, self.overwrite = root, preset, settings, overwrite
         self.record = self._look()
@@ -171,7 +172,7 @@ class ResultFolder:
         """The state to go on from; refuses results of other settings."""
         found, problem = None, "that no run recorded here"
         try:
-            found = read_record(self.root, self.settings)
+            found = read_record(self.root, self.settings, self.preset.settings())
         except InputError as error:
             problem = f"whose record is of no use: {error}"
         if found is not None and not found.differs:
@@ -189,13 +190,13 @@ class ResultFolder:
 
     def _other_settings(self, found: Found) -> str:
         names = ", ".join(found.differs)
-        if found.preset != self.preset:
-            return f"of preset {found.preset}, which differs from {self.preset} in {names}"
-        return f"of other settings of {self.preset}: {names} changed, by value or by what the files it names hold"
+        if found.preset != self.preset.name:
+            return f"of preset {found.preset}, which differs from {self.preset.name} in {names}"
+        return f"of other settings of {self.preset.name}: {names} changed, by value or by what the files it names hold"
 
     def _save(self) -> None:
         assert self._lock is not None  # claimed
-        write_record(self.root, self.preset, self.fingerprint, self._values, self.record, self._lock.token)
+        write_record(self.root, self.preset, (self.fingerprint, self._values), self.record, self._lock.token)
 
     def _outdated(self) -> int:
         """How many results are not of this pass."""

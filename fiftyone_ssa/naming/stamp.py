@@ -25,8 +25,8 @@ MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt",
 _NAMING_KEYS = ("masks.model", "semantic.model", *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner")))
 _NAMING_KEYS += ("open_vocabulary.class_filter", "open_vocabulary.decider", "open_vocabulary.vocabulary")
 
-UNKNOWN = ("unknown", "missing")
-"""How the content of something ends that is not here."""
+UNKNOWN, MISSING = "@unknown", "missing"
+"""How the content of a hub model ends that is not downloaded, and of a file that is not there."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def settings_stamp(preset: Preset, **more: str | None) -> Settings:
             value = values[key]
             values[key] = [contents[name] for name in value] if isinstance(value, list) else contents.get(value, "")
     values |= {key: value for key, value in more.items() if value is not None}
-    return Settings(values, known=not any(content.endswith(UNKNOWN) for content in contents.values()))
+    return Settings(values, known=not any(content.endswith((UNKNOWN, MISSING)) for content in contents.values()))
 
 
 def file_stamp(path: Path) -> str:

@@ -27,8 +27,10 @@ from fiftyone_ssa.folders.result_folder import (
     ResultFolder,
 )
 from fiftyone_ssa.naming.stamp import Settings
+from fiftyone_ssa.presets import Preset, Semantic
 
 HARD, SOFT = (Settings({"semantic.model": "a/b@1", "semantic.vote": vote}) for vote in ("hard", "soft"))
+MINE = Preset("mine", semantic=Semantic(model="a/b"))
 INPUTS = {"image": "12-34", "masks": "5-6"}
 Open = Callable[..., ResultFolder]
 
@@ -38,7 +40,7 @@ def begun() -> Iterator[Open]:
     """A function that opens a folder for writing; all are closed at the end, as by a process that dies."""
     opened = []
 
-    def begin(root: Path, settings: Settings = HARD, *, overwrite: bool = False, preset: str = "mine") -> ResultFolder:
+    def begin(root: Path, settings: Settings = HARD, *, overwrite: bool = False, preset: Preset = MINE) -> ResultFolder:
         folder = ResultFolder(root, preset, settings, overwrite=overwrite)
         folder.claim()
         opened.append(folder)
@@ -56,7 +58,7 @@ def write(folder: ResultFolder, image_id: str, ending: str = "_semantic.json", i
 
 
 def look(root: Path, settings: Settings = HARD, *, overwrite: bool = False) -> ResultFolder:
-    return ResultFolder(root, "mine", settings, overwrite=overwrite)
+    return ResultFolder(root, MINE, settings, overwrite=overwrite)
 
 
 def names(root: Path) -> list[str]:
@@ -104,24 +106,29 @@ def test_other_settings_are_refused_with_what_differs_and_what_to_do(tmp_path: P
     with pytest.raises(InputError, match=r"settings of mine: semantic.vote changed.*name another folder.*--overwrite"):
         look(tmp_path, SOFT)
     with pytest.raises(InputError, match=r"of preset mine, which differs from theirs in semantic.vote; "):
-        ResultFolder(tmp_path, "theirs", SOFT)
+        ResultFolder(tmp_path, Preset("theirs"), SOFT)
     replaced = Settings({**HARD.values, "semantic.model": "a/b@2"})
     with pytest.raises(InputError, match=r"semantic.model changed, by value or by what the files it names hold"):
         look(tmp_path, replaced)
-    assert ResultFolder(tmp_path, "renamed", HARD).state("a.jpg", INPUTS) == FINISHED  # a name is no setting
+    assert ResultFolder(tmp_path, Preset("renamed"), HARD).state("a.jpg", INPUTS) == FINISHED  # a name is no setting
 
 
-@pytest.mark.parametrize("unknown", ["a/b@unknown", "a/b@missing"])
-def test_a_model_that_is_not_here_may_be_the_one_recorded(tmp_path: Path, begun: Open, unknown: str) -> None:
+@pytest.mark.parametrize(("unknown", "other"), [("a/b@unknown", "c/d@unknown"), ("missing", "A 0123")])
+def test_a_model_that_is_not_here_may_be_the_one_recorded(
+    tmp_path: Path, begun: Open, unknown: str, other: str
+) -> None:
     write(begun(tmp_path), "a.jpg")
     not_here = Settings({**HARD.values, "semantic.model": unknown}, known=False)
-    folder = begun(tmp_path / "new", not_here)
-    assert folder.state("a.jpg", INPUTS) == NEW
-    shutil.rmtree(tmp_path / "new")
     assert look(tmp_path, not_here).state("a.jpg", INPUTS) == FINISHED
-    other = Settings({**not_here.values, "semantic.model": "c/d@unknown"}, known=False)
-    with pytest.raises(InputError, match=r"semantic.model"):
-        look(tmp_path, other)
+    with pytest.raises(InputError, match=r"semantic\.model"):
+        look(tmp_path, Settings({**HARD.values, "semantic.model": other}, known=False))
+
+
+def test_a_missing_file_of_another_name_is_another_model(tmp_path: Path, begun: Open) -> None:
+    write(begun(tmp_path), "a.jpg")
+    missing = Settings({**HARD.values, "semantic.model": "missing"}, known=False)
+    with pytest.raises(InputError, match=r"semantic\.model"):
+        ResultFolder(tmp_path, Preset("mine", semantic=Semantic(model="another/model")), missing)
 
 
 def test_results_that_no_run_recorded_are_left_alone(tmp_path: Path) -> None:
