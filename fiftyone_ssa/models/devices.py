@@ -39,11 +39,19 @@ def pick_device(device: str = "auto") -> torch.device:
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """`"auto"` is bfloat16 on CUDA and float32 on the CPU; else one of float32, bfloat16, float16."""
+    """`"auto"` is bfloat16 on CUDA and float32 on the CPU; else one of float32, bfloat16, float16.
+
+    Raises InputError for bfloat16 on a CPU: torch (2.11 to 2.15, oneDNN) computes some small convolutions as noise,
+    with 8 channels and kernels of 8 x 8 at a stride of 8, say.
+    """
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if dtype not in DTYPES:
         raise InputError(f"dtype must be auto, {', '.join(DTYPES)}, got {dtype!r}")
+    if dtype == "bfloat16" and device.type == "cpu":
+        raise InputError(
+            "bfloat16 is for GPUs: on CPUs torch computes some small convolutions wrongly in it; leave dtype at auto"
+        )
     return DTYPES[dtype]
 
 

@@ -79,7 +79,7 @@ class Summary:
             reasons = ", ".join(_many(count, reason) for reason, count in sorted(self.redone.items()))
             parts.append(f"{self.redone.total()} redone: {reasons}")
         if self.kept:
-            parts.append(f"{self.kept} masks kept as people left them")
+            parts.append(f"{self.kept} masks kept as people left them (repaint shows them in the class maps)")
         if self.skipped:
             parts.append(f"{self.skipped} already done")
         if self.deleted:

@@ -145,3 +145,5 @@ def test_devices_and_number_types_are_checked() -> None:
     assert pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
     with pytest.raises(InputError, match="dtype must be auto"):
         pick_dtype("int8", CPU)
+    with pytest.raises(InputError, match="bfloat16 is for GPUs"):
+        pick_dtype("bfloat16", CPU)
