@@ -19,6 +19,10 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 LARGEST_BATCH = 65536
 
 
+_FLAGS = ("bool", "bool_")
+"""Python's and numpy's; this module runs before numpy is needed."""
+
+
 def check_batch_size(value: Any) -> int:
     """Images at a time, 1 to 65536."""
     return check_count("batch_size", value, most=LARGEST_BATCH)
@@ -32,7 +36,7 @@ def check_limit(value: Any) -> int | None:
 def check_count(name: str, value: Any, *, most: int = 2**62) -> int:
     """A whole number from 1 to `most`; True, "4" and 4.0 are none."""
     try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
+        number = 0 if type(value).__name__ in _FLAGS else operator.index(value)
     except TypeError:
         number = 0
     if not 1 <= number <= most:
@@ -43,7 +47,7 @@ def check_count(name: str, value: Any, *, most: int = 2**62) -> int:
 
 def check_flag(name: str, value: Any) -> bool:
     """True or False; a word such as "no" would count as True, so it is refused."""
-    if type(value).__name__ not in ("bool", "bool_"):  # Python's and numpy's
+    if type(value).__name__ not in _FLAGS:
         raise InputError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 

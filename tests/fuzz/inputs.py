@@ -382,6 +382,7 @@ def _marker(rng: random.Random) -> bytes:
         "preset": "mini-ssa",
         "fingerprint": "0123456789abcdef",
         "settings": {"masks.source": "existing", "masks.points_per_side": 32, "open_vocabulary.segmenters": ["a"]},
+        "named": {"masks.source": "existing", "open_vocabulary.segmenters": ["models/a"]},
         "overwriting": False,
         "since_ns": 0,
         "done": "AQAAAAIAAAA=",
@@ -394,7 +395,8 @@ def _read_marker(content: bytes) -> object:
     from fiftyone_ssa.naming.stamp import Settings
 
     _written(MARKER, content)
-    found = read_record(PLACE, Settings({"masks.source": "existing", "masks.points_per_side": 64}))
+    values = {"masks.source": "existing", "masks.points_per_side": 64, "open_vocabulary.segmenters": ["missing"]}
+    found = read_record(PLACE, Settings(values, known=False), {"open_vocabulary.segmenters": ["models/a"]})
     assert found is not None
     return found.record.was_done("a"), found.differs
 

@@ -225,8 +225,9 @@ def test_loading_adds_no_word(
 ) -> None:
     folders = {FAMILIES[family][0]: str(whole(family)) for family in ("oneformer", "blip", "clipseg", "clip", "sam")}
     capfd.readouterr()
-    verbosity = hf.utils.logging.get_verbosity()
+    verbosity, bars = hf.utils.logging.get_verbosity(), hf.utils.logging.is_progress_bar_enabled()
     hf.utils.logging.set_verbosity_warning()
+    hf.utils.logging.enable_progress_bar()
     try:
         with caplog.at_level(logging.WARNING):
             for place, folder in folders.items():
@@ -237,6 +238,8 @@ def test_loading_adds_no_word(
         assert hf.utils.logging.is_progress_bar_enabled()
     finally:
         hf.utils.logging.set_verbosity(verbosity)
+        if not bars:
+            hf.utils.logging.disable_progress_bar()
     assert capfd.readouterr() == ("", "")
     assert caplog.text == ""
 

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from fiftyone_ssa.labels.clean import clean, default_folder
-from fiftyone_ssa.labels.database import own_collection, samples_of
+from fiftyone_ssa.labels.database import dataset_id, own_collection, samples_of
 from fiftyone_ssa.labels.review import is_touched
 from fiftyone_ssa.labels.runs import OPEN
 from tools.kills.trial import files_below
@@ -103,7 +103,11 @@ class DatasetTrial:
         left, maps = set(files_below(default_folder(self.dataset))), self.dataset.values("ssa_semantic.mask_path")
         if left != set(map(Path, maps)):
             faults.append(f"{len(left)} files after clean, {len(maps)} maps")
-        for name, where in (("leases", {}), ("runs", {"state": OPEN})):
+        identity = dataset_id(self.dataset)
+        for name, where in (
+            ("leases", {"_id": {"$regex": f"^{identity}/"}}),
+            ("runs", {"dataset": identity, "state": OPEN}),
+        ):
             if own_collection(name).count_documents(where):
                 faults.append(f"{name} are left over")
         return faults
