@@ -8,13 +8,14 @@ database) should do so in a thread of its own (`overlap`), so that writing overl
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from fiftyone_ssa.naming.arguments import check_batch_size
@@ -103,8 +104,8 @@ def run(
     `tasks` is consumed as results are taken, so it may be endless. With `keep_inputs` a result carries its image.
     """
     check_batch_size(batch_size)
-    with ThreadPoolExecutor(decoders, thread_name_prefix="decode") as pool:
-        ahead = _read_ahead(iter(tasks), pool, batch_size + decoders)
+    with _threads(decoders, "decode") as do:
+        ahead = _read_ahead(iter(tasks), do, batch_size + decoders)
         while batch := list(islice(ahead, batch_size)):
             yield from _run_batch(batch, pipeline, keep_inputs)
 
@@ -112,50 +113,85 @@ def run(
 def overlap(values: Iterable[Value], consume: Callable[[Value], None], *, capacity: int = 8) -> Iterator[Value]:
     """Yield `values` unchanged while a second thread feeds each to `consume`, at most `capacity` waiting.
 
-    An exception in `consume` is raised here. On return every value has been consumed.
+    An exception in `consume` is raised here. On return, and when it is closed, every value has been consumed.
     """
-    waiting: queue.Queue[Value | None] = queue.Queue(capacity)
+    free: SimpleQueue[None] = SimpleQueue()
+    for _ in range(capacity):
+        free.put(None)
     failure: list[BaseException] = []
 
-    def work() -> None:
-        while (value := waiting.get()) is not None:
-            if not failure:
-                try:
-                    consume(value)
-                except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
-                    failure.append(error)
+    def work(value: Value) -> None:
+        free.put(None)
+        if not failure:
+            try:
+                consume(value)
+            except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+                failure.append(error)
 
-    thread = threading.Thread(target=work, name="consume", daemon=True)
-    thread.start()
     try:
-        for value in values:
-            if failure:
-                break
-            waiting.put(value)
-            yield value
+        with _threads(1, "consume") as do:
+            for value in values:
+                if failure:
+                    break
+                free.get()
+                do(partial(work, value))
+                yield value
     finally:
-        waiting.put(None)
-        thread.join()
         if failure:
             raise failure[0]
 
 
+@contextmanager
+def _threads(count: int, name: str) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Threads that do what they are given; at the end all of it is done.
+
+    They are told by SimpleQueues alone. The locks of `queue.Queue`, `Future` and the rest are taken in Python: a signal
+    whose handler raises there, just behind the taking, leaves one taken for ever, and the run would never end.
+    """
+    jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def work() -> None:
+        while (job := jobs.get()) is not None:
+            job()
+
+    threads = [threading.Thread(target=work, name=name, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield jobs.put
+    finally:
+        for _ in threads:
+            jobs.put(None)
+        for thread in threads:
+            thread.join()
+
+
 def _read_ahead(
-    tasks: Iterator[Task], pool: ThreadPoolExecutor, depth: int
+    tasks: Iterator[Task], do: Callable[[Callable[[], None]], None], depth: int
 ) -> Iterator[tuple[Task, Inputs | Exception]]:
-    pending: deque[tuple[Task, Future[Inputs]]] = deque()
+    pending: deque[tuple[Task, SimpleQueue[Inputs | BaseException]]] = deque()
 
     def submit(count: int) -> None:
-        pending.extend((task, pool.submit(task.read)) for task in islice(tasks, count))
+        for task in islice(tasks, count):
+            answer: SimpleQueue[Inputs | BaseException] = SimpleQueue()
+            pending.append((task, answer))
+            do(partial(_read, task, answer))
 
     submit(depth)
     while pending:
-        task, future = pending.popleft()
-        error = future.exception()
-        if error is not None and not isinstance(error, Exception):
-            raise error
+        task, answer = pending.popleft()
+        found = answer.get()
+        if isinstance(found, BaseException) and not isinstance(found, Exception):
+            raise found
         submit(1)
-        yield task, error if error is not None else future.result()
+        yield task, found
+
+
+def _read(task: Task, answer: SimpleQueue[Inputs | BaseException]) -> None:
+    try:
+        answer.put(task.read())
+    except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+        answer.put(error)
 
 
 def _run_batch(batch: list[tuple[Task, Inputs | Exception]], pipeline: Pipeline, keep_inputs: bool) -> Iterator[Result]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -166,3 +170,43 @@ def test_a_batch_size_that_would_do_nothing_is_refused() -> None:
 def test_the_summary_counts_why_images_were_done_again() -> None:
     summary = Summary(done=3, masks=3, redone=Counter({"result missing": 1, "image changed": 2}))
     assert "3 redone: 2 images changed, 1 result missing" in str(summary)
+
+
+def _interrupted_at(step: int, work: Callable[[], object]) -> tuple[bool, bool]:
+    """Whether work ends that is interrupted behind its `step`-th call, where a signal would do it, and if it was."""
+    count = 0
+
+    def watch(_: FrameType, event: str, __: object) -> None:
+        nonlocal count
+        count += event != "c_call"
+        if count == step:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    def main() -> None:
+        with contextlib.suppress(KeyboardInterrupt, RuntimeError):  # the latter where Python is starting a thread
+            sys.setprofile(watch)
+            work()
+        sys.setprofile(None)
+
+    thread = threading.Thread(target=main, daemon=True)
+    thread.start()
+    thread.join(10)
+    return not thread.is_alive(), count >= step
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: list(overlap(range(5), lambda _: time.sleep(0.0005), capacity=2)),
+        lambda: list(run(map(_task, range(5)), _echo, batch_size=2)),
+    ],
+    ids=["overlap", "run"],
+)
+def test_an_interruption_ends_it_wherever_it_comes(work: Callable[[], object]) -> None:
+    for step in itertools.count(1):
+        ended, interrupted = _interrupted_at(step, work)
+        assert ended, f"it hangs after an interruption behind call {step}"
+        if not interrupted:
+            break
+    assert step > 50
