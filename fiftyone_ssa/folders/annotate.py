@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def annotate_files(
                 output.begin(settings if settings.known else settings_stamp(chosen))
                 tasks = output.tasks(islice(images, limit))
                 results = run(tasks, pipeline, batch_size=batch_size, keep_inputs=save_images)
-                written = overlap(results, output.write, capacity=2 if save_images else 8)
-                _consume(written, todo, output.summary, progress)
+                with closing(overlap(results, output.write, capacity=2 if save_images else 8)) as written:
+                    _consume(written, todo, output.summary, progress)
             if outdated := output.end():
                 logger.warning("%s still holds %d results of before --overwrite, not redone by this run", out, outdated)
         return output.summary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +200,11 @@ def _run(
     results = run(job.source.tasks(chosen.paths), pipeline, batch_size=batch_size)
     started = time.perf_counter()
     try:
-        with fou.ProgressBar(total=len(chosen.paths), progress=progress) as bar:
-            for result in bar(overlap(results, writer.write)):
+        with (
+            fou.ProgressBar(total=len(chosen.paths), progress=progress) as bar,
+            closing(overlap(results, writer.write)) as written,
+        ):
+            for result in bar(written):
                 summary.add(result)
     except Exception:
         writer.check_there()  # a dataset that is gone makes FiftyOne say all kinds of things

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,10 +110,13 @@ def run(
             yield from _run_batch(batch, pipeline, keep_inputs)
 
 
-def overlap(values: Iterable[Value], consume: Callable[[Value], None], *, capacity: int = 8) -> Iterator[Value]:
+def overlap(
+    values: Iterable[Value], consume: Callable[[Value], None], *, capacity: int = 8
+) -> Generator[Value, None, None]:
     """Yield `values` unchanged while a second thread feeds each to `consume`, at most `capacity` waiting.
 
-    An exception in `consume` is raised here. On return, and when it is closed, every value has been consumed.
+    An exception in `consume` is raised here. On return, and when it is closed, every value has been consumed: close it,
+    for whoever stops taking values leaves the second thread at work.
     """
     free: SimpleQueue[None] = SimpleQueue()
     for _ in range(capacity):

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -282,6 +284,21 @@ def test_a_segmenter_that_fails_on_one_image_loses_only_that_one(tmp_path: Path,
     (tmp_path / "data/b.json").write_text('{"annotations": []}')
     summary = run(tmp_path / "data", tmp_path / "out", preset)
     assert (summary.done, list(summary.errors)) == (2, ["b.png"])
+
+
+def test_nothing_writes_on_after_a_run_was_stopped(
+    tmp_path: Path, preset: Preset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(results: Iterator[object], *_: object) -> None:
+        next(results)
+        raise KeyboardInterrupt
+
+    add_image(tmp_path / "data/a.png")
+    monkeypatch.setattr("fiftyone_ssa.folders.annotate._consume", stop)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run(tmp_path / "data", tmp_path / "out", preset)
+    assert not any(thread.name == "consume" for thread in threading.enumerate())
+    assert stopped.tb is not None  # it holds the run's frames, so that nothing was closed by chance
 
 
 def test_an_image_without_masks_and_an_empty_mask(tmp_path: Path, preset: Preset) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import fiftyone as fo
@@ -211,6 +212,16 @@ def test_progress_callback(dataset: fo.Dataset) -> None:
     seen: list[float] = []
     annotate(dataset, overrides=SETTINGS, progress=lambda bar: seen.append(bar.progress))
     assert seen[-1] == 1.0
+
+
+def test_nothing_writes_on_after_a_run_was_stopped(dataset: fo.Dataset) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        annotate(dataset, overrides=SETTINGS, progress=stop)
+    assert not any(thread.name == "consume" for thread in threading.enumerate())
+    assert stopped.tb is not None  # it holds the run's frames, so that nothing was closed by chance
 
 
 def test_bad_arguments_are_one_sentence(dataset: fo.Dataset, photos: Path) -> None:

@@ -187,7 +187,7 @@ def _interrupted_at(step: int, work: Callable[[], object]) -> tuple[bool, bool]:
         with contextlib.suppress(KeyboardInterrupt, RuntimeError):  # the latter where Python is starting a thread
             sys.setprofile(watch)
             work()
-        sys.setprofile(None)
+            sys.setprofile(None)
 
     thread = threading.Thread(target=main, daemon=True)
     thread.start()
@@ -195,6 +195,7 @@ def _interrupted_at(step: int, work: Callable[[], object]) -> tuple[bool, bool]:
     return not thread.is_alive(), count >= step
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # one in a weak reference is lost
 @pytest.mark.parametrize(
     "work",
     [
