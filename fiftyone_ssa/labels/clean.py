@@ -17,7 +17,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import PART
 from fiftyone_ssa.labels import lease, runs
 from fiftyone_ssa.labels.database import Document, all_datasets, dataset_id, needs_database
-from fiftyone_ssa.naming.arguments import check_flag
+from fiftyone_ssa.naming.arguments import check_flag, shown
 
 PART_SECONDS = 3600.0
 """Age from which a part file in a folder that others may write to, too, is taken for left behind."""
@@ -132,9 +132,11 @@ def _root() -> Path:
 def _dataset(dataset: Any) -> fo.Dataset:
     if isinstance(dataset, fo.Dataset):
         return dataset
+    if isinstance(dataset, fo.core.collections.SampleCollection):
+        raise InputError(f"clean takes a whole dataset, got a view of {dataset.dataset_name!r}; pass its name")
     if not isinstance(dataset, str) or not fo.dataset_exists(dataset):
         near = ", ".join(fo.list_datasets()[:5]) or "none"
-        raise InputError(f"there is no dataset {dataset!r} to clean; name one that is there: {near}")
+        raise InputError(f"there is no dataset {shown(dataset)} to clean; name one that is there: {near}")
     return fo.load_dataset(dataset)
 
 

@@ -16,6 +16,7 @@ from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, 
 from fiftyone_ssa.labels.fields import Fields, check_fields, check_label_field
 from fiftyone_ssa.labels.lease import hold
 from fiftyone_ssa.labels.painter import Painter, Repainted
+from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, shown
 from fiftyone_ssa.naming.run import Pipeline, Task, run
 from fiftyone_ssa.presets import Preset, load_preset
 from fiftyone_ssa.types import Inputs, MaskSet, SemanticMap
@@ -60,6 +61,7 @@ def repaint(
     """
     if overrides and preset is None:
         raise InputError("overrides change a preset, and none is named; add preset=")
+    device, dtype, batch_size = check_device(device), check_dtype(dtype), check_batch_size(batch_size)
     samples = _collection(samples)
     fields = check_repaint(samples, label_field, needs_maps=preset is None)
     chosen = _segmenter_of(preset, overrides) if preset is not None else None
@@ -109,7 +111,7 @@ def _collection(samples: Any) -> Any:
         return samples
     if not isinstance(samples, str) or not fo.dataset_exists(samples):
         near = ", ".join(fo.list_datasets()[:5]) or "none"
-        raise InputError(f"there is no dataset {samples!r} to paint; name one that is there: {near}")
+        raise InputError(f"there is no dataset {shown(samples)} to paint; name one that is there: {near}")
     return fo.load_dataset(samples)
 
 

@@ -26,6 +26,7 @@ from fiftyone_ssa.labels.documents import (
     segmentation_document,
 )
 from fiftyone_ssa.labels.evaluation import evaluate
+from fiftyone_ssa.naming.arguments import check_count, check_device
 from fiftyone_ssa.quickstart.scenes import Scene, class_names, draw_scene
 from fiftyone_ssa.quickstart.scenes.judge import SIZES_HW, Tally
 
@@ -81,8 +82,10 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
     `ssa_branch` are SSA's, whose masks are a small SAM's; `engine` is SSA-engine's, on the same masks.
     Evaluations `branch` and `ssa` are stored, and a COCO file is written beside the images, in FiftyOne's default
     dataset folder. What is done is not done again.
-    Raises InputError if another dataset has that name.
+    Raises InputError if an argument is wrong, before anything is drawn, or if another dataset has that name.
     """
+    check_count("samples", samples)
+    check_device(device)
     started = time.perf_counter()
     folder = Path(fo.config.default_dataset_dir) / "fiftyone-ssa" / "quickstart"
     say(f"{samples} scenes in the dataset {DATASET}")

@@ -113,10 +113,13 @@ def test_not_while_a_run_goes_on(make_dataset: Make, name_masks: Run) -> None:
     assert len(files_below(default_folder(dataset))) == 2
 
 
-def test_a_dataset_that_is_not_there_is_one_sentence() -> None:
+def test_what_is_no_dataset_is_one_sentence(make_dataset: Make) -> None:
     for name in ("no-such-dataset", "", 3):
         with pytest.raises(InputError, match="there is no dataset"):
             clean(name)
+    view = make_dataset(1).limit(1)
+    with pytest.raises(InputError, match=f"clean takes a whole dataset, got a view of '{view.dataset_name}'"):
+        clean(view)
 
 
 def test_what_a_killed_run_did_not_live_to_store_goes_with_the_next_run(

@@ -308,6 +308,13 @@ def test_patches_are_no_images(dataset):
         repaint(dataset.to_patches("ssa"))
 
 
+@pytest.mark.parametrize("wrong", [{"device": "tpu"}, {"dtype": "half"}, {"batch_size": 0}])
+def test_wrong_arguments_are_refused_where_no_model_needs_them_too(dataset, wrong):
+    annotated(dataset)
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} must be"):
+        repaint(dataset, **wrong)
+
+
 def test_a_dataset_by_name(dataset):
     annotated(dataset)
     dataset.persistent = True

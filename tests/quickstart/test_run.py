@@ -148,6 +148,17 @@ def check_corrections(dataset: fo.Dataset) -> None:
     assert again.scores.mean_iou > max(before.scores.mean_iou, rerun.scores.mean_iou)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"samples": 0}, {"samples": -4}, {"samples": "1e3"}, {"samples": True}, {"samples": 2, "device": "tpu"}]
+)
+def test_wrong_arguments_are_refused_before_anything_is_drawn(report, wrong):
+    said: list[str] = []
+    with pytest.raises(InputError, match=r"samples must be a whole number|device must be"):
+        quickstart(**wrong, progress=False, say=said.append)
+    assert said == []
+    assert len(fo.load_dataset(DATASET)) == 4
+
+
 def test_somebody_elses_dataset_is_left_alone(report):
     mine = fo.load_dataset(DATASET)
     mine.name = "mine"
