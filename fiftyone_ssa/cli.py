@@ -57,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "fiftyone":
+            _say("fiftyone-ssa: this command needs FiftyOne, which is not installed: pip install fiftyone", sys.stderr)
+            return WRONG_INPUT
         if arguments.verbose:
             raise
         _say_line(f"fiftyone-ssa: unexpected {type(error).__name__}: {error} (--verbose shows where)", sys.stderr)

@@ -112,7 +112,7 @@ def _plugin() -> Check:
 
         status = plugin_status()
     except ImportError as error:
-        return Check("plugin", False, f"FiftyOne cannot be imported ({error})", remedy, required=False)
+        return Check("plugin", False, f"FiftyOne cannot be imported ({error})", "pip install fiftyone", required=False)
     if status.installed and not status.enabled:
         remedy = "fiftyone plugins enable @fiftyone-ssa/ssa"
     return Check("plugin", status.enabled, str(status), remedy, required=False)

@@ -158,6 +158,18 @@ def test_a_device_that_is_not_there(parity: Path, tmp_path: Path, capsys: pytest
     assert "cuda:99 is not there" in capsys.readouterr().err
 
 
+def test_a_command_that_needs_fiftyone_says_so_where_it_is_absent() -> None:
+    commands = [["clean", "x"], ["repaint", "x"], ["quickstart"], ["install-plugin"]]
+    script = (
+        "import sys; sys.modules['fiftyone'] = None\nfrom fiftyone_ssa.cli import main\n"
+        f"print([main(command) for command in {commands}])"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    sentence = "fiftyone-ssa: this command needs FiftyOne, which is not installed: pip install fiftyone"
+    assert run.stderr.splitlines() == [sentence] * 4
+    assert run.stdout == "[2, 2, 2, 2]\n"
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["annotate"], ["annotate", "a", "b"], ["annotate", "a", "b", "--limit", "0"]]
 )

@@ -116,8 +116,10 @@ def annotate_files(
 def _check_fit(preset: Preset, out: Path, branch: Path | None) -> None:
     if preset.pipeline == "ssa" and preset.semantic.source == "field":
         raise InputError('semantic.source = "field" needs a FiftyOne dataset; set it to "model"')
-    if branch is not None and (preset.pipeline != "ssa" or branch.resolve() == out.resolve()):
-        raise InputError("the segmenter's own map needs an SSA preset and a folder other than that of the results")
+    if branch is not None and preset.pipeline != "ssa":
+        raise InputError(f"{preset.name} has no segmenter's own map to save; leave the branch's folder out")
+    if branch is not None and branch.resolve() == out.resolve():
+        raise InputError(f"the segmenter's own map cannot go to the folder of the results, {out}; name another one")
 
 
 def _consume(results: Iterator[Result], total: int, summary: Summary, progress: bool) -> None:

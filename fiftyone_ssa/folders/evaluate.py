@@ -86,7 +86,7 @@ class _Comparison:
     seen: dict[str, Seen] = field(default_factory=dict)
     """File ending of the ground truth to the values that it holds."""
     unnamed: int = 0
-    """How many predictions carry no class names."""
+    """How many predictions that could be used carry no class names."""
     confusion: Ints = field(init=False)
     _notes: dict[str, None] = field(default_factory=dict)
     _tables: dict[tuple[str, ...], ClassIds] = field(default_factory=dict)
@@ -148,9 +148,10 @@ class _Comparison:
         names = _class_names(path, record)
         if names is None and not self.layout.unnamed:
             raise InputError(f"{path} carries no class names, and ids alone do not fit a mapping of values to names")
-        self.unnamed += names is None
+        unnamed = names is None
         names = names or self.layout.unnamed
         ids = _class_map(path, record, len(names), size_hw)
+        self.unnamed += unnamed  # of those that count: no ids are taken from a result that has none
         if names not in self._tables:
             self._tables[names] = self._table(path, names)
         return self._tables[names].take(ids)

@@ -92,7 +92,7 @@ class ResultFolder:
                     if path.name.startswith(f".{self._lock.token}-"):
                         path.unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"{self.root} cannot take results: {error.strerror}") from error
+            raise InputError(f"{self.root} cannot take results: {error.strerror}; name another folder") from error
         self.record = self._look()
 
     def begin(self, settings: Settings) -> None:

@@ -347,8 +347,10 @@ def test_overlays_and_the_branchs_own_map_are_made_up_for_on_a_later_run(tmp_pat
 
 def test_what_cannot_work_is_refused_before_a_model_is_loaded(tmp_path: Path, preset: Preset) -> None:
     add_image(tmp_path / "data/a.png")
-    with pytest.raises(InputError, match="a folder other than that of the results"):
+    with pytest.raises(InputError, match="cannot go to the folder of the results"):
         run(tmp_path / "data", tmp_path / "out", preset, branch_dir=tmp_path / "out")
+    with pytest.raises(InputError, match="mini-engine has no segmenter's own map to save"):
+        run(tmp_path / "data", tmp_path / "out", load_preset("mini-engine"), branch_dir=tmp_path / "branch")
     with pytest.raises(InputError, match=r'semantic\.source = "field" needs a FiftyOne dataset'):
         run(tmp_path / "data", tmp_path / "out", load_preset(preset, {"semantic.source": "field"}))
     with pytest.raises(InputError, match="does not exist"):

@@ -108,6 +108,15 @@ def test_a_typing_error_is_not_guessed_but_its_nearest_name_is_told(folders):
     assert "the prediction lacks classes of the ground truth, whose pixels are all misses: 'traffic light'" in text
 
 
+def test_no_ids_are_said_to_be_taken_from_results_that_have_none(folders):
+    folders.truth("a", IDS + 1)
+    folders.results.mkdir()
+    (folders.results / "a_semantic.json").write_text('{"annotations": []}')  # as SSA-engine writes
+    scores = folders.evaluate("ade20k")
+    assert "it has no semantic_mask" in scores.errors["a"]
+    assert scores.notes == ()
+
+
 def test_results_without_names_are_read_by_ids_and_that_is_said(folders):
     folders.result("a", IDS)
     folders.result("b", IDS, ade20k.NAMES)
@@ -116,7 +125,7 @@ def test_results_without_names_are_read_by_ids_and_that_is_said(folders):
         folders.truth(name, IDS + 1)
     scores = folders.evaluate("ade20k")
     assert scores.pixel_accuracy == pytest.approx(2 / 3)
-    assert "2 results carry no class names" in scores.notes[0]
+    assert "1 results carry no class names" in scores.notes[0]
     assert "class id 150 is unknown" in scores.errors["c"]
 
 
