@@ -101,7 +101,7 @@ def stale() -> int:
 def drop_stale() -> int:
     """Remove the leases of dead processes and of datasets that are gone; the number removed."""
     leases = own_collection("leases")
-    return sum(leases.delete_one({"_id": row["_id"], "token": row["token"]}).deleted_count for row in _stale())
+    return sum(leases.delete_one(_as_read(row)).deleted_count for row in _stale())
 
 
 def _stale() -> list[dict[str, Any]]:
@@ -122,11 +122,15 @@ def _take(lease: Lease) -> dict[str, Any] | None:
             holder: dict[str, Any] | None = leases.find_one({"_id": lease.key})
             if holder is None:
                 continue  # given back between the two
-            taken = {"_id": lease.key, "token": holder["token"]}
-            if not _is_dead(holder) or leases.find_one_and_update(taken, mine) is None:
+            if not _is_dead(holder) or leases.find_one_and_update(_as_read(holder), mine) is None:
                 return holder
         lease.renewed = time.monotonic()
         return None
+
+
+def _as_read(row: dict[str, Any]) -> dict[str, Any]:
+    """Finds a lease if it is as it was read: a holder that was thought dead may have renewed it since."""
+    return {key: row[key] for key in ("_id", "token", "beat")}
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:

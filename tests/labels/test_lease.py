@@ -89,6 +89,24 @@ def test_elsewhere_a_lease_lapses_with_time(dataset: fo.Dataset) -> None:
             pass
 
 
+def test_a_holder_that_wakes_up_before_it_is_replaced_keeps_it(
+    dataset: fo.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hold(dataset, "ssa") as first:
+
+        def looks_dead(_: dict[str, Any]) -> bool:
+            time.sleep(0.002)  # the server's clock counts milliseconds
+            first.renew()
+            return True
+
+        monkeypatch.setattr(lease, "_is_dead", looks_dead)
+        with pytest.raises(LeaseHeldError):
+            hold(dataset, "ssa").__enter__()
+        assert lease.drop_stale() == 0
+        first.renew()
+        assert not first.lost
+
+
 def test_a_holder_renews(dataset: fo.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
     with hold(dataset, "ssa") as held:
