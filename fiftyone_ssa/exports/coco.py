@@ -31,7 +31,7 @@ from fiftyone_ssa.exports.coco_masks import ImageMasks
 from fiftyone_ssa.exports.folder import ExportFolder, FolderError, told
 from fiftyone_ssa.exports.pictures import Names, check_sources, stage_picture
 from fiftyone_ssa.files.images import image_size_hw
-from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.database import dataset_id, documents, needs_database, root_dataset, shown_dataset
 from fiftyone_ssa.naming.arguments import check_flag, renamed
 
 
@@ -167,9 +167,9 @@ class _Export:
                 for document in bar(_documents(samples, self.label_field)):
                     seen += 1
                     self._add(document, file)
-            digest = file.finish({"description": f"{self.label_field} of {samples._root_dataset.name}"}, entries)
+            digest = file.finish({"description": f"{self.label_field} of {root_dataset(samples).name}"}, entries)
         self.summary.deleted = max(expected - seen, 0)
-        name = samples._root_dataset.name
+        name = root_dataset(samples).name
         if self.summary.deleted and not fo.dataset_exists(name):
             raise InputError(f"the dataset {name!r} was deleted while it was exported; nothing was written")
         return digest
@@ -204,17 +204,17 @@ class _Export:
 
 def category_ids(samples: Any, label_field: str, known: Ids | None = None) -> Ids:
     """Class name to COCO category id, the same for every view of a dataset but for names that the view alone has."""
-    targets = samples._root_dataset.mask_targets.get(f"{label_field}_semantic", {})
-    whole = _names(samples._dataset, label_field, manual_group_select=True)
+    targets = root_dataset(samples).mask_targets.get(f"{label_field}_semantic", {})
+    whole = _names(shown_dataset(samples), label_field, all_slices=True)
     return assign(known or {}, targets, [*sorted(whole), *sorted(_names(samples, label_field))])
 
 
 def _about(samples: Any, export: _Export, digest: str) -> dict[str, Any]:
     """What the marker says of an export."""
-    dataset = samples._root_dataset
+    dataset = root_dataset(samples)
     return {
         "dataset": dataset.name,
-        "dataset_id": str(dataset._doc.id),
+        "dataset_id": str(dataset_id(dataset)),
         "label_field": export.label_field,
         "export_media": export.media,
         "images": export.summary.images,
@@ -230,7 +230,7 @@ def _documents(samples: Any, label_field: str) -> Iterator[dict[str, Any]]:
     view, done = samples.select_fields([label_field]), 0
     while True:
         try:
-            for document in (view.skip(done) if done else view)._aggregate():
+            for document in documents(view.skip(done) if done else view):
                 done += 1
                 yield document
         except CursorNotFound:  # the server forgets a query after ten minutes without a question
@@ -238,15 +238,10 @@ def _documents(samples: Any, label_field: str) -> Iterator[dict[str, Any]]:
         return
 
 
-def _names(samples: Any, label_field: str, **options: Any) -> set[str]:
+def _names(samples: Any, label_field: str, *, all_slices: bool = False) -> set[str]:
     """The class names of a field, as the view shows them."""
-    found = samples._aggregate(
-        pipeline=[
-            {"$unwind": f"${label_field}.detections"},
-            {"$group": {"_id": f"${label_field}.detections.label"}},
-        ],
-        **options,
-    )
+    masks = f"${label_field}.detections"
+    found = documents(samples, [{"$unwind": masks}, {"$group": {"_id": f"{masks}.label"}}], all_slices=all_slices)
     return {name for document in found if document["_id"] is not None and (name := str(document["_id"])).strip()}
 
 

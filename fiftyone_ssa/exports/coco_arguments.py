@@ -10,6 +10,7 @@ import fiftyone as fo
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.categories import Given, read_categories, read_classes
 from fiftyone_ssa.exports.folder import ExportFolder, check_folder
+from fiftyone_ssa.labels.database import dataset_id, filtered_fields, is_part_of_images, root_dataset
 from fiftyone_ssa.naming.arguments import shown
 
 Media = Literal["copy", "symlink", "none"]
@@ -26,7 +27,7 @@ def detections_fields(samples: Any) -> list[str]:
 
 def is_filtered(samples: Any, label_field: str) -> bool:
     """Whether a view shows some of the field's labels only."""
-    return any(path.split(".")[0] == label_field for path in samples.view()._get_filtered_fields() or ())
+    return any(path.split(".")[0] == label_field for path in filtered_fields(samples))
 
 
 def check_media(value: Any) -> Media:
@@ -41,7 +42,7 @@ def check_samples(samples: Any, label_field: Any) -> None:
     """Raise InputError unless `samples` are images with a Detections field of that name."""
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
-    if samples._is_patches or samples._is_clips:
+    if is_part_of_images(samples):
         raise InputError("an export takes whole images, got a view of patches or clips; pass the view before it")
     if samples.media_type not in ("image", None):
         raise InputError(
@@ -50,7 +51,7 @@ def check_samples(samples: Any, label_field: Any) -> None:
         )
     known = detections_fields(samples)
     if label_field not in known:
-        name = samples._root_dataset.name
+        name = root_dataset(samples).name
         raise InputError(f"{label_field!r} is no Detections field of {name!r}; it has {', '.join(known) or 'none'}")
 
 
@@ -92,5 +93,5 @@ def given_categories(classes: Any, categories: Any, folder: ExportFolder, sample
             dataclasses.replace(given, path=None) if given.path is not None and given.path.resolve() == own else given
         )
     of = (about.get("dataset_id"), about.get("label_field"))
-    known = about.get("categories") if of == (str(samples._root_dataset._doc.id), label_field) else None
+    known = about.get("categories") if of == (str(dataset_id(root_dataset(samples))), label_field) else None
     return read_categories(known or {})

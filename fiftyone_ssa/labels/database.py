@@ -43,6 +43,21 @@ def is_generated(samples: Any) -> bool:
     return bool(samples._is_generated)
 
 
+def shown_dataset(samples: Any) -> fo.Dataset:
+    """The dataset whose fields a collection has: for frames the one that FiftyOne made of them, else the root."""
+    return samples._dataset
+
+
+def is_part_of_images(samples: Any) -> bool:
+    """Whether a collection's samples are patches or clips; only FiftyOne knows."""
+    return bool(samples._is_patches or samples._is_clips)
+
+
+def filtered_fields(samples: Any) -> Sequence[str]:
+    """The paths of which a collection shows some labels only; only the stages of a view tell."""
+    return samples.view()._get_filtered_fields() or ()
+
+
 def dataset_id(dataset: fo.Dataset) -> ObjectId:
     """A dataset's id, which no other gets, and which stays when it is renamed; the public name does neither."""
     return dataset._doc.id
@@ -55,9 +70,12 @@ def samples_of(dataset: fo.Dataset) -> Any:
     return dataset._sample_collection
 
 
-def documents(samples: Any, stages: Sequence[Document] = ()) -> Iterable[Document]:
-    """What a view shows, as documents, through further stages of aggregation; public calls decode every mask."""
-    found: Iterable[Document] = samples._aggregate(post_pipeline=list(stages))
+def documents(samples: Any, stages: Sequence[Document] = (), *, all_slices: bool = False) -> Iterable[Document]:
+    """What a view shows, as documents, through further stages of aggregation; public calls decode every mask.
+
+    `all_slices`: those of every slice of a grouped dataset, not of the active one alone.
+    """
+    found: Iterable[Document] = samples._aggregate(post_pipeline=list(stages), manual_group_select=all_slices)
     return found
 
 
