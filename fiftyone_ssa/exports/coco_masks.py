@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import datetime
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import fiftyone.core.utils as fou
-
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain
 from fiftyone_ssa.labels.review import is_rejected
-from fiftyone_ssa.labels.stored_masks import mask_counts
+from fiftyone_ssa.labels.stored_masks import mask_counts, read_array
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.types import MaskSet
 
@@ -32,8 +29,6 @@ _COCO_KEYS = frozenset(
     ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "score", "keypoints", "attributes")
 )
 """Keys that COCO gives a meaning to; an attribute of such a name is written as `attribute_<name>`."""
-_DAMAGED = (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, zlib.error)
-"""What decoding a stored array may raise."""
 
 
 @dataclass
@@ -148,6 +143,6 @@ def _stored(value: Any) -> Any:
     if not isinstance(value, bytes):
         return value
     try:
-        return fou.deserialize_numpy_array(value)
-    except _DAMAGED:
+        return read_array(value)
+    except InputError:
         return base64.b64encode(value).decode()

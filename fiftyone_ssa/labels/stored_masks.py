@@ -110,7 +110,7 @@ def stored_mask(detection: Stored) -> npt.NDArray[np.bool_] | None:
     """
     inline, path = value(detection, "mask"), value(detection, "mask_path")
     if inline is not None:
-        return images.is_set(_array(inline))
+        return images.is_set(read_array(inline))
     return images.read_mask(_path(path)) if path else None
 
 
@@ -121,7 +121,7 @@ def stored_values(segmentation: Stored) -> npt.NDArray[Any] | None:
     """
     inline, path = value(segmentation, "mask"), value(segmentation, "mask_path")
     if inline is not None:
-        return _array(inline)
+        return read_array(inline)
     return images.read_values(_path(path)) if path else None
 
 
@@ -140,8 +140,11 @@ def _path(stored: Any) -> str:
     return stored
 
 
-def _array(stored: Any) -> npt.NDArray[Any]:
-    """An array as FiftyOne's ArrayField holds it: zlib over `numpy.save`, as base64 where it was written as JSON."""
+def read_array(stored: Any) -> npt.NDArray[Any]:
+    """An array as FiftyOne's ArrayField holds it: zlib over `numpy.save`, as base64 where it was written as JSON.
+
+    Raises InputError if it is none, or would take more than `MAX_ARRAY_BYTES`.
+    """
     if isinstance(stored, np.ndarray):
         return stored
     if not isinstance(stored, bytes | str):

@@ -109,3 +109,10 @@ def test_left_out_detections_are_counted_by_reason():
 
 def test_values_of_other_kinds_are_text():
     assert json_value({1: {2}, "d": datetime.date(2026, 1, 2)}) == {"1": "{2}", "d": "2026-01-02"}
+
+
+def test_an_attribute_that_unpacks_to_more_than_a_mask_may_take_stays_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = serialize_numpy_array(np.zeros(2000, np.uint8))
+    assert json_value(packed) == [0] * 2000
+    monkeypatch.setattr("fiftyone_ssa.labels.stored_masks.MAX_ARRAY_BYTES", 1000)
+    assert json_value(packed) == base64.b64encode(packed).decode()
