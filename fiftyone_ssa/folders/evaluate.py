@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.folders.ground_truth import Layout, layout_of
 from fiftyone_ssa.folders.own_classes import Given
-from fiftyone_ssa.layouts.class_names import match_names
+from fiftyone_ssa.layouts.class_names import first_names, match_names
 from fiftyone_ssa.layouts.encodings import Seen, shifted
 from fiftyone_ssa.layouts.layout import walk, wrong_layout
 from fiftyone_ssa.masks import foreign, rle
@@ -162,9 +162,10 @@ class _Comparison:
         match = match_names(names, truth)
         if match.none_in_common or (self.layout.every_class and match.missing):
             raise _OtherClassesError(
-                f"{path} has other classes than the ground truth, {len(names)} ({_first(names)}) for {len(truth)} "
-                f"({_first(truth)}); evaluate it against ground truth of its own classes (--classes FILE), or name "
-                "with --dataset and --classes those of the data set's classes that are to be scored"
+                f"{path} has other classes than the ground truth, {len(names)} ({first_names(names)}) for "
+                f"{len(truth)} ({first_names(truth)}); evaluate it against ground truth of its own classes "
+                "(--classes FILE), or name with --dataset and --classes those of the data set's classes that are to be "
+                "scored"
             )
         self._notes.update(dict.fromkeys(match.sentences()))
         dtype = ids_dtype(len(truth))
@@ -215,10 +216,6 @@ def _counts(code: Any, size_hw: tuple[int, int]) -> bytes:
             "(height, width); they must show the same pixels"
         )
     return str(code["counts"]).encode("ascii", "replace")
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")
 
 
 def _find(folder: Path, endings: list[str], what: str) -> dict[str, tuple[Path, str]]:

@@ -15,7 +15,7 @@ from fiftyone_ssa.files.class_maps import Values, colours_of, read_colours, valu
 from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.stored_masks import stored_values
 from fiftyone_ssa.layouts import cityscapes
-from fiftyone_ssa.layouts.class_names import match_names
+from fiftyone_ssa.layouts.class_names import first_names, match_names
 from fiftyone_ssa.layouts.encodings import Seen, already_reduced, shifted, unnamed
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
 from fiftyone_ssa.types import ClassIds, Ints
@@ -125,8 +125,8 @@ def compared_classes(samples: Any, pred_field: str, gt_field: str, given: Target
     match = match_names(predicted.names, truth.names)
     if match.none_in_common:
         raise InputError(
-            f"{pred_field!r} ({_first(predicted.names)}) and {gt_field!r} ({_first(truth.names)}) have no class name "
-            "in common; check their mask targets"
+            f"{pred_field!r} ({first_names(predicted.names)}) and {gt_field!r} ({first_names(truth.names)}) "
+            "have no class name in common; check their mask targets"
         )
     notes = match.sentences()
     if pred_field not in own and not given and not default:
@@ -227,7 +227,3 @@ def _stored(key: int | str, colours: bool, field: str) -> int:
     raise InputError(
         f'mask targets of {field!r} must be whole numbers from 1 to 65535, or colours like "#ff0000"; got {key!r}'
     )
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")

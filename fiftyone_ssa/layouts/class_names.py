@@ -78,6 +78,11 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
     return by_fold[found[0]] if found else None
 
 
+def first_names(names: Sequence[str]) -> str:
+    """The first three names of a list, for a sentence."""
+    return ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")
+
+
 def _first_synonym(name: str) -> str:
     """ADE20K's own lists name a class "building, edifice"; the published models, by the first word."""
     return fold(re.split("[,;]", name)[0])
