@@ -40,8 +40,6 @@ class State:
     labelled: bool = False
     """Whether the label is there, with masks or without."""
     masks: int = 0
-    named: bool = False
-    """Whether SSA said something of any of its masks."""
     files: tuple[str, ...] = ()
     """Every file that the labels point to."""
     maps: frozenset[str] = field(default_factory=frozenset)
@@ -73,7 +71,6 @@ def states(dataset: fo.Dataset, fields: Fields, paths: Mapping[str, str]) -> Ite
 
 def _projection(fields: Fields) -> Document:
     masks = f"${fields.label}.detections"
-    told = {"$concatArrays": [{"$ifNull": [f"{masks}.{name}", []]} for name in ("class_name", "mask_digest")]}
     return {
         fields.preset: 1,
         fields.inputs: 1,
@@ -84,7 +81,6 @@ def _projection(fields: Fields) -> Document:
         f"{fields.branch}.mask_path": 1,
         "labelled": {"$eq": [{"$type": f"${fields.label}"}, "object"]},
         "masks": {"$size": {"$ifNull": [masks, []]}},
-        "named": {"$ne": [{"$setDifference": [told, [None]]}, []]},
         "files": f"{masks}.mask_path",
     }
 
@@ -100,7 +96,6 @@ def _state(sample_id: str, path: str, fields: Fields, document: Document) -> Sta
         document.get(fields.error),
         bool(document.get("labelled")),
         document.get("masks", 0),
-        bool(document.get("named")),
         tuple(filter(None, files)),
         frozenset(name for name, label in maps.items() if label),
     )
