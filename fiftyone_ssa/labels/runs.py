@@ -70,8 +70,9 @@ def tidied(tokens: Iterable[str]) -> None:
 
 
 def of_dataset(dataset: fo.Dataset) -> list[dict[str, Any]]:
-    """Every run on a dataset: `_id` (its token), `field` and `folder`."""
-    return list(own_collection("runs").find({"dataset": dataset_id(dataset)}, {"field": 1, "folder": 1}))
+    """Every run on a dataset, the latest last: `_id` (its token), `field` and `folder`."""
+    found = own_collection("runs").find({"dataset": dataset_id(dataset)}, {"field": 1, "folder": 1})
+    return list(found.sort("began"))
 
 
 def settings_of(fingerprint: str) -> tuple[str, Mapping[str, Any]] | None:
