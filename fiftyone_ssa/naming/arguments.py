@@ -97,8 +97,10 @@ def shown(value: Any, most: int = 80) -> str:
     """A wrong value for an error message: on one line, and not longer than `most` characters."""
     if isinstance(value, int) and abs(value) >= 10**most:
         return f"a number of {value.bit_length()} bits"  # Python refuses to print thousands of digits
-    text = repr(value)
-    text = " ".join(text.split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # such a number inside
+        return f"a {type(value).__name__} with a number of thousands of digits"
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 

@@ -81,3 +81,4 @@ def test_a_wrong_value_is_shown_in_a_line() -> None:
     assert shown("a\nb") == r"'a\nb'"
     assert shown("x" * 500) == "'" + "x" * 76 + "..."
     assert shown(10**5000) == "a number of 16610 bits"
+    assert shown([10**5000]) == "a list with a number of thousands of digits"
