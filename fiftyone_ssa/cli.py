@@ -338,8 +338,8 @@ def _add_repaint(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("results_dir", metavar="RESULTS_DIR", type=Path, help="a folder that annotate wrote")
-    add("gt_dir", metavar="GT_DIR", type=Path, help="ground truth images under the same sub-folders")
+    add("results_dir", metavar="RESULTS_DIR", help="a folder that annotate wrote")
+    add("gt_dir", metavar="GT_DIR", help="ground truth images under the same sub-folders")
     add("--dataset", choices=["ade20k", "cityscapes", "foggy-driving"], help="classes and file names")
     add(
         "--classes",

@@ -125,6 +125,8 @@ def test_unusual_images_are_named_like_any_other(parity: Path, tmp_path: Path) -
         ),
         (["annotate", ".", "out", "--preset", "ssa-ade20k", "--set", "semantic.vote"], "section.key=value"),
         (["evaluate", "nowhere", ".", "--dataset", "ade20k"], "nowhere"),
+        (["evaluate", "", ".", "--dataset", "ade20k"], "results_dir must be a path, got ''"),
+        (["evaluate", ".", "", "--dataset", "ade20k"], "must be a path, got ''"),
         (["evaluate", ".", ".", "--dataset", "ade20k"], "looked for"),
     ],
 )

@@ -20,7 +20,7 @@ from fiftyone_ssa.layouts.encodings import Seen, shifted
 from fiftyone_ssa.layouts.layout import walk, wrong_layout
 from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
-from fiftyone_ssa.naming.arguments import check_flag
+from fiftyone_ssa.naming.arguments import check_flag, check_path
 from fiftyone_ssa.types import ClassIds, Ints
 
 
@@ -48,9 +48,10 @@ def evaluate_files(
     predictions have other classes than the ground truth.
     """
     check_flag("only_annotated", only_annotated)
+    results, gt = check_path("results_dir", results_dir), check_path("gt_dir", gt_dir)
     layout = layout_of(dataset, classes)
-    predictions = _find(Path(results_dir), [layout.prediction], "predictions")
-    truths = _find(Path(gt_dir), list(layout.truths), "ground truth")
+    predictions = _find(results, [layout.prediction], "predictions")
+    truths = _find(gt, list(layout.truths), "ground truth")
     if not predictions.keys() & truths.keys():
         raise InputError(
             f"no prediction in {results_dir} has its ground truth in {gt_dir}: there is {min(predictions)}"
