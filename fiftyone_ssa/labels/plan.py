@@ -97,12 +97,12 @@ def check_content(
     if others and not overwrite:
         raise InputError(
             f"{where} holds results of other settings ({_differences(others, settings)}); "
-            "choose another label_field, or pass overwrite=True, which redoes them and keeps what people touched"
+            "choose another label_field, or redo them (overwrite=True), which keeps what people touched"
         )
     if found.unrecorded and not overwrite and masks_field != fields.label:
         raise InputError(
             f"{where} holds masks named by SSA in {found.unrecorded} samples without a record of how (a copied field); "
-            "choose another label_field, or pass overwrite=True, which redoes them and keeps what people touched"
+            "choose another label_field, or redo them (overwrite=True), which keeps what people touched"
         )
 
 
