@@ -50,7 +50,7 @@ class Evaluate(Job):
         """Both fields, which must have classes in common, and the key."""
         samples, params = ctx.target_view(), {**DEFAULTS, **ctx.params}
         fields = evaluation.segmentation_fields(samples)
-        wrong = problem(lambda: evaluation.check_fields(samples, params["pred_field"], params["gt_field"]))
+        wrong = problem(lambda: evaluation.check_evaluable(samples, params["pred_field"], params["gt_field"]))
         for name, label in (("pred_field", "Prediction"), ("gt_field", "Ground truth")):
             default = DEFAULTS[name] if DEFAULTS[name] in fields else None
             about = wrong if name == "pred_field" else {}

@@ -16,7 +16,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
-from fiftyone_ssa.labels.fields import check_fields, check_label_field, check_source_fields
+from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
 from fiftyone_ssa.labels.lease import Lease, hold
 from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overwrite, content, plan
 from fiftyone_ssa.labels.source import Source, class_names
@@ -125,7 +125,7 @@ class Job:
         _check_samples(samples)
         self.dataset = root_dataset(samples)
         check_source_fields(self.dataset, self.fields, masks_field, semantic_field)
-        check_fields(self.dataset, self.fields.types(self.preset.pipeline, check_flag("keep_branch", keep_branch)))
+        check_field_types(self.dataset, self.fields.types(self.preset.pipeline, check_flag("keep_branch", keep_branch)))
         ssa = self.preset.pipeline == "ssa"
         self.maps = (*((self.fields.semantic,) if ssa else ()), *((self.fields.branch,) if keep_branch else ()))
         self.keeps_branch = keep_branch or (ssa and self.dataset.has_sample_field(self.fields.branch))

@@ -55,7 +55,7 @@ def evaluate(
     Raises InputError if a field is no Segmentation field, has no classes, or there is no ground truth, and if
     `eval_key` belongs to another evaluation or its fields to anybody else.
     """
-    check_fields(samples, pred_field, gt_field, mask_targets)
+    check_evaluable(samples, pred_field, gt_field, mask_targets)
     check_flag("only_annotated", only_annotated)
     if eval_key is not None:
         check_eval_key(samples, eval_key, pred_field, gt_field)
@@ -82,7 +82,7 @@ def evaluate(
     return results
 
 
-def check_fields(samples: Any, pred_field: str, gt_field: str, mask_targets: Targets | None = None) -> None:
+def check_evaluable(samples: Any, pred_field: str, gt_field: str, mask_targets: Targets | None = None) -> None:
     """Raise InputError where `evaluate` would: a field is no Segmentation, has no classes, or there is no truth."""
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")

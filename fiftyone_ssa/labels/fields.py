@@ -66,7 +66,7 @@ def check_label_field(label_field: Any) -> Fields:
     return Fields(label_field)
 
 
-def check_fields(dataset: fo.Dataset, types: dict[str, type[Any]]) -> None:
+def check_field_types(dataset: fo.Dataset, types: dict[str, type[Any]]) -> None:
     """Raise InputError if a field exists with another type than the one that is to be written."""
     for name, kind in types.items():
         found = dataset.get_field(name)

@@ -13,7 +13,7 @@ import fiftyone.core.utils as fou
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
-from fiftyone_ssa.labels.fields import Fields, check_fields, check_label_field
+from fiftyone_ssa.labels.fields import Fields, check_field_types, check_label_field
 from fiftyone_ssa.labels.lease import hold
 from fiftyone_ssa.labels.painter import Painter, Repainted
 from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, shown
@@ -95,7 +95,7 @@ def check_repaint(samples: Any, label_field: str, *, needs_maps: bool = True) ->
             f"label_field must be a Detections field of {dataset.name!r}, got {label_field!r}; "
             f"it has {', '.join(known) or 'none'}"
         )
-    check_fields(dataset, {fields.semantic: fo.Segmentation, fields.branch: fo.Segmentation})
+    check_field_types(dataset, {fields.semantic: fo.Segmentation, fields.branch: fo.Segmentation})
     if needs_maps and not dataset.has_sample_field(fields.semantic) and not dataset.has_sample_field(fields.branch):
         raise InputError(
             f"{label_field!r} has no class maps to begin with ({fields.semantic!r} is not there); "
