@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.json_file import read_json_value
-from fiftyone_ssa.naming.arguments import check_path, shown
+from fiftyone_ssa.naming.arguments import check_path
 from fiftyone_ssa.naming.stamp import file_stamp
 
 Ids = dict[str, int]

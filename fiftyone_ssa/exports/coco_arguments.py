@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.categories import Given, read_categories, read_classes
 from fiftyone_ssa.exports.folder import ExportFolder, check_folder
 from fiftyone_ssa.labels.database import dataset_id, filtered_fields, is_part_of_images, root_dataset
-from fiftyone_ssa.naming.arguments import shown
 
 Media = Literal["copy", "symlink", "none"]
 KIND = "COCO export"

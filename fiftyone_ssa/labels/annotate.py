@@ -12,7 +12,7 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.core.utils as fou
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
@@ -22,7 +22,7 @@ from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overw
 from fiftyone_ssa.labels.source import Source, class_names
 from fiftyone_ssa.labels.writer import LabelWriter
 from fiftyone_ssa.models.factories import tell_whose_code
-from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path, shown
+from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path
 from fiftyone_ssa.naming.run import Pipeline, Summary, overlap, run
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset, load_preset

@@ -13,11 +13,11 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.atomic import PART
 from fiftyone_ssa.labels import lease, runs
 from fiftyone_ssa.labels.database import Document, all_datasets, dataset_id, needs_database
-from fiftyone_ssa.naming.arguments import check_flag, shown
+from fiftyone_ssa.naming.arguments import check_flag
 
 PART_SECONDS = 3600.0
 """Age from which a part file in a folder that others may write to, too, is taken for left behind."""

@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.database import samples_of
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.source import Source
 from fiftyone_ssa.labels.stamps import missing_output, states
-from fiftyone_ssa.naming.arguments import shown
 from fiftyone_ssa.naming.stamp import Settings
 
 Overwrite = bool | Literal["everything"]

@@ -10,13 +10,13 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.core.utils as fou
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import Fields, check_field_types, check_label_field
 from fiftyone_ssa.labels.lease import hold
 from fiftyone_ssa.labels.painter import Painter, Repainted
-from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, shown
+from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype
 from fiftyone_ssa.naming.run import Pipeline, Task, run
 from fiftyone_ssa.presets import Preset, load_preset
 from fiftyone_ssa.types import Inputs, MaskSet, SemanticMap

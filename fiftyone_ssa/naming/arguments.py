@@ -13,14 +13,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 LARGEST_BATCH = 65536
-
-
 _FLAGS = ("bool", "bool_")
-"""Python's and numpy's; this module runs before numpy is needed."""
+"""Python's and numpy's; by name, so that a command's help needs no numpy."""
 
 
 def check_batch_size(value: Any) -> int:
@@ -91,17 +89,6 @@ def _at_home(name: str, path: Path) -> Path:
         raise InputError(
             f"{name} {shown(str(path))} cannot be found: there is no such user; write the whole path"
         ) from error
-
-
-def shown(value: Any, most: int = 80) -> str:
-    """A wrong value for an error message: on one line, and not longer than `most` characters."""
-    if isinstance(value, int) and abs(value) >= 10**most:
-        return f"a number of {value.bit_length()} bits"  # Python refuses to print thousands of digits
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # such a number inside
-        return f"a {type(value).__name__} with a number of thousands of digits"
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def renamed(old: str, old_value: Any, new: str, new_value: Any) -> Any:

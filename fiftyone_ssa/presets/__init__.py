@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.presets.paths import FACTORY, resolved
 from fiftyone_ssa.presets.settings import SECTIONS, Masks, OpenVocabulary, Preset, Semantic
 
@@ -86,7 +86,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """`"section.key=value"` as a key and a TOML value; what is no TOML value is taken as a string."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"a setting must read section.key=value, got {_shown(text)}; for example semantic.vote=soft")
+        raise InputError(f"a setting must read section.key=value, got {shown(text)}; for example semantic.vote=soft")
     try:
         parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):  # ValueError: no TOML, or a number of thousands of digits
@@ -109,7 +109,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _find(preset: str | Path) -> Path:
     if not isinstance(preset, str | Path):
-        raise InputError(f"a preset must be a name, a TOML file or a Preset, got {_shown(preset)}; {_choose()}")
+        raise InputError(f"a preset must be a name, a TOML file or a Preset, got {shown(preset)}; {_choose()}")
     text = str(preset)
     if text in preset_names():
         return FOLDER / f"{text}.toml"
@@ -122,7 +122,7 @@ def _find(preset: str | Path) -> Path:
     if path.suffix == ".toml" or "/" in text:
         what = "is no file" if path.exists() else "does not exist"
         raise InputError(f"preset file {_clipped(text)} {what}; the presets that come with the package are {_listed()}")
-    raise InputError(f"there is no preset {_shown(text)}{_nearest(text, preset_names())}; {_choose()}")
+    raise InputError(f"there is no preset {shown(text)}{_nearest(text, preset_names())}; {_choose()}")
 
 
 def _choose() -> str:
@@ -135,14 +135,6 @@ def _expanded(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise InputError(f"{_clipped(text)} names the home folder of no user of this machine; write it out") from error
-
-
-def _shown(value: Any) -> str:
-    """A value as code, short enough for a sentence."""
-    try:
-        return _clipped(repr(value))
-    except ValueError:  # repr refuses whole numbers of thousands of digits
-        return f"a {type(value).__name__} of thousands of digits"
 
 
 def _clipped(text: str, most: int = 120) -> str:
@@ -161,7 +153,7 @@ def _nearest(word: str, legal: list[str]) -> str:
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(overrides, Mapping) or not all(isinstance(key, str) for key in overrides):
-        raise InputError(f'overrides must be {{"section.key": value}}, got {_shown(overrides)}')
+        raise InputError(f'overrides must be {{"section.key": value}}, got {shown(overrides)}')
     nested: dict[str, Any] = {}
     for key, value in overrides.items():
         section, dot, option = key.partition(".")
@@ -207,7 +199,7 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
     for key in settings:
         if key not in legal:
             raise InputError(
-                f"{where}: unknown key {_shown(key)}{_nearest(str(key), legal)}; legal are {', '.join(legal)}"
+                f"{where}: unknown key {shown(key)}{_nearest(str(key), legal)}; legal are {', '.join(legal)}"
             )
     pipeline = _check(f"{where}: pipeline", settings.get("pipeline", "ssa"), Literal["ssa", "engine"])
     tables = {section: _table(kind, settings.get(section, {}), section, where) for section, kind in SECTIONS.items()}
@@ -228,7 +220,7 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
 
 def _table(kind: type[Any], table: Any, section: str, where: str) -> Any:
     if not isinstance(table, Mapping):
-        raise InputError(f"{where}: {section} must be a table of settings, got {_shown(table)}")
+        raise InputError(f"{where}: {section} must be a table of settings, got {shown(table)}")
     hints = typing.get_type_hints(kind)
     values = {}
     for key, value in table.items():
@@ -245,19 +237,19 @@ def _check(what: str, value: Any, hint: Any, limits: tuple[float, float] | None 
         legal = typing.get_args(hint)
         if value not in legal:
             raise InputError(
-                f"{what} must be one of {', '.join(legal)}, got {_shown(value)}{_nearest(_shown(value), list(legal))}"
+                f"{what} must be one of {', '.join(legal)}, got {shown(value)}{_nearest(shown(value), list(legal))}"
             )
         return value
     if typing.get_origin(hint) is tuple:
         if isinstance(value, str) or not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-            raise InputError(f"{what} must be a list of strings, got {_shown(value)}")
+            raise InputError(f"{what} must be a list of strings, got {shown(value)}")
         return tuple(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else math.inf  # beyond any range
     if not isinstance(value, hint) or isinstance(value, bool):
-        raise InputError(f"{what} must be {_KIND[hint]}, got {_shown(value)}")
+        raise InputError(f"{what} must be {_KIND[hint]}, got {shown(value)}")
     if limits and not limits[0] <= value <= limits[1]:
-        raise InputError(f"{what} must be from {limits[0]:g} to {limits[1]:g}, got {_shown(value)}")
+        raise InputError(f"{what} must be from {limits[0]:g} to {limits[1]:g}, got {shown(value)}")
     return value
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.naming.arguments import (
     check_batch_size,
     check_device,
@@ -16,7 +16,6 @@ from fiftyone_ssa.naming.arguments import (
     check_flag,
     check_limit,
     check_path,
-    shown,
 )
 
 
