@@ -14,7 +14,8 @@ from fiftyone_ssa.labels.annotate import Job as Work
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names
 
-from .job import Job, check_new_name, choice, problem, report
+from .forms import check_new_name, choice, problem
+from .job import Job, report
 
 OWN_FILE = "own TOML file"
 LOOKED_AT = 1000

@@ -9,7 +9,8 @@ from fiftyone.operators import types
 from fiftyone_ssa.labels import evaluation
 from fiftyone_ssa.labels.eval_keys import check_eval_key
 
-from .job import Job, choice, problem, report
+from .forms import choice, problem
+from .job import Job, report
 
 DEFAULTS: dict[str, Any] = {
     "pred_field": "ssa_semantic",

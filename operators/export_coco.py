@@ -12,7 +12,8 @@ from fiftyone_ssa.exports import coco_arguments as arguments
 from fiftyone_ssa.exports.coco import export_coco
 from fiftyone_ssa.naming.arguments import check_path
 
-from .job import Job, choice, problem, report
+from .forms import choice, problem
+from .job import Job, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "ssa", "export_media": "copy", "export_dir": "", "overwrite": False}
 MEDIA = ("copy", "symlink", "none")

@@ -1,8 +1,8 @@
-"""What the jobs share: their configuration, how they report, and the pieces of their forms."""
+"""What the jobs share: their configuration and how they report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import fiftyone as fo
@@ -70,30 +70,7 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         return foo.execute_operator(self.uri, context, params=params, request_delegation=delegate)
 
 
-def problem(check: Callable[[], object]) -> dict[str, Any]:
-    """The `invalid` and `error_message` of a form's field, by what `check` raises."""
-    try:
-        check()
-    except (InputError, MissingDependencyError) as error:
-        return {"invalid": True, "error_message": str(error)}
-    return {}
-
-
-def choice(inputs: types.Object, name: str, values: Sequence[str], *, default: str | None = None, **about: Any) -> None:
-    """A drop-down of `values`."""
-    dropdown = types.DropdownView()
-    for value in values:
-        dropdown.add_choice(value, label=value)
-    inputs.enum(name, dropdown.values(), default=default, view=dropdown, **about)
-
-
 def report(ctx: Any) -> Callable[..., Any]:
     """A progress callback for the library that shows on the run's page, at most once a second."""
     callback: Callable[..., Any] = fo.report_progress(lambda bar: ctx.set_progress(progress=bar.progress), dt=1.0)
     return callback
-
-
-def check_new_name(text: str, what: str) -> None:
-    """Raise InputError unless `text` can name a field or a run in FiftyOne."""
-    if not text.isidentifier():
-        raise InputError(f"{what} must be letters, digits and underscores, not starting with a digit; got {text!r}")

@@ -11,7 +11,8 @@ from fiftyone.operators import types
 import fiftyone_ssa
 from fiftyone_ssa.errors import InputError
 
-from .job import Job, choice, problem, report
+from .forms import choice, problem
+from .job import Job, report
 
 LOADERS = {
     "SA-1B": "load_sa1b",

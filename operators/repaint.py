@@ -10,7 +10,8 @@ from fiftyone_ssa.exports.coco_arguments import detections_fields
 from fiftyone_ssa.labels import repaint as library
 from fiftyone_ssa.presets import load_preset, preset_names
 
-from .job import Job, choice, problem, report
+from .forms import choice, problem
+from .job import Job, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "ssa", "preset": None, "device": "auto"}
 
