@@ -1,13 +1,161 @@
-"""The one place that builds what forms share."""
+"""The one place that builds what forms share: fields that check themselves, the target view, notes.
+
+A form only reads. What is wrong with a value stands under its field as one sentence, and a run refuses it in the same
+words (`Job.execute`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
+
+NO_DATASET = "no dataset is open; open one in the App, or load one with the operator load_dataset"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the values that a field may have, and what it is for."""
+
+    value: str
+    label: str = ""
+    """What the form shows; empty: the value."""
+    description: str = ""
+
+
+class Form:
+    """The fields of a form, each with its value so far and what is wrong with it."""
+
+    def __init__(self, inputs: types.Object, params: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        self.inputs = inputs
+        self.values = given(params, defaults)
+        self.wrong: dict[str, str] = {}
+        """Field to sentence."""
+
+    def text(
+        self,
+        name: str,
+        *,
+        label: str,
+        description: str = "",
+        check: Callable[[], object] | None = None,
+        lines: bool = False,
+        required: bool = False,
+    ) -> None:
+        """A text box, of several `lines` or one; `check` raises InputError where its value is wrong."""
+        view = types.TextFieldView(multiline=True) if lines else types.FieldView()
+        self._check(name, lambda: check_text(name, self.values[name]), check)
+        self.inputs.str(
+            name,
+            default=self.values[name] or None,
+            label=label,
+            description=description,
+            required=required,
+            view=view,
+            **self._invalid(name),
+        )
+
+    def choice(
+        self,
+        name: str,
+        choices: Sequence[str | Card],
+        *,
+        label: str,
+        description: str = "",
+        check: Callable[[], object] | None = None,
+        cards: bool = False,
+    ) -> None:
+        """One of several values: a drop-down, or `cards` of which each says what it is for. None is none of them."""
+        offered = [Card(entry) if isinstance(entry, str) else entry for entry in choices]
+        values = [card.value for card in offered]
+        self._check(name, lambda: check_choice(name, self.values[name], values), check)
+        view = types.RadioView() if cards else types.DropdownView()
+        for card in offered:
+            view.add_choice(card.value, label=card.label or card.value, description=card.description or None)
+        default = self.values[name] if self.values[name] in values else None
+        about = {"label": label, "description": description, **self._invalid(name)}
+        self.inputs.enum(name, values, default=default, view=view, **about)
+
+    def number(
+        self,
+        name: str,
+        *,
+        label: str,
+        description: str = "",
+        low: int = 1,
+        check: Callable[[], object] | None = None,
+    ) -> None:
+        """A whole number from `low` on; None where there is no default and none is given."""
+        self._check(name, lambda: check_number(name, self.values[name], low), check)
+        about = {"label": label, "description": description, **self._invalid(name)}
+        self.inputs.int(name, default=self.values[name], min=low, **about)
+
+    def switch(
+        self, name: str, *, label: str, description: str = "", check: Callable[[], object] | None = None
+    ) -> bool:
+        """A box to tick; answers whether it is ticked."""
+        self._check(name, lambda: check_switch(name, self.values[name]), check)
+        about = {"label": label, "description": description, **self._invalid(name)}
+        self.inputs.bool(name, default=self.values[name], **about)
+        return bool(self.values[name])
+
+    def note(self, name: str, text: str) -> None:
+        """Markdown to read."""
+        self.inputs.md(text, name=name)
+
+    def warn(self, name: str, text: str) -> None:
+        """A sentence that stands out, and stops nothing."""
+        self.inputs.view(name, types.Warning(label=text))
+
+    def _check(self, name: str, *checks: Callable[[], object] | None) -> None:
+        """The first thing that is wrong with a field; a hidden field is checked, too, where it is given."""
+        for check in filter(None, checks):
+            if found := problem(check):
+                self.wrong[name] = found["error_message"]
+                return
+
+    def _invalid(self, name: str) -> dict[str, Any]:
+        return {"invalid": True, "error_message": self.wrong[name]} if name in self.wrong else {}
+
+
+def given(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of every parameter: FiftyOne applies no default in a run, and an emptied field is None."""
+    return {**defaults, **{name: value for name, value in params.items() if value is not None}}
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raise InputError unless `value` is a text."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be text, got {shown(value)}")
+
+
+def check_choice(name: str, value: Any, values: Sequence[str]) -> None:
+    """Raise InputError unless `value` is None or one of `values`."""
+    if value is not None and not (isinstance(value, str) and value in values):
+        raise InputError(f"{name} must be one of {', '.join(values) or 'none'}, got {shown(value)}")
+
+
+def check_number(name: str, value: Any, low: int) -> None:
+    """Raise InputError unless `value` is None or a whole number from `low` on."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if value is not None and (isinstance(value, bool) or not whole or value < low):
+        raise InputError(f"{name} must be a whole number from {low} on, got {shown(value)}")
+
+
+def check_switch(name: str, value: Any) -> None:
+    """Raise InputError unless `value` is true or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false, got {shown(value)}")
+
+
+def check_new_name(text: str, what: str) -> None:
+    """Raise InputError unless `text` can name a field or a run in FiftyOne."""
+    if not text.isidentifier():
+        raise InputError(f"{what} must be letters, digits and underscores, not starting with a digit; got {text!r}")
 
 
 def problem(check: Callable[[], object]) -> dict[str, Any]:
@@ -19,15 +167,21 @@ def problem(check: Callable[[], object]) -> dict[str, Any]:
     return {}
 
 
+def refusal(inputs: types.Object, sentence: str) -> None:
+    """The one sentence that stands where a form cannot be offered; it cannot be submitted."""
+    about = {"invalid": True, "error_message": sentence}
+    inputs.view("refusal", types.Warning(label=sentence[:1].upper() + sentence[1:]), **about)
+
+
+def first_problem(form: types.Property) -> str | None:
+    """What a form says of the first value that is wrong, if any is."""
+    fields = form.type.properties.values()
+    return next((field.error_message for field in fields if field.invalid), None)
+
+
 def choice(inputs: types.Object, name: str, values: Sequence[str], *, default: str | None = None, **about: Any) -> None:
     """A drop-down of `values`."""
     dropdown = types.DropdownView()
     for value in values:
         dropdown.add_choice(value, label=value)
     inputs.enum(name, dropdown.values(), default=default, view=dropdown, **about)
-
-
-def check_new_name(text: str, what: str) -> None:
-    """Raise InputError unless `text` can name a field or a run in FiftyOne."""
-    if not text.isidentifier():
-        raise InputError(f"{what} must be letters, digits and underscores, not starting with a digit; got {text!r}")

@@ -10,15 +10,21 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.labels.database import needs_database
+
+from .forms import NO_DATASET, first_problem, refusal
 
 
 class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
-    """A long job: it runs delegated unless asked otherwise, and ends with one sentence."""
+    """A job of the App: a form, checked while one types and again when it runs, and one closing sentence."""
 
     job: str
     label: str
     description: str
     icon: str
+    unlisted: bool = False
+    delegated_by_default: bool = True
+    needs_dataset: bool = True
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -28,10 +34,11 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             label=self.label,
             description=self.description,
             icon=self.icon,
+            unlisted=self.unlisted,
             dynamic=True,
             allow_immediate_execution=True,
             allow_delegated_execution=True,
-            default_choice_to_delegated=True,
+            default_choice_to_delegated=self.delegated_by_default,
         )
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
@@ -43,15 +50,21 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         raise NotImplementedError
 
     def resolve_input(self, ctx: Any) -> types.Property:
-        """The form."""
+        """The form, or the one sentence that says why there is none."""
         inputs = types.Object()
-        self.form(ctx, inputs)
+        if self.needs_dataset and ctx.dataset is None:
+            refusal(inputs, NO_DATASET)
+        else:
+            self.form(ctx, inputs)
         return types.Property(inputs, view=types.View(label=self.label))
 
     def execute(self, ctx: Any) -> dict[str, str]:
         """Run the job, show its closing sentence or what stopped it."""
         try:
-            message = self.run(ctx)
+            with needs_database():
+                if wrong := first_problem(self.resolve_input(ctx)):
+                    raise InputError(wrong)  # what the form says of a value, a run says in the same words
+                message = self.run(ctx)
         except (InputError, MissingDependencyError) as error:
             ctx.ops.notify(str(error), variant="error")
             raise

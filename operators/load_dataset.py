@@ -30,6 +30,7 @@ class LoadDataset(Job):
     label = "SSA: load a dataset"
     description = "Images of SA-1B, ADE20K, Cityscapes or Foggy Driving with their masks or ground truth"
     icon = "folder_open"
+    needs_dataset = False
 
     def __call__(self, folder: str, kind: str, *, delegate: bool = False, **params: Any) -> Any:
         """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""
