@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import fiftyone as fo
@@ -16,6 +17,9 @@ from fiftyone_ssa.errors import InputError, MissingDependencyError
 
 Document = dict[str, Any]
 """A document as MongoDB holds it."""
+PLUGIN = "@fiftyone-ssa/ssa"
+WAITING = ("scheduled", "queued")
+"""FiftyOne's words for a scheduled job that has not begun."""
 
 
 @contextmanager
@@ -120,3 +124,29 @@ def all_datasets() -> Iterator[tuple[Document, Any]]:
         for key in ("sample_collection_name", "frame_collection_name"):
             if document.get(key):
                 yield document, database[document[key]]
+
+
+def scheduled(dataset: ObjectId | None) -> list[Document]:
+    """Our scheduled jobs on a dataset that wait, or failed, the latest first.
+
+    The public list makes an execution context of each, and with it loads datasets and views.
+    """
+    where = {"dataset_id": dataset, "operator": {"$regex": f"^{PLUGIN}/"}, "run_state": {"$in": [*WAITING, "failed"]}}
+    fields = {
+        "operator": 1,
+        "queued_at": {"$ifNull": ["$queued_at", "$scheduled_at"]},
+        "failed_at": {"$ifNull": ["$failed_at", None]},
+        "error": {"$ifNull": ["$result.error", None]},
+        "dataset_name": {"$ifNull": ["$context.request_params.dataset_name", None]},
+        "params": {"$ifNull": ["$context.request_params.params", None]},
+    }
+    stages = [{"$match": where}, {"$sort": {"queued_at": -1}}, {"$limit": 100}, {"$project": fields}]
+    return list(get_db_conn().delegated_ops.aggregate(stages))
+
+
+def unschedule(identity: ObjectId, why: str) -> bool:
+    """Take a scheduled job that waits off FiftyOne's list; the public `delete` may hit one that has just begun."""
+    where = {"_id": identity, "run_state": {"$in": list(WAITING)}}
+    now = datetime.now(UTC).replace(tzinfo=None)
+    update = {"run_state": "failed", "failed_at": now, "updated_at": now, "result": {"error": why}}
+    return bool(get_db_conn().delegated_ops.update_one(where, {"$set": update}).matched_count)

@@ -6,25 +6,22 @@ holder is dead; elsewhere a lease lapses when it has not been renewed for `TIMEO
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
-import psutil
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import dataset_id, own_collection
+from fiftyone_ssa.labels.process import describe_process, has_ended
 
 TIMEOUT_SECONDS = 60.0
 BEAT_SECONDS = 10.0
@@ -113,7 +110,7 @@ def _stale() -> list[dict[str, Any]]:
 def _take(lease: Lease) -> dict[str, Any] | None:
     """Take a lease that is free, or whose holder is dead; otherwise answer the holder."""
     leases = own_collection("leases")
-    values = {key: {"$literal": value} for key, value in {"token": lease.token, **_myself()}.items()}
+    values = {key: {"$literal": value} for key, value in {"token": lease.token, **describe_process()}.items()}
     mine = [{"$set": {**values, "since": "$$NOW", "beat": "$$NOW"}}]
     while True:
         try:
@@ -135,35 +132,12 @@ def _as_read(row: dict[str, Any]) -> dict[str, Any]:
 
 def _is_dead(holder: dict[str, Any]) -> bool:
     """Whether a holder is a process of this machine that ended, or one elsewhere that is no longer heard of."""
-    if holder["place"] == _place():
-        try:
-            process = psutil.Process(holder["pid"])
-            other = abs(process.create_time() - holder["began"]) > 1  # the id was given to another process since
-            return bool(other or process.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
+    ended = has_ended(holder)
+    if ended is not None:
+        return ended
     late = {"$lt": ["$beat", {"$subtract": ["$$NOW", int(TIMEOUT_SECONDS * 1000)]}]}
     found = own_collection("leases").find_one({"_id": holder["_id"], "token": holder["token"], "$expr": late})
     return found is not None
-
-
-def _myself() -> dict[str, Any]:
-    return {
-        "host": socket.gethostname(),
-        "place": _place(),
-        "pid": os.getpid(),
-        "began": psutil.Process().create_time(),
-    }
-
-
-def _place() -> str:
-    """Where process ids mean the same: a machine since it was started, and on it a container."""
-    parts = [socket.gethostname()]
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    with suppress(OSError):
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
 
 
 def _who(holder: dict[str, Any]) -> str:

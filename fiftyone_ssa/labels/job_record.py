@@ -1,0 +1,171 @@
+"""Writing down what a job does while it runs: begun, at most once a second its progress, ended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from fiftyone_ssa.labels.database import Document, dataset_id, own_collection
+from fiftyone_ssa.labels.jobs import State, Where
+from fiftyone_ssa.labels.process import describe_process
+
+BEAT_SECONDS = 1.0
+RATE_SECONDS = 60.0
+KEPT_ERRORS = 1000
+KEPT_LINES = 200
+KEPT_JOBS = 100
+"""How many jobs a dataset's list holds; older ones that have ended are forgotten."""
+
+
+class Cancelled(BaseException):
+    """Raised in the job's progress callback when someone cancelled it; no `except Exception` takes it for a failure."""
+
+
+def begin(
+    operator: str,
+    dataset: fo.Dataset | None,
+    *,
+    label_field: str = "",
+    where: Where = "python",
+    request: str = "{}",
+    delegated: str | None = None,
+) -> str:
+    """Record a job that begins in this process, and answer its id.
+
+    Args:
+        operator: the operator's name
+        dataset: the dataset it works on, None where there is none
+        label_field (""): the field that it fills or reads
+        where ("python"): who started it
+        request ("{}"): what it was asked, as JSON, for `resume`
+        delegated (None): the id that FiftyOne gave it, if it was scheduled
+    """
+    identity = dataset_id(dataset) if dataset is not None else None
+    _forget_old(identity)
+    now = datetime.now(UTC)
+    document: Document = {
+        "operator": operator,
+        "dataset": identity,
+        "dataset_name": dataset.name if dataset is not None else None,
+        "label_field": label_field,
+        "where": where,
+        "request": request,
+        "delegated": delegated,
+        "state": "running",
+        "began": now,
+        "ended": None,
+        "done": 0,
+        "total": None,
+        "rate": None,
+        "seconds_left": None,
+        "message": "begins",
+        "failed": 0,
+        "errors": [],
+        "log": [],
+        "output": None,
+        "cancel": False,
+        "holder": describe_process(),
+        "beat": now,
+    }
+    return str(own_collection("jobs").insert_one(document).inserted_id)
+
+
+class JobRecord:
+    """A job of this process: give its `progress` to the library, and tell how it ended."""
+
+    def __init__(self, identity: str) -> None:
+        self.id = identity
+        self.done = 0
+        self.total: int | None = None
+        self.cancelled = threading.Event()
+        self._times: deque[tuple[float, int]] = deque()
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._where = {"_id": ObjectId(identity)}
+
+    def progress(self, bar: Any) -> None:
+        """Take over what FiftyOne's progress bar shows. Raises Cancelled if someone cancelled the job."""
+        self.done, self.total = int(bar.iteration), bar.total
+        now = time.monotonic()
+        self._times.append((now, self.done))
+        while now - self._times[0][0] > RATE_SECONDS:
+            self._times.popleft()
+        if self.cancelled.is_set():
+            raise Cancelled
+
+    def end(self, state: State, message: str, errors: Mapping[str, str] | None = None) -> None:
+        """Write down how the job ended; `errors` are by file path."""
+        errors = errors or {}
+        rows = [{"path": path, "reason": reason} for path, reason in list(errors.items())[:KEPT_ERRORS]]
+        values = {"state": state, "message": message, "errors": rows, "failed": len(errors), "ended": datetime.now(UTC)}
+        self._write({**values, "seconds_left": None})
+
+    @contextmanager
+    def running(self) -> Iterator[JobRecord]:
+        """While it runs: the record is kept up to date, and takes what the library logs."""
+        stop, handler = threading.Event(), _Lines(self._lines)
+        loggers = [logging.getLogger(name) for name in ("fiftyone_ssa", "fiftyone")]
+        for logger in loggers:
+            logger.addHandler(handler)
+        own_collection("jobs").update_one(self._where, {"$set": {"holder": describe_process(), "message": "begins"}})
+        beats = threading.Thread(target=self._beat, args=(stop,), name="job", daemon=True)
+        beats.start()
+        try:
+            yield self
+        finally:
+            for logger in loggers:
+                logger.removeHandler(handler)
+            stop.set()
+            beats.join()
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(BEAT_SECONDS):
+            with suppress(PyMongoError):  # a server that is gone ends the job where it writes
+                self._write({})
+                row = own_collection("jobs").find_one({**self._where, "cancel": True}, {"_id": 1})
+                if row is not None:
+                    self.cancelled.set()
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        rate = self._rate()
+        left = (self.total - self.done) / rate if rate and self.total is not None else None
+        shown = {"done": self.done, "total": self.total, "rate": rate, "seconds_left": left, "log": list(self._lines)}
+        values = {key: {"$literal": value} for key, value in {**shown, **values}.items()}
+        own_collection("jobs").update_one(self._where, [{"$set": {**values, "beat": "$$NOW"}}])
+
+    def _rate(self) -> float | None:
+        """Images a second; the first callback counts as the start, so that loading models does not."""
+        times = list(self._times)
+        if len(times) < 2 or times[-1][0] - times[0][0] <= 0:
+            return None
+        return (times[-1][1] - times[0][1]) / (times[-1][0] - times[0][0]) or None
+
+
+class _Lines(logging.Handler):
+    """Keeps the last lines of what is logged."""
+
+    def __init__(self, lines: deque[str]) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))
+
+
+def _forget_old(dataset: ObjectId | None) -> None:
+    jobs, here = own_collection("jobs"), {"dataset": dataset, "state": {"$ne": "running"}}
+    for row in jobs.find(here, {"output": 1}).sort("began", -1).skip(KEPT_JOBS):
+        if row["output"]:
+            Path(row["output"]).unlink(missing_ok=True)
+        jobs.delete_one({"_id": row["_id"]})
