@@ -1,8 +1,8 @@
-# make quickstart | install | format | lint | test | check | test-lowest | bench | scores | doctor
+# make quickstart | install | format | lint | test | test-app | check | test-lowest | bench | scores | doctor
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart install format lint test check test-lowest bench scores doctor
+.PHONY: quickstart install format lint test test-app check test-lowest bench scores doctor
 
 install: $(INSTALLED)
 
@@ -27,6 +27,11 @@ test: $(INSTALLED)
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: lint test
+
+# the browser tests alone, with their pictures in SSA_SCREENSHOTS (.screenshots); a skipped one says why
+test-app: export SSA_SCREENSHOTS ?= $(CURDIR)/.screenshots
+test-app: $(INSTALLED)
+	$(BIN)/pytest tests/app -rs $(ARGS)
 
 # the tests with the lowest versions that pyproject.toml allows; ARGS go to pytest
 test-lowest:

@@ -1,0 +1,27 @@
+"""The App itself, in a browser: masks are shown, the jobs are found, a form runs one."""
+
+import pytest
+
+from tools.app import open_form, run_operator, wait_until
+
+pytestmark = pytest.mark.browser
+
+
+def test_masks_change_the_picture_and_the_forms_are_found(app, scenes, shot):
+    page = app(scenes)
+    image, box = page.locator('[data-cy="looker"]').last, page.locator('[data-cy="checkbox-engine"]')
+    box.click()
+    page.mouse.move(800, 900)
+    page.wait_for_timeout(500)
+    bare = image.screenshot()
+    box.click()
+    page.mouse.move(800, 900)
+    wait_until(lambda: image.screenshot() != bare, "the masks change nothing in the picture", page=page)
+    form = open_form(page, "SSA: name masks", {"Label field": "mine"})
+    form.get_by_role("button", name="Schedule").wait_for(timeout=20_000)
+    shot(page, "form")
+
+
+def test_a_form_runs_its_job(app, scenes):
+    done = run_operator(app(scenes), "SSA: repaint class maps")
+    assert "0 class maps painted, 4 unchanged" in done
