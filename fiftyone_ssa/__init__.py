@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
     from fiftyone_ssa.labels.annotate import annotate as annotate
     from fiftyone_ssa.labels.clean import clean as clean
+    from fiftyone_ssa.labels.decisions import relabel as relabel
+    from fiftyone_ssa.labels.decisions import rename_classes as rename_classes
+    from fiftyone_ssa.labels.decisions import review as review
+    from fiftyone_ssa.labels.decisions import undo as undo
     from fiftyone_ssa.labels.evaluation import evaluate as evaluate
     from fiftyone_ssa.labels.loaders import load_ade20k as load_ade20k
     from fiftyone_ssa.labels.loaders import load_cityscapes as load_cityscapes
@@ -35,7 +39,11 @@ _HOMES = {
     "load_foggy_driving": "labels.loaders",
     "load_preset": "presets",
     "load_sa1b": "labels.loaders",
+    "relabel": "labels.decisions",
+    "rename_classes": "labels.decisions",
     "repaint": "labels.repaint",
+    "review": "labels.decisions",
+    "undo": "labels.decisions",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

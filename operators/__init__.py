@@ -5,6 +5,21 @@ from .evaluate import Evaluate
 from .export_coco import ExportCoco
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
+from .relabel import Relabel
 from .repaint import Repaint
+from .review import Review
+from .review_item import ReviewItem
+from .review_queue import ReviewQueue
 
-OPERATORS = (LoadDataset, Annotate, Repaint, Evaluate, ExportCoco, MeanIoU)
+OPERATORS = (
+    LoadDataset,
+    Annotate,
+    Repaint,
+    Evaluate,
+    ExportCoco,
+    MeanIoU,
+    Relabel,
+    Review,
+    ReviewItem,
+    ReviewQueue,
+)

@@ -23,8 +23,37 @@ Detection: TypeAlias = fo.Detection | Mapping[str, Any]
 
 ACCEPTED, CORRECTED, REJECTED = "accepted", "corrected", "rejected"
 REVIEWS = (ACCEPTED, CORRECTED, REJECTED)
+OPEN = "open"
+STATES = (*REVIEWS, OPEN)
 CORNER_STEPS = 16
 """Steps of a pixel in which a digest holds a box's corner: finer edits do not count, nor do rounded floats."""
+
+
+def state(detection: str = "$$this", *, ours: bool = True) -> dict[str, Any]:
+    """Which of `STATES` a mask is in, as a MongoDB expression over stored attributes: no mask is decoded.
+
+    Args:
+        detection ("$$this"): the expression that holds the detection
+        ours (True): whether SSA named masks of this field (`class_name` is declared): a mask that has another label
+            than SSA's is then a person's correction, in someone else's field it says nothing
+    """
+    review, label, name = ({"$ifNull": [f"{detection}.{key}", None]} for key in ("review", "label", "class_name"))
+    relabelled = [{"case": {"$ne": [label, name]}, "then": CORRECTED}] if ours else []
+    reviewed = {"case": {"$in": [review, list(REVIEWS)]}, "then": review}
+    return {"$switch": {"branches": [reviewed, *relabelled], "default": OPEN}}
+
+
+def state_of(detection: Detection, *, ours: bool = True) -> str:
+    """What `state` says, of a detection that is here already."""
+    review = value(detection, "review")
+    if review in REVIEWS:
+        return str(review)
+    return CORRECTED if ours and value(detection, "label") != value(detection, "class_name") else OPEN
+
+
+def state_is(name: str, *, ours: bool = True) -> fo.ViewExpression:
+    """Whether a mask is in a state, for `view.filter_labels(label_field, state_is("open"))`."""
+    return fo.ViewExpression({"$eq": [state(ours=ours), name]})
 
 
 def is_touched(detection: Detection) -> bool:

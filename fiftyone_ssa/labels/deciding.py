@@ -1,0 +1,281 @@
+"""Decisions on their way to the database: one conditional update a sample, and never a whole list of masks.
+
+A sample is written only as it was when it was read, as `labels.writer` does it, so that neither a run on the same field
+nor another person loses anything; of a mask only `label`, `review` and `reviewed_at` change, never what SSA said of it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import fiftyone as fo
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import UpdateMany, UpdateOne
+
+from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.labels import journal
+from fiftyone_ssa.labels.database import Document, is_generated, reload_samples, root_dataset, samples_of, shown_dataset
+from fiftyone_ssa.labels.documents import declare_detections
+from fiftyone_ssa.labels.journal import Said
+from fiftyone_ssa.labels.lease import SCHEMA, hold
+from fiftyone_ssa.labels.shown import masks_of
+
+BATCH_SAMPLES = 100
+TRIES = 20
+"""How often a sample is read again that others change meanwhile."""
+_READ = (
+    *("_id", "label", "class_name", "mask_digest", "review", "reviewed_at"),
+    *("class_proposals", "proposal_scores", "vote_margin"),
+)
+_VERBS = {
+    "accept": ("accepts", "accepted"),
+    "reject": ("rejects", "rejected"),
+    "reopen": ("reopens", "reopened"),
+    "relabel": ("names", "named"),
+    "rename": ("renames", "renamed"),
+    "undo": ("takes back", "took back"),
+}
+Change = Callable[[Document], Said | None]
+"""What is to be said of a mask from now on, None where it stays as it is."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided, or would be."""
+
+    token: str | None
+    """For `undo`; None where nothing was written."""
+    action: str
+    masks: int
+    samples: int
+    detail: str = ""
+    note: str = ""
+    dry_run: bool = False
+
+    def __str__(self) -> str:
+        verb = _VERBS[self.action][not self.dry_run]
+        if not self.masks:
+            return f"{verb} no mask{self.detail}" + (f"; {self.note}" if self.note else "")
+        counts = f"{_count(self.masks, 'mask')}{self.detail} in {_count(self.samples, 'image')}"
+        return f"{verb} {counts}" + (f"; {self.note}" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Work:
+    """Masks of a field to decide about."""
+
+    samples: Any
+    """The collection that was given: its patches show the decision, too."""
+    dataset: fo.Dataset
+    field: str
+    masks: Mapping[ObjectId, Collection[ObjectId]]
+    """Sample to masks; ids of other samples may be among them."""
+    asked: int | None = None
+    """How many ids were asked for; None where the view chose."""
+    dry_run: bool = False
+
+
+def chosen_masks(samples: Any, label_field: str, ids: Any, sample_ids: Any) -> dict[ObjectId, Collection[ObjectId]]:
+    """Sample to masks: those with the ids, or all that a view shows. Raises InputError for what is no id."""
+    if ids is None:
+        chosen: dict[ObjectId, Collection[ObjectId]] = {}
+        for row in masks_of(samples, label_field, {"ids": "$$this._id"}):
+            if row["ids"]:
+                chosen[row["sample"]] = {*chosen.get(row["sample"], ()), *row["ids"]}
+        return chosen
+    wanted = _object_ids("ids", ids)
+    if sample_ids is not None:
+        return dict.fromkeys(_object_ids("sample_ids", sample_ids), wanted)
+    where = {f"{label_field}.detections._id": {"$in": list(wanted)}}
+    collection = samples_of(root_dataset(samples))
+    return {row["_id"]: wanted for row in collection.find(where, {"_id": 1})} if wanted else {}
+
+
+def decide(
+    work: Work, action: str, change: Change, *, detail: str = "", note: str = "", recorded: bool = True
+) -> Decision:
+    """Write what `change` says of each mask, or count what it would say.
+
+    Raises InputError if none of the ids that were asked for is there, or if others keep changing a sample.
+    """
+    writer = _Writer(work, action, change, secrets.token_hex(6), recorded)
+    if work.masks and not work.dry_run:
+        _declare(work)
+    remaining = iter(work.masks)
+    while chunk := list(islice(remaining, BATCH_SAMPLES)):
+        writer.write(chunk)
+    gone = (work.asked or 0) - writer.found
+    if work.asked and gone == work.asked:
+        raise InputError(
+            f"none of the {_count(gone, 'mask')} is in {work.field!r} of {work.dataset.name!r}; "
+            "they were deleted, or a run replaced them"
+        )
+    notes = [note, f"{_count(gone, 'mask')} {'is' if gone == 1 else 'are'} no longer there" if gone > 0 else ""]
+    token = writer.token if writer.masks and not work.dry_run else None
+    told = "; ".join(filter(None, notes))
+    return Decision(token, action, writer.masks, writer.samples, detail, told, work.dry_run)
+
+
+class _Writer:
+    """Writes one decision, some samples at a time."""
+
+    def __init__(self, work: Work, action: str, change: Change, token: str, recorded: bool) -> None:
+        self.work, self.action, self.change, self.token, self.recorded = work, action, change, token, recorded
+        self.found = self.masks = self.samples = 0
+        self._collection = samples_of(work.dataset)
+
+    def write(self, samples: Iterable[ObjectId]) -> None:
+        """Decide about the masks of some samples."""
+        waiting = set(samples)
+        for _ in range(TRIES):
+            read = self._read(waiting)
+            if self.work.dry_run:
+                return self._count(read)
+            decided = {sample.id: sample for sample in read if sample.pairs}
+            waiting = self._write_once(decided)
+            self._count([sample for sample in read if sample.id not in waiting])
+            if not waiting:
+                return None
+        raise InputError(
+            f"others keep changing {_count(len(waiting), 'image')} of these; decide again when they are done"
+        )
+
+    def _read(self, samples: Collection[ObjectId]) -> list[_Sample]:
+        """What is to become of some samples as they are now; those that are gone are left out."""
+        shown_attributes = {f"{self.work.field}.detections.{name}": 1 for name in _READ}
+        documents = self._collection.find({"_id": {"$in": list(samples)}}, {"last_modified_at": 1, **shown_attributes})
+        return [self._decided(document) for document in documents]
+
+    def _decided(self, document: Document) -> _Sample:
+        wanted = self.work.masks[document["_id"]]
+        rows = [
+            row for row in (document.get(self.work.field) or {}).get("detections") or () if row.get("_id") in wanted
+        ]
+        pairs = {}
+        for row in rows:
+            if (after := self.change(row)) is not None:
+                pairs[row["_id"]] = (said(row), after)
+        return _Sample(document["_id"], document.get("last_modified_at"), _stamp(document), len(rows), pairs)
+
+    def _write_once(self, samples: Mapping[ObjectId, _Sample]) -> set[ObjectId]:
+        """Write samples as they were read; those that someone changed in between come back."""
+        if not samples:
+            return set()
+        if self.recorded:
+            pairs = {sample.id: sample.pairs for sample in samples.values()}
+            journal.record(self.work.dataset, self.work.field, self.token, self.action, pairs)
+        updates = [sample.update(self.work.field) for sample in samples.values()]
+        late: set[ObjectId] = set()
+        if self._collection.bulk_write(updates, ordered=False).matched_count < len(updates):
+            now = self._collection.find({"_id": {"$in": list(samples)}}, {"last_modified_at": 1})
+            late = set(samples) - {row["_id"] for row in now if row["last_modified_at"] == samples[row["_id"]].stamp}
+            if self.recorded:
+                journal.forget(self.token, late)
+        written = [sample for sample in samples.values() if sample.id not in late]
+        reload_samples(self.work.dataset, [str(sample.id) for sample in written])
+        if is_generated(self.work.samples):
+            _show_in_patches(self.work, written)
+        return late
+
+    def _count(self, samples: Iterable[_Sample]) -> None:
+        for sample in samples:
+            self.found += sample.found
+            self.masks += len(sample.pairs)
+            self.samples += bool(sample.pairs)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What is to become of one sample."""
+
+    id: ObjectId
+    read: datetime | None
+    """`last_modified_at` as it was read."""
+    stamp: datetime
+    """`last_modified_at` as it is to be."""
+    found: int
+    """Masks that were asked for and are there."""
+    pairs: journal.Pairs
+
+    def update(self, field: str) -> UpdateOne:
+        """The update, if nobody changes the sample before."""
+        where = {"_id": self.id, "last_modified_at": self.read}
+        change, filters = _change(f"{field}.detections.$[{{}}]", self.pairs)
+        change["$set"] = {**change.get("$set", {}), "last_modified_at": self.stamp}
+        return UpdateOne(where, change, array_filters=filters)
+
+
+def said(row: Mapping[str, Any]) -> Said:
+    """What is said of a mask now."""
+    return Said(*(row.get(name) for name in Said._fields))
+
+
+def _change(place: str, pairs: journal.Pairs) -> tuple[Document, list[Document]]:
+    """The `$set` and `$unset` of an update, one array filter for all masks of which the same is said from now on."""
+    alike: dict[Said, list[ObjectId]] = defaultdict(list)
+    for mask, (_, after) in pairs.items():
+        alike[after].append(mask)
+    change: Document = defaultdict(dict)
+    for number, after in enumerate(alike):
+        for name, value in after._asdict().items():
+            operator = "$unset" if value is None else "$set"
+            change[operator][f"{place.format(f'm{number}')}.{name}"] = value
+    filters = [{f"m{number}._id": {"$in": masks}} for number, masks in enumerate(alike.values())]
+    return dict(change), filters
+
+
+def _stamp(document: Document) -> datetime:
+    """A date of change that the sample has never had: another one within the same millisecond would go unseen."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    before = document.get("last_modified_at")
+    return now if before is None else max(now, before + timedelta(milliseconds=1))
+
+
+def _show_in_patches(work: Work, written: Iterable[_Sample]) -> None:
+    """The same in the dataset that FiftyOne made of a view's patches, which holds copies of the masks."""
+    patches = shown_dataset(work.samples)
+    lists = patches.get_field(f"{work.field}.detections") is not None
+    updates = []
+    for sample in written:
+        if lists:
+            change, filters = _change(f"{work.field}.detections.$[{{}}]", sample.pairs)
+            where = {"_sample_id": sample.id, f"{work.field}.detections._id": {"$in": list(sample.pairs)}}
+            updates.append(UpdateMany(where, change, array_filters=filters))
+            continue
+        for mask, pair in sample.pairs.items():
+            change, _ = _change(work.field, {mask: pair})
+            updates.append(UpdateMany({"_sample_id": sample.id, f"{work.field}._id": mask}, change))
+    if updates:
+        samples_of(patches).bulk_write(updates, ordered=False)
+        patch_ids = samples_of(patches).distinct("_id", {"_sample_id": {"$in": [sample.id for sample in written]}})
+        reload_samples(patches, [str(patch) for patch in patch_ids])
+
+
+def _declare(work: Work) -> None:
+    """Declare what a decision writes where SSA never named a mask."""
+    there = work.dataset.get_field
+    missing = [name for name in ("review", "reviewed_at") if there(f"{work.field}.detections.{name}") is None]
+    if missing:
+        with hold(work.dataset, SCHEMA, wait_seconds=30):
+            declare_detections(work.dataset, work.field, missing)
+
+
+def _object_ids(name: str, ids: Any) -> set[ObjectId]:
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InputError(f"{name} must be a list of ids, got {shown(ids)}")
+    try:
+        return {ObjectId(value) for value in ids}
+    except (InvalidId, TypeError) as error:
+        raise InputError(f"{name} must be ids as FiftyOne shows them, 24 hex digits; got {shown(list(ids))}") from error
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

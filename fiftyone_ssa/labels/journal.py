@@ -1,0 +1,79 @@
+"""What was decided, and what masks were before: kept in FiftyOne's database, one document a decision and sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import fiftyone as fo
+from bson import ObjectId
+
+from fiftyone_ssa.labels.database import dataset_id, own_collection
+
+
+class Said(NamedTuple):
+    """All that a decision changes of a mask; None is absent."""
+
+    label: str | None
+    review: str | None
+    reviewed_at: Any
+
+
+Pairs = Mapping[ObjectId, tuple[Said, Said]]
+"""Mask id to what was said of it before and after."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A decision that can be taken back."""
+
+    token: str
+    action: str
+
+
+def record(dataset: fo.Dataset, field: str, token: str, action: str, written: Mapping[ObjectId, Pairs]) -> None:
+    """Remember what samples' masks are to become, before they do: a process that is killed in between loses nothing."""
+    decisions = own_collection("decisions")
+    decisions.create_index([("dataset", 1), ("field", 1), ("undone", 1), ("at", -1), ("_id", -1)])
+    decisions.create_index("token")
+    here = {"dataset": dataset_id(dataset), "field": field, "undone": False, "at": datetime.now(UTC)}
+    decisions.insert_many(
+        {
+            **here,
+            "token": token,
+            "action": action,
+            "sample": sample,
+            "masks": [{"id": mask, "before": before, "after": after} for mask, (before, after) in pairs.items()],
+        }
+        for sample, pairs in written.items()
+    )
+
+
+def forget(token: str, samples: Iterable[ObjectId]) -> None:
+    """Strike samples from a decision that did not reach them."""
+    own_collection("decisions").delete_many({"token": token, "sample": {"$in": list(samples)}})
+
+
+def find(dataset: fo.Dataset, field: str, token: str | None) -> Found | None:
+    """The last decision on a field that is not taken back yet, or the one with this token."""
+    where = {"dataset": dataset_id(dataset), "field": field, "undone": False}
+    if token is not None:
+        where["token"] = token
+    row = own_collection("decisions").find_one(where, {"token": 1, "action": 1}, sort=[("at", -1), ("_id", -1)])
+    return Found(row["token"], row["action"]) if row else None
+
+
+def masks_of(token: str) -> dict[ObjectId, Pairs]:
+    """Sample to its masks of one decision."""
+    rows = own_collection("decisions").find({"token": token}, {"sample": 1, "masks": 1})
+    return {
+        row["sample"]: {mask["id"]: (Said(*mask["before"]), Said(*mask["after"])) for mask in row["masks"]}
+        for row in rows
+    }
+
+
+def take_back(token: str) -> None:
+    """Record that a decision was taken back."""
+    own_collection("decisions").update_many({"token": token}, {"$set": {"undone": True}})

@@ -1,0 +1,216 @@
+"""The order in which a person reviews masks, most doubtful first, and what a panel shows of a few of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from bson import ObjectId
+from bson.errors import InvalidId
+
+from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.labels.database import Document, needs_database, root_dataset, samples_of
+from fiftyone_ssa.labels.doubt import doubt
+from fiftyone_ssa.labels.review import OPEN, REVIEWS, STATES, state, state_of
+from fiftyone_ssa.labels.shown import check_collection, check_masks, detections_fields, field_shown, is_named, masks_of
+from fiftyone_ssa.labels.stored_masks import stored_mask
+
+ORDERS = ("doubt", "area", "class")
+LIMIT = 1000
+"""Masks that a queue lists."""
+MOST_ITEMS = 20
+"""Masks whose pixels are fetched at once."""
+SHOWN_PIXELS = 512
+"""Longest side of a mask's picture; a larger one is thinned out."""
+_SHOWN = (
+    *("label", "class_name", "review", "class_proposals", "proposal_scores", "confidence", "vote_margin", "area"),
+    *("label_source", "caption", "bounding_box", "mask", "mask_path"),
+)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Masks to review."""
+
+    label_field: str
+    fields: list[str]
+    """The dataset's Detections fields."""
+    total: int
+    """Masks that the view shows, of the class that was asked for."""
+    open: int
+    reviewed: int
+    rows: list[tuple[str, str, float]]
+    """Sample id, mask id and doubt, in order."""
+    names: list[str]
+    """Names that the dataset's masks have, most frequent first."""
+
+
+@needs_database()
+def review_queue(
+    samples: Any,
+    label_field: str | None = None,
+    *,
+    order: str = "doubt",
+    states: Sequence[str] = (OPEN,),
+    class_name: str | None = None,
+    limit: int = LIMIT,
+) -> Queue:
+    """The masks of a view that are to be reviewed, in order; no mask is decoded.
+
+    Args:
+        samples: a dataset or view of images, or of patches
+        label_field (None): a Detections field; None is the one that the view shows
+        order ("doubt"): doubt (most doubtful first), area (largest first) or class (by name, doubtful first)
+        states (("open",)): which of open, accepted, corrected and rejected to list
+        class_name (None): list masks with this label only
+        limit (1000): masks to list at most
+
+    Raises InputError for a bad argument.
+    """
+    field = check_queue(samples, label_field, order, states, limit)
+    ours = is_named(samples, field)
+    box = [{"$ifNull": [{"$arrayElemAt": ["$$this.bounding_box", place]}, 0]} for place in (2, 3)]
+    columns = {
+        "id": "$$this._id",
+        "label": {"$ifNull": ["$$this.label", None]},
+        "state": state(ours=ours),
+        "doubt": doubt(),
+        "area": {"$ifNull": ["$$this.area", {"$multiply": box}]},
+    }
+    found: list[tuple[Any, ...]] = []
+    counts: Counter[str] = Counter()
+    names: Counter[str] = Counter()
+    for row in masks_of(samples, field, columns):
+        for mask in zip(*(row[name] for name in columns), strict=True):
+            names[mask[1]] += 1
+            if class_name is None or mask[1] == class_name:
+                counts[mask[2]] += 1
+                if mask[2] in states:
+                    found.append((row["sample"], *mask))
+    keys = {
+        "doubt": lambda mask: -mask[4],
+        "area": lambda mask: -mask[5],
+        "class": lambda mask: (mask[2] or "", -mask[4]),
+    }
+    found.sort(key=keys[order])
+    return Queue(
+        field,
+        detections_fields(samples),
+        counts.total(),
+        counts[OPEN],
+        sum(counts[name] for name in REVIEWS),
+        [(str(mask[0]), str(mask[1]), round(float(mask[4]), 3)) for mask in found[:limit]],
+        [name for name, _ in names.most_common() if name is not None],
+    )
+
+
+def check_queue(samples: Any, label_field: Any, order: Any, states: Any, limit: Any) -> str:
+    """The field of a queue. Raises InputError where an argument of it cannot be used."""
+    if label_field is None:
+        check_collection(samples)
+    field: str = label_field if label_field is not None else field_shown(samples)
+    check_masks(samples, field)
+    if order not in ORDERS:
+        raise InputError(f"order must be one of {', '.join(ORDERS)}; got {shown(order)}")
+    if not isinstance(states, Sequence) or isinstance(states, str) or not set(states) <= set(STATES):
+        raise InputError(f"states must be a list of {', '.join(STATES)}; got {shown(states)}")
+    if type(limit) is not int or limit < 1:
+        raise InputError(f"limit must be a whole number from 1 on, got {shown(limit)}")
+    return field
+
+
+def review_items(samples: Any, label_field: str, items: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """What there is to see of a few masks, ready for JSON; those that are gone are left out.
+
+    Args:
+        samples: a dataset or view
+        label_field: a Detections field
+        items: pairs of sample id and mask id, at most 20
+
+    Raises InputError for a bad argument.
+    """
+    check_masks(samples, label_field)
+    pairs = check_pairs(items)
+    rows = f"${label_field}.detections"
+    ids = [mask_id for _, mask_id in pairs]
+    wanted = {"$filter": {"input": {"$ifNull": [rows, []]}, "cond": {"$in": ["$$this._id", ids]}}}
+    picked = {"$map": {"input": wanted, "in": {name: f"$$this.{name}" for name in ("_id", *_SHOWN)}}}
+    found = samples_of(root_dataset(samples)).aggregate(
+        [
+            {"$match": {"_id": {"$in": [sample_id for sample_id, _ in pairs]}}},
+            {"$project": {"filepath": 1, "metadata.width": 1, "metadata.height": 1, "masks": picked}},
+        ]
+    )
+    ours = is_named(samples, label_field)
+    shown_items = {(doc["_id"], mask["_id"]): _item(doc, mask, ours) for doc in found for mask in doc["masks"]}
+    return [shown_items[pair] for pair in pairs if pair in shown_items]
+
+
+def check_pairs(items: Any) -> list[tuple[ObjectId, ObjectId]]:
+    """Pairs of ids. Raises InputError unless `items` are such, and few enough to show."""
+    if not isinstance(items, Sequence) or isinstance(items, str) or len(items) > MOST_ITEMS:
+        raise InputError(f"items must be at most {MOST_ITEMS} pairs of a sample's and a mask's id, got {shown(items)}")
+    try:
+        return [(ObjectId(sample_id), ObjectId(mask_id)) for sample_id, mask_id in items]
+    except (InvalidId, TypeError, ValueError) as error:
+        raise InputError(f"items must be pairs of a sample's and a mask's id, got {shown(items)}") from error
+
+
+def _item(sample: Document, mask: Document, ours: bool) -> dict[str, Any]:
+    try:
+        pixels = stored_mask(mask)
+    except InputError:
+        pixels = None
+    width, height = _size(sample, mask, pixels)
+    x, y, w, h = mask.get("bounding_box") or (0.0, 0.0, 1.0, 1.0)
+    names, scores = mask.get("class_proposals") or [], mask.get("proposal_scores") or []
+    return {
+        "sample_id": str(sample["_id"]),
+        "mask_id": str(mask["_id"]),
+        "filepath": sample["filepath"],
+        "width": width,
+        "height": height,
+        "label": mask.get("label"),
+        "class_name": mask.get("class_name"),
+        "state": state_of(mask, ours=ours),
+        "proposals": [
+            {"name": name, "score": scores[place] if place < len(scores) else None} for place, name in enumerate(names)
+        ],
+        "confidence": mask.get("confidence"),
+        "margin": mask.get("vote_margin"),
+        "area": mask.get("area"),
+        "source": mask.get("label_source"),
+        "caption": mask.get("caption"),
+        "box": [round(v, 2) for v in (x * width, y * height, w * width, h * height)],
+        "mask": _png(pixels) if pixels is not None and pixels.size else "",
+    }
+
+
+def _size(sample: Document, mask: Document, pixels: Any) -> tuple[int, int]:
+    """Width and height of an image: as its metadata says, or the mask's share of it, or the file."""
+    metadata = sample.get("metadata") or {}
+    if metadata.get("width") and metadata.get("height"):
+        return metadata["width"], metadata["height"]
+    box = mask.get("bounding_box")
+    if pixels is not None and box and box[2] > 0 and box[3] > 0:
+        return round(pixels.shape[1] / box[2]), round(pixels.shape[0] / box[3])
+    try:
+        with PIL.Image.open(sample["filepath"]) as image:
+            return image.size
+    except OSError:
+        return (1, 1)
+
+
+def _png(pixels: Any) -> str:
+    """A mask as a base64 PNG, 8 bits, 255 inside."""
+    step = max(1, -(-max(pixels.shape) // SHOWN_PIXELS))
+    picture = PIL.Image.fromarray(np.ascontiguousarray(pixels[::step, ::step]).astype(np.uint8) * 255)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return base64.b64encode(buffer.getvalue()).decode()

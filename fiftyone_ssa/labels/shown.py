@@ -1,0 +1,88 @@
+"""What a collection shows of a Detections field, mask by mask and without decoding one: patches and filters count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import fiftyone as fo
+
+from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.labels.database import (
+    Document,
+    documents,
+    filtered_fields,
+    is_generated,
+    is_part_of_images,
+    root_dataset,
+    shown_dataset,
+)
+
+DEFAULT_FIELD = "ssa"
+
+
+def masks_of(samples: Any, label_field: str, columns: Mapping[str, Any]) -> Iterator[Document]:
+    """A document for each sample or patch: `sample`, its image's id, and a list for each of the columns.
+
+    Args:
+        samples: a collection that `check_masks` let pass
+        label_field: its Detections field
+        columns: name to a MongoDB expression of the mask `$$this`
+    """
+    patches = is_generated(samples)
+    label = f"${label_field}"
+    rows: Any = {"$ifNull": [f"{label}.detections", []]}
+    if patches:  # to_patches() holds a Detection a sample, to_evaluation_patches() a list as images do
+        rows = {"$cond": [{"$eq": [f"{label}._cls", "Detection"]}, [label], rows]}
+    found = {name: {"$map": {"input": rows, "in": expression}} for name, expression in columns.items()}
+    yield from documents(samples, [{"$project": {"_id": 0, "sample": "$_sample_id" if patches else "$_id", **found}}])
+
+
+def check_masks(samples: Any, label_field: Any) -> None:
+    """Raise InputError unless `samples` show images, or patches of them, with this Detections field."""
+    check_collection(samples)
+    dataset = root_dataset(samples)
+    known = detections_fields(dataset)
+    if label_field not in known:
+        raise InputError(
+            f"label_field must be a Detections field of {dataset.name!r}, got {shown(label_field)}; "
+            f"it has {', '.join(known) or 'none'}"
+        )
+    if is_generated(samples) and not shown_dataset(samples).has_sample_field(label_field):
+        there = ", ".join(name for name in known if shown_dataset(samples).has_sample_field(name))
+        raise InputError(f"this view shows patches of {there}, not of {label_field!r}; name that field, or leave it")
+
+
+def check_collection(samples: Any) -> None:
+    """Raise InputError unless `samples` show images, or patches of them."""
+    if not isinstance(samples, fo.core.collections.SampleCollection):
+        raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
+    if getattr(samples, "deleted", False):
+        raise InputError("this dataset was deleted; load another one")
+    if samples.media_type == "video" or (is_generated(samples) and not is_part_of_images(samples)):
+        raise InputError("masks are reviewed on images, got videos, clips or frames; pass a view of images or patches")
+
+
+def detections_fields(samples: Any) -> list[str]:
+    """The names of a dataset's Detections fields."""
+    return list(root_dataset(samples).get_field_schema(embedded_doc_type=fo.Detections))
+
+
+def field_shown(samples: Any) -> str:
+    """The Detections field that a person most likely means: patches' own, the filtered one, "ssa", or one of SSA's.
+
+    Raises InputError where there is none.
+    """
+    known = detections_fields(samples)
+    patches = [name for name in known if is_generated(samples) and shown_dataset(samples).has_sample_field(name)]
+    filtered = [path.split(".")[0] for path in filtered_fields(samples)]
+    named = [name for name in known if is_named(samples, name)]
+    for name in (*patches, *filtered, DEFAULT_FIELD, *named, *known):
+        if name in known:
+            return name
+    raise InputError(f"no field of {root_dataset(samples).name!r} holds masks; annotate first")
+
+
+def is_named(samples: Any, label_field: str) -> bool:
+    """Whether SSA named masks of this field."""
+    return root_dataset(samples).get_field(f"{label_field}.detections.class_name") is not None

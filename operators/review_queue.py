@@ -1,0 +1,32 @@
+"""`review_queue`: the masks to review, in order, for the panel."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fiftyone_ssa.labels import queue as library
+
+from ._decide import Answer, opened
+
+DEFAULTS: dict[str, Any] = {
+    "label_field": None,
+    "order": "doubt",
+    "states": ["open"],
+    "class_name": None,
+    "limit": library.LIMIT,
+}
+
+
+class ReviewQueue(Answer):
+    """List the masks of the view that are to be reviewed."""
+
+    job = "review_queue"
+    label = "SSA: masks to review"
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """The queue; `ids` are triples of sample id, mask id and doubt."""
+        params = {**DEFAULTS, **{name: value for name, value in ctx.params.items() if name in DEFAULTS}}
+        found = dataclasses.asdict(library.review_queue(opened(ctx), params.pop("label_field") or None, **params))
+        found["ids"] = found.pop("rows")
+        return found
