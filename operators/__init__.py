@@ -3,6 +3,7 @@
 from .annotate import Annotate
 from .evaluate import Evaluate
 from .export_coco import ExportCoco
+from .job_actions import CancelJob, ResumeJob, ShowFailures
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
 from .relabel import Relabel
@@ -22,4 +23,7 @@ OPERATORS = (
     Review,
     ReviewItem,
     ReviewQueue,
+    CancelJob,
+    ResumeJob,
+    ShowFailures,
 )

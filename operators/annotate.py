@@ -15,7 +15,7 @@ from fiftyone_ssa.labels.evaluation import segmentation_fields
 from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names
 
 from .forms import check_new_name, choice, problem
-from .job import Job, report
+from .job import Job, Outcome, report
 
 OWN_FILE = "own TOML file"
 LOOKED_AT = 1000
@@ -115,7 +115,7 @@ class Annotate(Job):
                 **problem(lambda: _overwrite(params)),
             )
 
-    def run(self, ctx: Any) -> str:
+    def run(self, ctx: Any) -> Outcome:
         """Annotate."""
         params = {**DEFAULTS, **ctx.params}
         summary = library.annotate(
@@ -131,8 +131,7 @@ class Annotate(Job):
             progress=report(ctx),
         )
         ctx.ops.reload_dataset()
-        failed = "; ".join(f"{path}: {reason}" for path, reason in list(summary.errors.items())[:3])
-        return f"{summary}{': ' if failed else ''}{failed}"
+        return Outcome(str(summary), summary.errors)
 
 
 def _preset(params: dict[str, Any]) -> Preset:

@@ -27,6 +27,9 @@ class Evaluate(Job):
     label = "SSA: evaluate a class map (mIoU)"
     description = "mIoU and IoU of every class against the ground truth; a missing prediction counts as a miss"
     icon = "leaderboard"
+    named_by = ("pred_field", "ssa_semantic")
+    patience = 20.0
+    if_cancelled = "nothing was stored"
 
     def __call__(
         self,

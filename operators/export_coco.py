@@ -13,7 +13,7 @@ from fiftyone_ssa.exports.coco import export_coco
 from fiftyone_ssa.naming.arguments import check_path
 
 from .forms import choice, problem
-from .job import Job, report
+from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "ssa", "export_media": "copy", "export_dir": "", "overwrite": False}
 MEDIA = ("copy", "symlink", "none")
@@ -26,6 +26,8 @@ class ExportCoco(Job):
     label = "SSA: export masks as COCO"
     description = "COCO instances with exact masks as RLE; filter the view by class first to export one class"
     icon = "download"
+    patience = 20.0
+    if_cancelled = "the folder is as it was"
 
     def __call__(
         self,
@@ -71,20 +73,19 @@ class ExportCoco(Job):
             description="Replace an earlier export in the folder; files that others put there stay",
         )
 
-    def run(self, ctx: Any) -> str:
+    def run(self, ctx: Any) -> Outcome:
         """Export."""
         former = {"export_dir": ctx.params.get("out_dir"), "export_media": ctx.params.get("media")}  # of queued jobs
         params = {**DEFAULTS, **{name: value for name, value in former.items() if value}, **ctx.params}
-        return str(
-            export_coco(
-                ctx.target_view(),
-                _absolute(params["export_dir"]),
-                label_field=params["label_field"],
-                export_media=params["export_media"],
-                overwrite=params["overwrite"],
-                progress=report(ctx),
-            )
+        summary = export_coco(
+            ctx.target_view(),
+            _absolute(params["export_dir"]),
+            label_field=params["label_field"],
+            export_media=params["export_media"],
+            overwrite=params["overwrite"],
+            progress=report(ctx),
         )
+        return Outcome(str(summary), {**summary.mask_errors, **summary.errors})
 
 
 def _default_field(view: Any, fields: list[str]) -> str | None:

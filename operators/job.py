@@ -1,18 +1,46 @@
-"""What the jobs share: their configuration and how they report."""
+"""What the jobs share: their configuration, where they run, how they are recorded, and how they report.
+
+"Execute" in the App starts a process of its own: a job in the request blocks the App and is cut after 600 seconds. From
+Python, and scheduled, a job runs where it is called.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import fiftyone as fo
 import fiftyone.operators as foo
+from bson import json_util
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.labels import background
 from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin
+from fiftyone_ssa.labels.jobs import JobRow, Where, jobs
+from fiftyone_ssa.naming.run import describe
 
 from .forms import NO_DATASET, first_problem, refusal
+
+PANEL = "masks"
+WRITERS = ("annotate", "repaint")
+"""The jobs that fill their field, which one at a time can."""
+OF_ONE_REQUEST = ("delegated", "delegation_target", "prompt_id", "request_delegation", "results", "run_doc", "target")
+"""What a request says about itself, and the next one with the same job must not."""
+_record: ContextVar[JobRecord | None] = ContextVar("record", default=None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    message: str
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """File path to reason, of each image that failed."""
 
 
 class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
@@ -23,8 +51,13 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     description: str
     icon: str
     unlisted: bool = False
-    delegated_by_default: bool = True
+    delegated_by_default: bool = False
     needs_dataset: bool = True
+    named_by: tuple[str, str] = ("label_field", "ssa")
+    """The parameter that names the field it fills or reads, and its default."""
+    patience: float = 0.0
+    """Seconds for which "Execute" in the App waits for the end, before the panel takes over."""
+    if_cancelled: str = "what is done is kept, resume goes on from there"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -45,8 +78,8 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         """Add the fields of the form, each with what is wrong with its value."""
         raise NotImplementedError
 
-    def run(self, ctx: Any) -> str:
-        """Do the job with `ctx.params`, where a field may be missing, and answer the closing sentence."""
+    def run(self, ctx: Any) -> str | Outcome:
+        """Do the job with `ctx.params`, where a field may be missing, and answer how it ended."""
         raise NotImplementedError
 
     def resolve_input(self, ctx: Any) -> types.Property:
@@ -58,23 +91,110 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             self.form(ctx, inputs)
         return types.Property(inputs, view=types.View(label=self.label))
 
-    def execute(self, ctx: Any) -> dict[str, str]:
-        """Run the job, show its closing sentence or what stopped it."""
+    def resolve_execution_options(self, ctx: Any) -> Any:
+        """In the App, "Schedule" is offered only where FiftyOne can: a button "NOT AVAILABLE" helps no one."""
+        options = super().resolve_execution_options(ctx)
+        can = getattr(fo.config, "allow_legacy_orchestrators", True) or options.available_orchestrators
+        if is_from_app(ctx) and not can:
+            return foo.ExecutionOptions(allow_immediate_execution=True, allow_delegated_execution=False)
+        return options
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Run the job, or start it if it comes from the App; show its closing sentence or what stopped it."""
         try:
             with needs_database():
                 if wrong := first_problem(self.resolve_input(ctx)):
                     raise InputError(wrong)  # what the form says of a value, a run says in the same words
-                message = self.run(ctx)
+                return self.launch(ctx, apart=is_from_app(ctx))
         except (InputError, MissingDependencyError) as error:
             ctx.ops.notify(str(error), variant="error")
             raise
-        ctx.ops.notify(message, variant="success")
-        return {"message": message}
+
+    def launch(self, ctx: Any, *, apart: bool) -> dict[str, Any]:
+        """Do the job here, or start a process of its own for it."""
+        if not apart:
+            return self.work(ctx, self._begin(ctx, "schedule" if ctx.delegated else "python"))
+        if self.job in WRITERS:
+            self._check_free(ctx)
+        return self._start(ctx, self._begin(ctx, "app"))
+
+    def _field(self, ctx: Any) -> str:
+        name, default = self.named_by
+        return str(ctx.params.get(name) or default)
+
+    def _check_free(self, ctx: Any) -> None:
+        """Raise InputError if another job fills the same field: its lease would say so, when this one has loaded."""
+        for row in jobs(ctx.dataset):
+            writes = row.state == "running" and row.operator in WRITERS
+            if writes and row.label_field == self._field(ctx):
+                raise InputError(
+                    f"{row.label_field!r} of dataset {row.dataset!r} is being written by {row.operator} since "
+                    f"{row.began:%Y-%m-%d %H:%M:%S} UTC; wait until it is done or cancel it in the panel Masks, or "
+                    "choose another label_field"
+                )
+
+    def _begin(self, ctx: Any, where: Where) -> str:
+        """Record that the job begins, and answer its id."""
+        request = {key: value for key, value in ctx.request_params.items() if key not in OF_ONE_REQUEST}
+        if ctx.dataset is not None:
+            request["dataset_id"] = str(ctx.dataset._doc.id)  # a dataset may be renamed meanwhile
+        return begin(
+            self.job,
+            ctx.dataset,
+            uri=self.uri,
+            label_field=self._field(ctx),
+            where=where,
+            request=json_util.dumps(request),
+            delegated=str(ctx.request_params.get("run_doc") or ""),
+        )
+
+    def work(self, ctx: Any, identity: str, *, is_own_process: bool = False) -> dict[str, Any]:
+        """Do a job that has been recorded, here and now."""
+        record = JobRecord(identity, interrupts=is_own_process)
+        token = _record.set(record)
+        try:
+            with record.running():
+                row = self._recorded(ctx, record)
+        finally:
+            _record.reset(token)
+        return self._close(ctx, row)
+
+    def _recorded(self, ctx: Any, record: JobRecord) -> JobRow:
+        try:
+            answer = self.run(ctx)
+        except (Cancelled, KeyboardInterrupt):
+            count = f"{record.done} of {record.total} images" if record.total else "it did anything"
+            return record.end("cancelled", f"cancelled after {count}; {self.if_cancelled}")
+        except BaseException as error:
+            record.end("failed", describe(error))
+            raise
+        outcome = answer if isinstance(answer, Outcome) else Outcome(answer)
+        return record.end("done", with_failures(outcome, record.total), outcome.errors)
+
+    def _start(self, ctx: Any, identity: str) -> dict[str, Any]:
+        """Leave the job to a process of its own, and wait for it no longer than `patience`."""
+        background.start(identity)
+        row = background.wait(identity, self.patience)
+        if row.state != "running":
+            ctx.ops.reload_dataset()
+            return self._close(ctx, row)
+        ctx.ops.open_panel(PANEL, layout="horizontal")
+        ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks", variant="info")
+        return {"job": identity, "state": "running", "message": "started"}
+
+    def _close(self, ctx: Any, row: JobRow) -> dict[str, Any]:
+        ctx.ops.notify(row.message, variant=row.variant)
+        return {"job": row.id, "state": row.state, "message": row.message, "failed": row.failed, "total": row.total}
 
     def resolve_output(self, ctx: Any) -> types.Property:
-        """The closing sentence."""
+        """The closing sentence, with how many failed before it; nothing while it runs."""
         outputs = types.Object()
-        outputs.str("message", label="Done", view=types.MarkdownView(read_only=True))
+        state, failed, total = (ctx.results.get(name) for name in ("state", "failed", "total"))
+        if state != "running":
+            of = f" of {total}" if total else ""
+            known = {"failed": "Failed", "cancelled": "Cancelled"}
+            label = f"{failed}{of} images failed" if failed else known.get(state, "Done")
+            outputs.str("message", label=label, view=types.MarkdownView(read_only=True))
         return types.Property(outputs)
 
     def call(self, samples: Any, params: dict[str, Any], delegate: bool) -> Any:
@@ -83,7 +203,30 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         return foo.execute_operator(self.uri, context, params=params, request_delegation=delegate)
 
 
+def is_from_app(ctx: Any) -> bool:
+    """Whether a person pressed "Execute": the App alone sends what its sidebar and its plots select."""
+    return "extended" in ctx.request_params and not ctx.delegated
+
+
+def with_failures(outcome: Outcome, total: int | None) -> str:
+    """The closing sentence, with what most failed of first."""
+    reasons = list(outcome.errors.values())
+    if not reasons:
+        return outcome.message
+    of = f" of {total}" if total else ""
+    return f"{len(reasons)}{of} images failed ({max(reasons, key=reasons.count)}); {outcome.message}"
+
+
 def report(ctx: Any) -> Callable[..., Any]:
-    """A progress callback for the library that shows on the run's page, at most once a second."""
-    callback: Callable[..., Any] = fo.report_progress(lambda bar: ctx.set_progress(progress=bar.progress), dt=1.0)
+    """A progress callback for the library: it keeps the job's record, and FiftyOne's own of a scheduled job."""
+    record, told = _record.get(), 0.0
+
+    def callback(bar: Any) -> None:
+        nonlocal told
+        if record is not None:
+            record.progress(bar)
+        if ctx.delegated and (time.monotonic() - told > 1 or bar.complete):
+            told = time.monotonic()
+            ctx.set_progress(progress=bar.progress, label=f"{bar.iteration} of {bar.total} images")
+
     return callback

@@ -31,6 +31,9 @@ class LoadDataset(Job):
     description = "Images of SA-1B, ADE20K, Cityscapes or Foggy Driving with their masks or ground truth"
     icon = "folder_open"
     needs_dataset = False
+    named_by = ("", "")
+    patience = 20.0
+    if_cancelled = "nothing of it is kept"
 
     def __call__(self, folder: str, kind: str, *, delegate: bool = False, **params: Any) -> Any:
         """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""

@@ -11,7 +11,7 @@ from fiftyone_ssa.labels import repaint as library
 from fiftyone_ssa.presets import load_preset, preset_names
 
 from .forms import choice, problem
-from .job import Job, report
+from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "ssa", "preset": None, "device": "auto"}
 
@@ -60,7 +60,7 @@ class Repaint(Job):
         if params["preset"]:
             inputs.str("device", default=DEFAULTS["device"], label="Device", description="auto, cpu, cuda or cuda:N")
 
-    def run(self, ctx: Any) -> str:
+    def run(self, ctx: Any) -> Outcome:
         """Paint."""
         params = {**DEFAULTS, **ctx.params}
         done = library.repaint(
@@ -71,5 +71,4 @@ class Repaint(Job):
             progress=report(ctx),
         )
         ctx.ops.reload_dataset()
-        failed = "; ".join(f"{path}: {reason}" for path, reason in list(done.errors.items())[:3])
-        return f"{done}{': ' if failed else ''}{failed}"
+        return Outcome(str(done), done.errors)

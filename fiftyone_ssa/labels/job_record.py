@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections import deque
@@ -17,7 +19,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from fiftyone_ssa.labels.database import Document, dataset_id, own_collection
-from fiftyone_ssa.labels.jobs import State, Where
+from fiftyone_ssa.labels.jobs import JobRow, State, Where, job
 from fiftyone_ssa.labels.process import describe_process
 
 BEAT_SECONDS = 1.0
@@ -36,6 +38,7 @@ def begin(
     operator: str,
     dataset: fo.Dataset | None,
     *,
+    uri: str = "",
     label_field: str = "",
     where: Where = "python",
     request: str = "{}",
@@ -46,6 +49,7 @@ def begin(
     Args:
         operator: the operator's name
         dataset: the dataset it works on, None where there is none
+        uri (""): the operator as FiftyOne knows it, for `resume`
         label_field (""): the field that it fills or reads
         where ("python"): who started it
         request ("{}"): what it was asked, as JSON, for `resume`
@@ -56,6 +60,7 @@ def begin(
     now = datetime.now(UTC)
     document: Document = {
         "operator": operator,
+        "uri": uri,
         "dataset": identity,
         "dataset_name": dataset.name if dataset is not None else None,
         "label_field": label_field,
@@ -84,8 +89,10 @@ def begin(
 class JobRecord:
     """A job of this process: give its `progress` to the library, and tell how it ended."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, *, interrupts: bool = False) -> None:
+        """`interrupts`: whether the process is this job's own, so that one that loads yet can be interrupted."""
         self.id = identity
+        self._interrupts = interrupts
         self.done = 0
         self.total: int | None = None
         self.cancelled = threading.Event()
@@ -103,12 +110,13 @@ class JobRecord:
         if self.cancelled.is_set():
             raise Cancelled
 
-    def end(self, state: State, message: str, errors: Mapping[str, str] | None = None) -> None:
-        """Write down how the job ended; `errors` are by file path."""
+    def end(self, state: State, message: str, errors: Mapping[str, str] | None = None) -> JobRow:
+        """Write down how the job ended, and answer its row; `errors` are by file path."""
         errors = errors or {}
         rows = [{"path": path, "reason": reason} for path, reason in list(errors.items())[:KEPT_ERRORS]]
         values = {"state": state, "message": message, "errors": rows, "failed": len(errors), "ended": datetime.now(UTC)}
         self._write({**values, "seconds_left": None})
+        return job(self.id)
 
     @contextmanager
     def running(self) -> Iterator[JobRecord]:
@@ -132,9 +140,11 @@ class JobRecord:
         while not stop.wait(BEAT_SECONDS):
             with suppress(PyMongoError):  # a server that is gone ends the job where it writes
                 self._write({})
-                row = own_collection("jobs").find_one({**self._where, "cancel": True}, {"_id": 1})
-                if row is not None:
+                asked = own_collection("jobs").find_one({**self._where, "cancel": True}, {"_id": 1})
+                if asked is not None and not self.cancelled.is_set():
                     self.cancelled.set()
+                    if self._interrupts and not self._times:
+                        os.kill(os.getpid(), signal.SIGINT)
 
     def _write(self, values: Mapping[str, Any]) -> None:
         rate = self._rate()

@@ -57,6 +57,8 @@ class JobRow:
     """Images that failed."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """File path to reason, of the first that failed."""
+    is_recorded: bool = True
+    """Whether it has begun; False for what stands in FiftyOne's list of scheduled jobs alone."""
 
     @property
     def variant(self) -> Literal["info", "success", "warning", "error"]:
@@ -66,6 +68,11 @@ class JobRow:
         if self.state == "failed" or (self.failed and self.failed >= (self.total or 0)):
             return "error"
         return "warning" if self.failed or self.state == "cancelled" else "success"
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether starting it again would go on with something."""
+        return self.is_recorded and (self.state in ("failed", "cancelled") or self.failed > 0)
 
     def __str__(self) -> str:
         if self.state != "running" or not self.total:
@@ -191,6 +198,7 @@ def _scheduled_row(document: Document, busy: bool) -> JobRow:
         began=document["queued_at"],
         ended=document["failed_at"],
         message=error.splitlines()[-1] if error else told,
+        is_recorded=False,
     )
 
 
