@@ -10,8 +10,8 @@ from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.segmenters import ScoringSegmenter
 from fiftyone_ssa.naming.soft_voting import blend, firmness, mean_probabilities
-from fiftyone_ssa.naming.voting import refine, vote, votes_from_shares
-from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap, Votes
+from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
+from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, SemanticMap, Votes
 
 
 class SSA:
@@ -60,29 +60,29 @@ class SSA:
         return [(scores.semantic_map(), scores) for scores in self.segmenter.scores(images)]
 
     def _vote(self, masks: MaskSet, semantic: SemanticMap, scores: ClassScores | None) -> Annotation:
-        votes, refined = self._decide(masks, semantic, scores)
+        weights, votes, refined = self._decide(masks, semantic, scores)
         labels = tuple(semantic.names[i] if i >= 0 else None for i in votes.class_ids)
         return Annotation(
             masks=masks,
             labels=labels,
             confidences=votes.shares,
-            proposals=tuple(
-                Proposals() if label is None else Proposals((label,), (float(share),))
-                for label, share in zip(labels, votes.shares, strict=True)
-            ),
+            proposals=best_classes(weights, semantic.names),
             votes=votes,
             semantic=refined,
             branch=semantic if self.keep_branch else None,
         )
 
-    def _decide(self, masks: MaskSet, semantic: SemanticMap, scores: ClassScores | None) -> tuple[Votes, SemanticMap]:
+    def _decide(
+        self, masks: MaskSet, semantic: SemanticMap, scores: ClassScores | None
+    ) -> tuple[Floats, Votes, SemanticMap]:
         if scores is None:
-            votes = vote(masks, semantic)
-            return votes, refine(masks, votes.class_ids, semantic)
+            counts = count_classes(masks, semantic)
+            votes = votes_from_shares(counts)
+            return counts, votes, refine(masks, votes.class_ids, semantic)
         probabilities, align_corners = scores.probabilities(), scores.align_corners
         means = mean_probabilities(masks, probabilities, align_corners=align_corners, core=self.rule == "core")
         votes = votes_from_shares(means)
         if self.rule != "blend":
-            return votes, refine(masks, votes.class_ids, semantic)
+            return means, votes, refine(masks, votes.class_ids, semantic)
         firm = firmness(masks, votes)
-        return votes, blend(masks, probabilities, means, firm, semantic, align_corners=align_corners)
+        return means, votes, blend(masks, probabilities, means, firm, semantic, align_corners=align_corners)

@@ -6,18 +6,21 @@ what the outlines cost and no mask is ever made dense.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.types import Floats, Ints, MaskSet, SemanticMap, Votes
+from fiftyone_ssa.types import Floats, Ints, MaskSet, Proposals, SemanticMap, Votes
 
 Canvas = TypeVar("Canvas", bound=npt.NDArray[Any])
 
 PIECES = 1 << 20
 """How many run intersections are looked at in one go; bounds memory on maps made of noise."""
+PROPOSALS = 3
+"""Classes of a mask that are kept beside each other, as the engine's three."""
 
 
 def vote(masks: MaskSet, semantic: SemanticMap) -> Votes:
@@ -67,6 +70,18 @@ def votes_from_shares(weights: Floats) -> Votes:
         margins=best - second,
         entropies=np.abs((shares * logs).sum(axis=1)),
     )
+
+
+def best_classes(weights: Floats, names: Sequence[str]) -> tuple[Proposals, ...]:
+    """Each mask's classes with the largest of its (N, C) weights, the winner first, with their shares.
+
+    At most `PROPOSALS`, and none that got nothing, so that whoever corrects a name is offered what nearly won.
+    """
+    found = []
+    for row, order in zip(weights, np.argsort(-weights, axis=1, kind="stable")[:, :PROPOSALS].tolist(), strict=True):
+        some = [index for index in order if row[index] > 0]
+        found.append(Proposals(tuple(names[i] for i in some), tuple((row[some] / row.sum()).tolist())))
+    return tuple(found)
 
 
 def paint(masks: MaskSet, values: Ints, canvas: Canvas) -> Canvas:

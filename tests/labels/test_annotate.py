@@ -62,7 +62,8 @@ def test_masks_are_named_and_class_maps_stored(dataset: fo.Dataset, photos: Path
             if dense.any():
                 winner = np.bincount(sample.ssa_branch.get_mask()[dense], minlength=4).argmax()
                 assert detection.label == ("dark", "middle", "bright")[winner - 1]
-                assert detection.class_proposals == [detection.label]
+                assert detection.class_proposals[0] == detection.label
+                assert len(detection.class_proposals) == len(np.unique(sample.ssa_branch.get_mask()[dense]))
                 assert detection.confidence == detection.vote_share == detection.proposal_scores[0]
             else:
                 assert detection.label is None

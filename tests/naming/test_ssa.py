@@ -57,7 +57,9 @@ def test_every_rule_names_the_masks(rule: str) -> None:
     assert annotation.labels == ("left", None, "right")
     assert annotation.unlabelled == 1
     assert annotation.proposals[1].names == ()
-    assert annotation.proposals[0].names == ("left",)
+    assert annotation.proposals[0].names == ("left", "right")
+    assert annotation.proposals[0].scores[0] == annotation.confidences[0]
+    assert sum(annotation.proposals[0].scores) == pytest.approx(1)
     assert 0.5 < annotation.confidences[0] < 1
     assert annotation.branch is not None
     assert annotation.branch.ids[0].tolist() == [0] * 5 + [1] * 5

@@ -111,3 +111,14 @@ def test_no_masks() -> None:
     semantic = SemanticMap(np.zeros((3, 4), np.uint8), ("a",))
     assert len(vote(MaskSet.empty((3, 4)), semantic)) == 0
     assert refine(MaskSet.empty((3, 4)), np.zeros(0, np.int64), semantic).ids.tolist() == semantic.ids.tolist()
+
+
+def test_best_classes_are_ranked_by_share_and_leave_out_what_got_nothing() -> None:
+    weights = np.array([[1.0, 6.0, 2.0, 1.0], [0, 0, 0, 0], [0, 5, 0, 0], [2, 2, 2, 4]])
+    found = voting.best_classes(weights, ["a", "b", "c", "d"])
+    assert [proposals.names for proposals in found] == [("b", "c", "a"), (), ("b",), ("d", "a", "b")]
+    assert [proposals.scores for proposals in found] == [(0.6, 0.2, 0.1), (), (1.0,), (0.4, 0.2, 0.2)]
+    votes = voting.votes_from_shares(weights)
+    for proposals, share, margin in zip(found, votes.shares, votes.margins, strict=True):
+        assert (*proposals.scores, 0)[0] == share
+        assert sum((*proposals.scores, 0, 0)[:2]) == pytest.approx(2 * share - margin)
