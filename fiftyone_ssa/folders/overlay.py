@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import zlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.types import Annotation, Image, Ints, MaskSet
 
@@ -21,7 +21,7 @@ SMALLEST_NAMED = 0.003
 
 
 def overlay_jpeg(image: Image, annotation: Annotation, comment: bytes = b"") -> bytes:
-    """The (H, W, 3) image with its masks and names as a JPEG of at most 1600 px a side; one name has one colour.
+    """The (H, W, 3) image with its masks and names as a JPEG of at most 1600 px a side, in the App's colours.
 
     `comment` goes into the file's first bytes. Masks without a name are left out. At most 40 masks are held dense at a
     time, at the size of the picture drawn.
@@ -31,27 +31,31 @@ def overlay_jpeg(image: Image, annotation: Annotation, comment: bytes = b"") -> 
     picture = PIL.Image.fromarray(image)
     picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
     named = np.array([i for i in annotation.masks.order_by_area() if annotation.labels[i] is not None], np.int64)
-    colours = _colours({_drawable(annotation.labels[i]) for i in named}, len(sv.ColorPalette.DEFAULT.colors))
-    paint, outline = sv.MaskAnnotator(opacity=0.45), sv.PolygonAnnotator(thickness=1)
+    names = list(dict.fromkeys(annotation.labels[i] for i in named))
+    places = {name: place for place, name in enumerate(names)}
+    # a palette must not be empty; with no name nothing is drawn
+    palette = sv.ColorPalette.from_hex([colour_of(name) for name in names or [None]])
+    paint, outline = sv.MaskAnnotator(palette, opacity=0.45), sv.PolygonAnnotator(palette, thickness=1)
     for start in range(0, len(named), MASKS_AT_ONCE):
-        drawn = _detections(annotation, named[start : start + MASKS_AT_ONCE], picture.size, colours)
+        drawn = _detections(annotation, named[start : start + MASKS_AT_ONCE], picture.size, places)
         picture = outline.annotate(paint.annotate(picture, drawn), drawn)
     large = named[annotation.masks.areas_px[named] >= SMALLEST_NAMED * image.shape[0] * image.shape[1]][:MOST_NAMES]
     if len(large):
-        names = [_drawable(annotation.labels[i]) for i in large]
+        texts = [_drawable(annotation.labels[i]) for i in large]
         write = sv.RichLabelAnnotator(
+            palette,
             font_size=max(10, picture.width // 70),
             text_padding=3,
             smart_position=True,
             text_position=sv.Position.CENTER_OF_MASS,
         )
-        picture = write.annotate(picture, _detections(annotation, large, picture.size, colours), names)
+        picture = write.annotate(picture, _detections(annotation, large, picture.size, places), texts)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=90, comment=comment)
     return buffer.getvalue()
 
 
-def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int], colours: dict[str, int]) -> Any:
+def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int], places: dict[str | None, int]) -> Any:
     import supervision as sv
 
     masks, (width, height) = annotation.masks, size_wh
@@ -60,24 +64,13 @@ def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int], 
     return sv.Detections(
         xyxy=(corners * scale).astype(np.float32),
         mask=np.stack([_scaled(masks, int(i), (height, width)) for i in chosen]),
-        class_id=np.array([colours[_drawable(annotation.labels[i])] for i in chosen]),
+        class_id=np.array([places[annotation.labels[i]] for i in chosen]),
     )
 
 
 def _drawable(name: str | None) -> str:
     """A name without the halves of characters that no font draws."""
     return str(name).encode("utf-8", "backslashreplace").decode()
-
-
-def _colours(names: set[str], count: int) -> dict[str, int]:
-    """A place among `count` colours for each name: mostly the same in every picture, and no place twice in one."""
-    places: dict[str, int] = {}
-    for name in sorted(names):
-        place = zlib.crc32(name.encode()) % count
-        while place in places.values() and len(places) < count:
-            place = (place + 1) % count
-        places[name] = place
-    return places
 
 
 def _scaled(masks: MaskSet, i: int, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:

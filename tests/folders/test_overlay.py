@@ -7,7 +7,8 @@ import io
 import numpy as np
 import PIL.Image
 
-from fiftyone_ssa.folders.overlay import _colours, overlay_jpeg
+from fiftyone_ssa.folders.overlay import overlay_jpeg
+from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.types import Annotation, Proposals
 
@@ -80,8 +81,11 @@ def test_edge_cases() -> None:
     _draw(np.zeros((3000, 3000, 3), np.uint8), [speck], ["speck"])
 
 
-def test_no_two_names_of_a_picture_share_a_colour() -> None:
-    names = {"horse", "background", "person", *map(str, range(15))}
-    places = _colours(names, 20)
-    assert len(set(places.values())) == len(names)
-    assert set(_colours({str(i) for i in range(50)}, 20).values()) == set(range(20))
+def test_a_mask_has_the_colour_that_its_name_has_everywhere() -> None:
+    gray = np.full((200, 300, 3), 128, np.uint8)
+    left, right = _halves(200, 300)
+    for names in (["sky", "Sky"], ["grass", "a name of no list"], ["a name of no list", "sky"]):
+        drawn = _draw(gray, [left, right], names)
+        for name, pixel in zip(names, (drawn[190, 10], drawn[190, 290]), strict=True):
+            colour = np.array([int(colour_of(name)[i : i + 2], 16) for i in (1, 3, 5)])
+            assert np.abs(pixel - (0.45 * colour + 0.55 * 128)).max() < 10  # what a JPEG keeps
