@@ -7,6 +7,7 @@ from .job_actions import CancelJob, ResumeJob, ShowFailures
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
 from .relabel import Relabel
+from .rename_classes import RenameClasses
 from .repaint import Repaint
 from .review import Review
 from .review_item import ReviewItem
@@ -20,6 +21,7 @@ OPERATORS = (
     ExportCoco,
     MeanIoU,
     Relabel,
+    RenameClasses,
     Review,
     ReviewItem,
     ReviewQueue,

@@ -1,4 +1,4 @@
-"""What the operators of review share: which field, which masks, and how a decision reaches the App."""
+"""What the operators of review share: which masks are meant, what a form says will happen, how the App shows it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.operators as foo
+from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.deciding import Decision
-from fiftyone_ssa.labels.shown import field_shown
+from fiftyone_ssa.labels.shown import detections_fields, field_shown
+
+from .forms import NO_DATASET, choice, refusal
 
 
 class Answer(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
@@ -25,19 +29,6 @@ class Answer(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         return foo.OperatorConfig(name=self.job, label=self.label, unlisted=True)
 
 
-def opened(ctx: Any) -> Any:
-    """What is open in the App, filters and all. Raises InputError where nothing is."""
-    samples = ctx.view if ctx.dataset is not None else None
-    if samples is None:
-        raise InputError("no dataset is open; open one first")
-    return samples
-
-
-def field_of(ctx: Any, samples: Any) -> str:
-    """The label field that was named, or the one that is shown."""
-    return ctx.params.get("label_field") or field_shown(samples)
-
-
 @dataclass(frozen=True)
 class Masks:
     """The masks that an operator is to decide about."""
@@ -50,7 +41,7 @@ class Masks:
 
 
 class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
-    """A decision about masks: it is written at once, and the App shows it."""
+    """A decision about masks: the form says what will happen, and it is written at once."""
 
     job: str
     label: str
@@ -59,24 +50,69 @@ class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     @property
     def config(self) -> foo.OperatorConfig:
-        """Dynamic, so that a wrong value is told while it is typed."""
+        """Dynamic, so that the count follows what is typed."""
         return foo.OperatorConfig(
-            name=self.job, label=self.label, description=self.description, icon=self.icon, dynamic=True
+            name=self.job,
+            label=self.label,
+            description=self.description,
+            icon=self.icon,
+            dynamic=True,
+            disable_schema_validation=True,  # our sentence says it better
         )
 
-    def decide(self, ctx: Any, masks: Masks, dry_run: bool) -> Decision:
-        """Decide about masks, or count them."""
+    def form(self, ctx: Any, inputs: types.Object, masks: Masks) -> None:
+        """Add what is to be decided."""
         raise NotImplementedError
 
-    def execute(self, ctx: Any) -> dict[str, Any]:
-        """Decide, and show it."""
+    def decide(self, ctx: Any, masks: Masks, dry_run: bool) -> Decision:
+        """Decide about masks, or count them. Raises InputError for a bad parameter."""
+        raise NotImplementedError
+
+    def resolve_input(self, ctx: Any) -> types.Property:
+        """The form, with the sentence that says what will happen, or what is wrong."""
+        inputs = types.Object()
+        if ctx.params.get("quiet"):  # a panel asks for no form, and FiftyOne resolves it before every run
+            return types.Property(inputs)
         try:
-            done = self.decide(ctx, masks_meant(ctx), False)
+            with needs_database():
+                fields = detections_fields(opened(ctx))
+                masks = masks_meant(ctx)
+                choice(inputs, "label_field", fields, default=masks.field, label="Masks")
+                self.form(ctx, inputs, masks)
+                would = self.decide(ctx, masks, True)
         except (InputError, MissingDependencyError) as error:
-            ctx.ops.notify(str(error), variant="error")
+            refusal(inputs, str(error))
+        else:
+            which = "the selected masks" if masks.ids is not None else "all masks that the view shows"
+            inputs.view("preview", types.Notice(label=f"Of {which}: {would}", description=""))
+        return types.Property(inputs, view=types.View(label=self.label))
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Decide, and let the App show it; with `quiet` the caller does."""
+        quiet, dry_run = bool(ctx.params.get("quiet")), bool(ctx.params.get("dry_run"))
+        try:
+            with needs_database():
+                done = self.decide(ctx, masks_meant(ctx), dry_run)
+        except (InputError, MissingDependencyError) as error:
+            if not quiet:
+                ctx.ops.notify(str(error), variant="error")
             raise
-        ctx.ops.reload_samples()
-        return {"token": done.token, "masks": done.masks, "message": str(done)}
+        if not (quiet or dry_run):
+            ctx.ops.notify(str(done), variant="success")
+            ctx.ops.reload_samples()
+        return {"token": done.token, "masks": done.masks, "samples": done.samples, "message": str(done)}
+
+
+def opened(ctx: Any) -> Any:
+    """What is open in the App, filters and all. Raises InputError where nothing is."""
+    if ctx.dataset is None:
+        raise InputError(NO_DATASET)
+    return ctx.view
+
+
+def field_of(ctx: Any, samples: Any) -> str:
+    """The label field that was named, or the one that is shown."""
+    return ctx.params.get("label_field") or field_shown(samples)
 
 
 def masks_meant(ctx: Any) -> Masks:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from fiftyone_ssa.labels import queue as library
+from fiftyone_ssa.labels.shown import detections_fields
 
 from ._decide import Answer, opened
 
@@ -14,6 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "order": "doubt",
     "states": ["open"],
     "class_name": None,
+    "sample_ids": None,
     "limit": library.LIMIT,
 }
 
@@ -27,6 +29,9 @@ class ReviewQueue(Answer):
     def execute(self, ctx: Any) -> dict[str, Any]:
         """The queue; `ids` are triples of sample id, mask id and doubt."""
         params = {**DEFAULTS, **{name: value for name, value in ctx.params.items() if name in DEFAULTS}}
-        found = dataclasses.asdict(library.review_queue(opened(ctx), params.pop("label_field") or None, **params))
+        samples = opened(ctx)
+        if not detections_fields(samples):
+            return {"label_field": None, "fields": [], "total": 0, "open": 0, "reviewed": 0, "ids": [], "names": []}
+        found = dataclasses.asdict(library.review_queue(samples, params.pop("label_field") or None, **params))
         found["ids"] = found.pop("rows")
         return found

@@ -16,16 +16,15 @@ from typing import Any
 
 import fiftyone as fo
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import UpdateMany, UpdateOne
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.database import Document, is_generated, reload_samples, root_dataset, samples_of, shown_dataset
 from fiftyone_ssa.labels.documents import declare_detections
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import SCHEMA, hold
-from fiftyone_ssa.labels.shown import masks_of
+from fiftyone_ssa.labels.shown import masks_of, object_ids
 
 BATCH_SAMPLES = 100
 TRIES = 20
@@ -63,7 +62,7 @@ class Decision:
         verb = _VERBS[self.action][not self.dry_run]
         if not self.masks:
             return f"{verb} no mask{self.detail}" + (f"; {self.note}" if self.note else "")
-        counts = f"{_count(self.masks, 'mask')}{self.detail} in {_count(self.samples, 'image')}"
+        counts = f"{counted(self.masks, 'mask')}{self.detail} in {counted(self.samples, 'image')}"
         return f"{verb} {counts}" + (f"; {self.note}" if self.note else "")
 
 
@@ -82,20 +81,22 @@ class Work:
     dry_run: bool = False
 
 
-def chosen_masks(samples: Any, label_field: str, ids: Any, sample_ids: Any) -> dict[ObjectId, Collection[ObjectId]]:
-    """Sample to masks: those with the ids, or all that a view shows. Raises InputError for what is no id."""
+def work_on(samples: Any, label_field: str, ids: Any, sample_ids: Any, dry_run: bool) -> Work:
+    """The masks with the ids, or all that a view shows. Raises InputError for what is no id."""
+    dataset = root_dataset(samples)
     if ids is None:
-        chosen: dict[ObjectId, Collection[ObjectId]] = {}
+        masks: dict[ObjectId, Collection[ObjectId]] = {}
         for row in masks_of(samples, label_field, {"ids": "$$this._id"}):
-            if row["ids"]:
-                chosen[row["sample"]] = {*chosen.get(row["sample"], ()), *row["ids"]}
-        return chosen
-    wanted = _object_ids("ids", ids)
+            if row["ids"]:  # patches of one image come one by one
+                masks[row["sample"]] = {*masks.get(row["sample"], ()), *row["ids"]}
+        return Work(samples, dataset, label_field, masks, None, dry_run)
+    wanted = object_ids("ids", ids)
     if sample_ids is not None:
-        return dict.fromkeys(_object_ids("sample_ids", sample_ids), wanted)
-    where = {f"{label_field}.detections._id": {"$in": list(wanted)}}
-    collection = samples_of(root_dataset(samples))
-    return {row["_id"]: wanted for row in collection.find(where, {"_id": 1})} if wanted else {}
+        images = object_ids("sample_ids", sample_ids)
+    else:
+        where = {f"{label_field}.detections._id": {"$in": list(wanted)}}
+        images = set(samples_of(dataset).distinct("_id", where)) if wanted else set()
+    return Work(samples, dataset, label_field, dict.fromkeys(images, wanted), len(wanted), dry_run)
 
 
 def decide(
@@ -114,10 +115,10 @@ def decide(
     gone = (work.asked or 0) - writer.found
     if work.asked and gone == work.asked:
         raise InputError(
-            f"none of the {_count(gone, 'mask')} is in {work.field!r} of {work.dataset.name!r}; "
+            f"none of the {counted(gone, 'mask')} is in {work.field!r} of {work.dataset.name!r}; "
             "they were deleted, or a run replaced them"
         )
-    notes = [note, f"{_count(gone, 'mask')} {'is' if gone == 1 else 'are'} no longer there" if gone > 0 else ""]
+    notes = [note, f"{counted(gone, 'mask')} {'is' if gone == 1 else 'are'} no longer there" if gone > 0 else ""]
     token = writer.token if writer.masks and not work.dry_run else None
     told = "; ".join(filter(None, notes))
     return Decision(token, action, writer.masks, writer.samples, detail, told, work.dry_run)
@@ -144,7 +145,7 @@ class _Writer:
             if not waiting:
                 return None
         raise InputError(
-            f"others keep changing {_count(len(waiting), 'image')} of these; decide again when they are done"
+            f"others keep changing {counted(len(waiting), 'image')} of these; decide again when they are done"
         )
 
     def _read(self, samples: Collection[ObjectId]) -> list[_Sample]:
@@ -268,14 +269,6 @@ def _declare(work: Work) -> None:
             declare_detections(work.dataset, work.field, missing)
 
 
-def _object_ids(name: str, ids: Any) -> set[ObjectId]:
-    if isinstance(ids, str) or not isinstance(ids, Iterable):
-        raise InputError(f"{name} must be a list of ids, got {shown(ids)}")
-    try:
-        return {ObjectId(value) for value in ids}
-    except (InvalidId, TypeError) as error:
-        raise InputError(f"{name} must be ids as FiftyOne shows them, 24 hex digits; got {shown(list(ids))}") from error
-
-
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

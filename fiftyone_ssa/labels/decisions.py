@@ -10,8 +10,8 @@ from typing import Any
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import journal
-from fiftyone_ssa.labels.database import Document, needs_database, root_dataset
-from fiftyone_ssa.labels.deciding import Decision, Work, chosen_masks, decide, said
+from fiftyone_ssa.labels.database import Document, needs_database
+from fiftyone_ssa.labels.deciding import Decision, Work, counted, decide, said, work_on
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.shown import check_masks, is_named
@@ -104,7 +104,7 @@ def review(
     """
     work = _work(samples, label_field, ids, sample_ids, dry_run)
     if action not in ACTIONS:
-        raise InputError(f"action must be one of {', '.join(ACTIONS)}; got {shown(action)}")
+        raise InputError(f"action must be one of {', '.join(ACTIONS)}, got {shown(action)}")
     if class_name is not None:
         class_name = check_name(class_name)
     if min_margin is not None and (type(min_margin) not in (int, float) or not 0 <= min_margin <= 1):
@@ -175,7 +175,7 @@ def rename_classes(
 
 
 @needs_database()
-def undo(samples: Any, label_field: str = "ssa", token: str | None = None) -> Decision:
+def undo(samples: Any, label_field: str = "ssa", token: str | None = None, *, dry_run: bool = False) -> Decision:
     """Take back the last decision on a field that is not taken back yet, or the one with a token.
 
     A mask that someone changed since, or that a run replaced, stays as it is and is counted. Calling it again goes
@@ -185,16 +185,17 @@ def undo(samples: Any, label_field: str = "ssa", token: str | None = None) -> De
         samples: the dataset, or any view of it
         label_field ("ssa"): the Detections field
         token (None): the decision's
+        dry_run (False): whether to count only
 
     Raises InputError if there is none, or if every mask of it was changed since.
     """
-    work = _work(samples, label_field, (), None, False)
+    work = _work(samples, label_field, (), None, dry_run)
     found = journal.find(work.dataset, label_field, token)
     if found is None:
         what = "nothing to take back" if token is None else f"no decision {shown(token)} that is not taken back already"
         raise InputError(f"there is {what} on {label_field!r} of {work.dataset.name!r}")
     entries = journal.masks_of(found.token)
-    work = replace(work, masks=entries)
+    work = replace(work, masks=entries, asked=None)
     every = {mask: pair for masks in entries.values() for mask, pair in masks.items()}
 
     def change(row: Document) -> Said | None:
@@ -202,15 +203,16 @@ def undo(samples: Any, label_field: str = "ssa", token: str | None = None) -> De
         return before if said(row) in (before, after) else None
 
     done = decide(work, "undo", change, recorded=False)
-    journal.take_back(found.token)
+    if not dry_run:
+        journal.take_back(found.token)
     changed = len(every) - done.masks
     if changed and not done.masks:
         raise InputError(
-            f"nothing was taken back: {_masks(changed)} of this decision {'were' if changed > 1 else 'was'} changed or "
-            "replaced since; the next undo goes to the decision before it"
+            f"there is nothing to take back: the {counted(changed, 'mask')} of this decision changed since, or a run "
+            "replaced them; the next undo goes to the decision before it"
         )
-    note = f"{_masks(changed)} that changed since stay as they are" if changed else ""
-    return Decision(found.token, "undo", done.masks, done.samples, detail=f" ({found.action})", note=note)
+    note = f"{counted(changed, 'mask')} changed since {'stay' if changed > 1 else 'stays'}" if changed else ""
+    return replace(done, token=found.token, detail=f" ({found.action})", note=note)
 
 
 def margin_of(row: Mapping[str, Any]) -> float | None:
@@ -224,9 +226,7 @@ def margin_of(row: Mapping[str, Any]) -> float | None:
 def _work(samples: Any, label_field: Any, ids: Any, sample_ids: Any, dry_run: Any) -> Work:
     check_masks(samples, label_field)
     check_flag("dry_run", dry_run)
-    masks = chosen_masks(samples, label_field, ids, sample_ids)
-    asked = len(set(ids)) if ids is not None else None
-    return Work(samples, root_dataset(samples), label_field, masks, asked, dry_run)
+    return work_on(samples, label_field, ids, sample_ids, dry_run)
 
 
 def _named(row: Mapping[str, Any], name: str) -> Said:
@@ -236,7 +236,3 @@ def _named(row: Mapping[str, Any], name: str) -> Said:
 def _now() -> datetime:
     now = datetime.now(UTC).replace(tzinfo=None)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the database holds it
-
-
-def _masks(count: int) -> str:
-    return f"{count} mask{'' if count == 1 else 's'}"

@@ -17,8 +17,17 @@ from bson.errors import InvalidId
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.database import Document, needs_database, root_dataset, samples_of
 from fiftyone_ssa.labels.doubt import doubt
+from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.review import OPEN, REVIEWS, STATES, state, state_of
-from fiftyone_ssa.labels.shown import check_collection, check_masks, detections_fields, field_shown, is_named, masks_of
+from fiftyone_ssa.labels.shown import (
+    check_collection,
+    check_masks,
+    detections_fields,
+    field_shown,
+    is_named,
+    masks_of,
+    object_ids,
+)
 from fiftyone_ssa.labels.stored_masks import stored_mask
 
 ORDERS = ("doubt", "area", "class")
@@ -26,7 +35,7 @@ LIMIT = 1000
 """Masks that a queue lists."""
 MOST_ITEMS = 20
 """Masks whose pixels are fetched at once."""
-SHOWN_PIXELS = 512
+SHOWN_PIXELS = 1024
 """Longest side of a mask's picture; a larger one is thinned out."""
 _SHOWN = (
     *("label", "class_name", "review", "class_proposals", "proposal_scores", "confidence", "vote_margin", "area"),
@@ -48,7 +57,7 @@ class Queue:
     rows: list[tuple[str, str, float]]
     """Sample id, mask id and doubt, in order."""
     names: list[str]
-    """Names that the dataset's masks have, most frequent first."""
+    """Names that the dataset's masks have, most frequent first, and after them other classes of its maps."""
 
 
 @needs_database()
@@ -59,6 +68,7 @@ def review_queue(
     order: str = "doubt",
     states: Sequence[str] = (OPEN,),
     class_name: str | None = None,
+    sample_ids: Sequence[str] | None = None,
     limit: int = LIMIT,
 ) -> Queue:
     """The masks of a view that are to be reviewed, in order; no mask is decoded.
@@ -68,7 +78,8 @@ def review_queue(
         label_field (None): a Detections field; None is the one that the view shows
         order ("doubt"): doubt (most doubtful first), area (largest first) or class (by name, doubtful first)
         states (("open",)): which of open, accepted, corrected and rejected to list
-        class_name (None): list masks with this label only
+        class_name (None): look at masks with this label only
+        sample_ids (None): look at these images only
         limit (1000): masks to list at most
 
     Raises InputError for a bad argument.
@@ -83,12 +94,11 @@ def review_queue(
         "doubt": doubt(),
         "area": {"$ifNull": ["$$this.area", {"$multiply": box}]},
     }
+    images = None if sample_ids is None else object_ids("sample_ids", sample_ids)
     found: list[tuple[Any, ...]] = []
     counts: Counter[str] = Counter()
-    names: Counter[str] = Counter()
-    for row in masks_of(samples, field, columns):
+    for row in masks_of(samples, field, columns, sample_ids=images):
         for mask in zip(*(row[name] for name in columns), strict=True):
-            names[mask[1]] += 1
             if class_name is None or mask[1] == class_name:
                 counts[mask[2]] += 1
                 if mask[2] in states:
@@ -106,8 +116,19 @@ def review_queue(
         counts[OPEN],
         sum(counts[name] for name in REVIEWS),
         [(str(mask[0]), str(mask[1]), round(float(mask[4]), 3)) for mask in found[:limit]],
-        [name for name, _ in names.most_common() if name is not None],
+        names_of(samples, field),
     )
+
+
+def names_of(samples: Any, label_field: str) -> list[str]:
+    """Names that a dataset's masks have, most frequent first, and after them other classes of its maps."""
+    dataset, labels = root_dataset(samples), f"${label_field}.detections.label"
+    groups = samples_of(dataset).aggregate(
+        [{"$project": {"label": labels}}, {"$unwind": "$label"}, {"$sortByCount": "$label"}]
+    )
+    targets = dataset.mask_targets.get(Fields(label_field).semantic) or {}
+    found = dict.fromkeys([row["_id"] for row in groups] + list(targets.values()))
+    return [name for name in found if isinstance(name, str)]
 
 
 def check_queue(samples: Any, label_field: Any, order: Any, states: Any, limit: Any) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import fiftyone as fo
+from bson import ObjectId
+from bson.errors import InvalidId
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.database import (
@@ -21,13 +23,16 @@ from fiftyone_ssa.labels.database import (
 DEFAULT_FIELD = "ssa"
 
 
-def masks_of(samples: Any, label_field: str, columns: Mapping[str, Any]) -> Iterator[Document]:
+def masks_of(
+    samples: Any, label_field: str, columns: Mapping[str, Any], *, sample_ids: Collection[ObjectId] | None = None
+) -> Iterator[Document]:
     """A document for each sample or patch: `sample`, its image's id, and a list for each of the columns.
 
     Args:
         samples: a collection that `check_masks` let pass
         label_field: its Detections field
         columns: name to a MongoDB expression of the mask `$$this`
+        sample_ids (None): the images to look at; None: all
     """
     patches = is_generated(samples)
     label = f"${label_field}"
@@ -35,7 +40,9 @@ def masks_of(samples: Any, label_field: str, columns: Mapping[str, Any]) -> Iter
     if patches:  # to_patches() holds a Detection a sample, to_evaluation_patches() a list as images do
         rows = {"$cond": [{"$eq": [f"{label}._cls", "Detection"]}, [label], rows]}
     found = {name: {"$map": {"input": rows, "in": expression}} for name, expression in columns.items()}
-    yield from documents(samples, [{"$project": {"_id": 0, "sample": "$_sample_id" if patches else "$_id", **found}}])
+    image = "_sample_id" if patches else "_id"
+    wanted = [] if sample_ids is None else [{"$match": {image: {"$in": list(sample_ids)}}}]
+    yield from documents(samples, [*wanted, {"$project": {"_id": 0, "sample": f"${image}", **found}}])
 
 
 def check_masks(samples: Any, label_field: Any) -> None:
@@ -86,3 +93,14 @@ def field_shown(samples: Any) -> str:
 def is_named(samples: Any, label_field: str) -> bool:
     """Whether SSA named masks of this field."""
     return root_dataset(samples).get_field(f"{label_field}.detections.class_name") is not None
+
+
+def object_ids(name: str, ids: Any) -> set[ObjectId]:
+    """Ids as the database has them. Raises InputError for what is none, `name` being what they were passed as."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InputError(f"{name} must be a list of ids, got {shown(ids)}")
+    found = list(ids)
+    try:
+        return {ObjectId(value) for value in found}
+    except (InvalidId, TypeError) as error:
+        raise InputError(f"{name} must be ids as FiftyOne shows them, 24 hex digits; got {shown(found)}") from error
