@@ -3,7 +3,17 @@
 
 def register(p):
     """Called by FiftyOne; imports here, because pytest and linters meet this file outside of FiftyOne too."""
-    from .operators import OPERATORS
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    root = Path(__file__).resolve().parent
+    if getattr(importlib.util.find_spec("fiftyone_ssa"), "origin", None) is None:  # not installed: we are a download
+        sys.path.append(str(root))  # at the end, where it hides no library
+    try:
+        from .operators import OPERATORS
+    except ImportError as error:
+        raise ImportError(f"{error}; mend: pip install -r {root / 'requirements.txt'}", name=error.name) from error
 
     for operator in OPERATORS:
         p.register(operator)

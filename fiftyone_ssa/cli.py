@@ -253,6 +253,27 @@ def _install_plugin(_: argparse.Namespace) -> int:
     return 0
 
 
+def _uninstall_plugin(_: argparse.Namespace) -> int:
+    from fiftyone_ssa.plugin import uninstall_plugin
+
+    _say(f"the App's plugin is removed: {uninstall_plugin()}")
+    return 0
+
+
+def _plugin_status(_: argparse.Namespace) -> int:
+    from fiftyone_ssa.plugin import NAME, plugin_registration, plugin_status
+
+    status = plugin_status()
+    _say(status)
+    if not status.enabled:
+        mend = f"fiftyone plugins enable {NAME}" if status.installed else "fiftyone-ssa plugin install"
+        _say(f"mend: {mend}")
+        return FAILED
+    registration = plugin_registration()
+    _say(registration)
+    return FAILED if registration.missing or registration.errors else 0
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints repeat no escape sequence of what was typed."""
 
@@ -277,13 +298,24 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("quickstart", parents=[shared], help="both pipelines on drawn scenes, then the App")
     )
     _add_clean(commands.add_parser("clean", parents=[shared], help="remove files that no label of a dataset uses"))
+    _add_plugin(commands.add_parser("plugin", help="the plugin of FiftyOne's App: install, uninstall, status"), shared)
+    commands.add_parser("install-plugin", parents=[shared]).set_defaults(command=_install_plugin)  # its name once
     for name, command, text in (
         ("presets", _presets, "list the presets that come with the package"),
         ("doctor", _doctor, "check the installation, and say what mends it"),
-        ("install-plugin", _install_plugin, "put the operators into FiftyOne's App"),
     ):
         commands.add_parser(name, parents=[shared], help=text).set_defaults(command=command)
     return parser
+
+
+def _add_plugin(parser: argparse.ArgumentParser, shared: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("install", _install_plugin, "link it into FiftyOne's plugins folder"),
+        ("uninstall", _uninstall_plugin, "remove that link, and nothing else"),
+        ("status", _plugin_status, "where it is, its version, what the App has of it, and what failed"),
+    ):
+        commands.add_parser(name, parents=[shared], help=text).set_defaults(command=command)
 
 
 def _add_annotate(parser: argparse.ArgumentParser) -> None:

@@ -106,7 +106,7 @@ def _models(preset: Preset) -> Check:
 
 
 def _plugin() -> Check:
-    remedy = "fiftyone-ssa install-plugin"
+    remedy = "fiftyone-ssa plugin install"
     try:
         from fiftyone_ssa.plugin import plugin_status
 

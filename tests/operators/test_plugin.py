@@ -4,14 +4,10 @@ import ast
 import importlib
 from pathlib import Path
 
-import fiftyone as fo
 import fiftyone.operators as foo
-import fiftyone.plugins as fop
-import pytest
 import yaml
 
-from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.plugin import LINK_NAME, NAME, install_plugin, plugin_source, plugin_status
+from fiftyone_ssa.plugin import NAME
 from operators import OPERATORS
 from operators.job import Job
 
@@ -37,29 +33,3 @@ def _is_operator_of(module, kind):
 def test_root_module_imports_nothing_before_it_is_registered():
     tree = ast.parse((ROOT / "__init__.py").read_text())
     assert not [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-
-
-def test_status_tells_installed_disabled_and_absent(tmp_path, monkeypatch):
-    monkeypatch.setattr(fo.config, "plugins_dir", str(tmp_path / "plugins"))
-    assert str(plugin_status()) == f"{NAME} is not installed"
-    link = install_plugin()
-    assert install_plugin() == link
-    assert link.resolve() == plugin_source() == ROOT
-    status = plugin_status()
-    assert (status.installed, status.enabled) == (True, True)
-    assert (status.folder / "fiftyone.yml").is_file()
-    fop.disable_plugin(NAME)
-    try:
-        assert str(plugin_status()).endswith("disabled")
-    finally:
-        fop.enable_plugin(NAME)
-
-
-def test_a_link_that_points_elsewhere_is_renewed_and_a_folder_is_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(fo.config, "plugins_dir", str(tmp_path))
-    (tmp_path / LINK_NAME).symlink_to(tmp_path / "gone")
-    assert install_plugin().resolve() == ROOT
-    (tmp_path / LINK_NAME).unlink()
-    (tmp_path / LINK_NAME).mkdir()
-    with pytest.raises(InputError, match="is not a link of ours"):
-        install_plugin()
