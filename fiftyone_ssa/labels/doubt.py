@@ -1,21 +1,30 @@
-"""How doubtful a mask's name is, by what is stored beside it: one MongoDB expression, so that no mask is decoded."""
+"""How doubtful a mask's name is, by what is stored beside it: one MongoDB expression, so that no mask is decoded.
+
+Doubt is a logistic of a few reasons, fitted to drawn scenes whose truth is known (`benchmarks/review_queue.py`, which
+measures on other scenes): there it is about the share of names that are wrong. Elsewhere it is an order.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_ssa.labels.review import REVIEWS
+from fiftyone_ssa.labels.review import OPEN, state
 
 Expression = dict[str, Any]
 
 DOUBTFUL = 0.4
 """Doubt from which a mask that nobody reviewed is shown as doubtful."""
-SMALL_SHARE = 0.01
-"""Share of the image that a box must cover for its mask to be none of the small ones."""
-WEIGHTS = {"weak": 0.45, "close": 0.25, "at odds": 0.2, "small": 0.1}
-"""What each reason adds to doubt; together 1."""
+BY_ENGINE = {"weak": 2.5, "late": 6.5, "absent": 2.5, "unstable": 3.5, "always": -5.2}
+"""The weight of each reason to doubt a name of SSA-engine."""
+BY_VOTE = {"close": 3.0, "small": 2.0, "unstable": 1.0, "always": -3.4}
+"""The same of a name that SSA voted for: among proposals of a closed set, the margin and the size tell most."""
+CAPTION_START = 20
+"""Characters of a caption in which what it is about is named."""
+SMALLEST_SHARE = 1e-3
+"""Share of the image from which on a box counts as small as can be."""
 
 
 def doubt(detection: str = "$$this") -> Expression:
@@ -28,57 +37,57 @@ def doubt(detection: str = "$$this") -> Expression:
         detection ("$$this"): where the detection is found, an aggregation variable or path: inside `$filter` and
             `$map`, and in `filter_labels`, "$$this"; in a collection of unwound detections, "$field.detections"
     """
-    reasons = {
-        "weak": _less_than_one("$$support"),
-        "close": _less_than_one("$$margin"),
-        "at odds": {"$cond": [{"$in": [{"$ifNull": ["$$first", "$$name"]}, ["$$name", None]]}, 0, 1]},
-        "small": _less_than_one({"$divide": ["$$share", SMALL_SHARE]}),
-    }
-    total = {"$add": [{"$multiply": [WEIGHTS[reason], value]} for reason, value in reasons.items()]}
-    empty = {"$eq": [f"{detection}.area", 0]}
-    unnamed = {"$eq": ["$$name", None]}
-    judged = {"$switch": {"branches": [{"case": empty, "then": 0}, {"case": unnamed, "then": 1}], "default": total}}
-    return _with_names(detection, judged)
+    voted = {"$ne": [{"$ifNull": [f"{detection}.vote_margin", None]}, None]}
+    branches = [
+        {"case": {"$eq": [f"{detection}.area", 0]}, "then": 0},
+        {"case": {"$eq": ["$$name", ""]}, "then": 1},
+        {"case": voted, "then": _logistic(BY_VOTE)},
+    ]
+    judged = {"$switch": {"branches": branches, "default": _logistic(BY_ENGINE)}}
+    name = {"$ifNull": [f"{detection}.class_name", {"$ifNull": [f"{detection}.label", ""]}]}
+    return _let({"name": name}, _let(_reasons(detection), judged))
 
 
 def is_doubtful() -> fo.ViewExpression:
     """Which masks to look at first, for `filter_labels`: doubt of at least `DOUBTFUL`, and no person's work on it."""
-    label, name = ({"$ifNull": [f"$$this.{key}", None]} for key in ("label", "class_name"))
-    untouched = [{"$not": {"$in": [{"$ifNull": ["$$this.review", None]}, list(REVIEWS)]}}, {"$eq": [label, name]}]
-    return fo.ViewExpression({"$and": [*untouched, {"$gte": [doubt(), DOUBTFUL]}]})
+    return fo.ViewExpression({"$and": [{"$eq": [state(), OPEN]}, {"$gte": [doubt(), DOUBTFUL]}]})
 
 
-def _with_names(detection: str, inside: Expression) -> Expression:
-    """`inside` with what it speaks of: the name, its support, its margin, the first proposal, the box's share."""
-    scores = {"$ifNull": [f"{detection}.proposal_scores", []]}
-    named = {"name": {"$ifNull": [f"{detection}.class_name", {"$ifNull": [f"{detection}.label", None]}]}}
-    found = {
-        "place": {"$indexOfArray": [{"$ifNull": [f"{detection}.class_proposals", []]}, "$$name"]},
-        "scores": scores,
-        "first": {"$arrayElemAt": [{"$ifNull": [f"{detection}.class_proposals", []]}, 0]},
-        "share": {"$multiply": [{"$ifNull": [{"$arrayElemAt": [f"{detection}.bounding_box", i]}, 1]} for i in (2, 3)]},
+def _reasons(detection: str) -> Expression:
+    """Each reason to doubt the name `$$name`, 0 to 1: what its sources say of it, and what the mask is like."""
+    proposals = {"$ifNull": [f"{detection}.class_proposals", []]}
+    score = {"$arrayElemAt": [f"{detection}.proposal_scores", {"$indexOfArray": [proposals, "$$name"]}]}
+    proposed = {"$in": ["$$name", proposals]}
+    known = {"$ifNull": [f"{detection}.confidence", 1]}
+    # what a caption is about, it names first: "the door of a red tent" on a mask called tent is about another one
+    place = {"$ifNull": [{"$indexOfCP": [f"{detection}.caption", "$$name"]}, 0]}
+    box = [{"$ifNull": [{"$arrayElemAt": [f"{detection}.bounding_box", side]}, 1]} for side in (2, 3)]
+    share = {"$max": [SMALLEST_SHARE, {"$multiply": box}]}
+    return {
+        "weak": _missing_to_one({"$cond": [proposed, {"$ifNull": [score, known]}, known]}),
+        "late": _within_one({"$divide": [place, CAPTION_START]}),
+        "absent": {"$cond": [{"$lt": [place, 0]}, 1, 0]},
+        "close": _missing_to_one({"$ifNull": [f"{detection}.vote_margin", 1]}),
+        "small": _within_one({"$divide": [{"$log10": share}, {"$log10": SMALLEST_SHARE}]}),
+        "unstable": _missing_to_one({"$ifNull": [f"{detection}.stability_score", 1]}),
     }
-    support = {
-        "support": {
-            "$cond": [
-                {"$gte": ["$$place", 0]},
-                {"$arrayElemAt": ["$$scores", "$$place"]},
-                {"$ifNull": [f"{detection}.confidence", 1]},
-            ]
-        }
-    }
-    second = {"$ifNull": [{"$arrayElemAt": ["$$scores", {"$cond": [{"$eq": ["$$place", 0]}, 1, 0]}]}, 0]}
-    alone = {"$lt": [{"$size": "$$scores"}, 2]}
-    margin = {
-        "margin": {"$ifNull": [f"{detection}.vote_margin", {"$cond": [alone, 1, {"$subtract": ["$$support", second]}]}]}
-    }
-    return _let(named, _let(found, _let(support, _let(margin, inside))))
+
+
+def _logistic(weights: Mapping[str, float]) -> Expression:
+    terms = [
+        weight if reason == "always" else {"$multiply": [weight, f"$${reason}"]} for reason, weight in weights.items()
+    ]
+    return {"$divide": [1, {"$add": [1, {"$exp": {"$multiply": [-1, {"$add": terms}]}}]}]}
 
 
 def _let(variables: Expression, inside: Expression) -> Expression:
     return {"$let": {"vars": variables, "in": inside}}
 
 
-def _less_than_one(value: Any) -> Expression:
+def _within_one(value: Any) -> Expression:
+    return {"$max": [0, {"$min": [1, value]}]}
+
+
+def _missing_to_one(value: Any) -> Expression:
     """How far a value falls short of 1, within 0 and 1."""
-    return {"$max": [0, {"$min": [1, {"$subtract": [1, value]}]}]}
+    return _within_one({"$subtract": [1, value]})

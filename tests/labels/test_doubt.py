@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import fiftyone as fo
-import pytest
 
 from fiftyone_ssa.labels.database import documents
 from fiftyone_ssa.labels.doubt import DOUBTFUL, doubt, is_doubtful
@@ -20,6 +19,7 @@ SURE = {
     "area": 5000,
 }
 AT_ODDS = SURE | {"class_proposals": ["sea", "sky"], "proposal_scores": [0.95, 0.04]}
+DOUBTED = AT_ODDS | {"caption": "the roof of a house"}
 VOTED = {
     "label": "sky",
     "class_name": "sky",
@@ -51,17 +51,34 @@ def doubts(*detections: dict[str, Any]) -> list[float]:
     return list(row["doubt"])
 
 
-@pytest.mark.parametrize(
-    ("sure", "doubtful"),
-    [
-        (SURE, AT_ODDS),
-        (SURE, SURE | {"proposal_scores": [0.5, 0.45]}),
-        (VOTED, SPLIT),
-    ],
-)
-def test_a_name_that_its_sources_do_not_support_is_doubtful(sure: dict[str, Any], doubtful: dict[str, Any]) -> None:
-    less, more = doubts(sure, doubtful)
-    assert less < DOUBTFUL < more
+def test_each_thing_that_speaks_against_a_name_adds_doubt() -> None:
+    captioned = SURE | {"caption": "a blue sky"}
+    pairs = {
+        "another name fits better": (SURE, AT_ODDS),
+        "no name fits well": (SURE, SURE | {"proposal_scores": [0.5, 0.45]}),
+        "the caption is about something else": (captioned, SURE | {"caption": "the roof of a house below the sky"}),
+        "the caption does not know it": (captioned, SURE | {"caption": "a wall"}),
+        "the mask is unstable": (SURE | {"stability_score": 0.98}, SURE | {"stability_score": 0.6}),
+        "the vote is close": (VOTED, SPLIT),
+        "the voted mask is small": (VOTED, VOTED | {"bounding_box": [0.1, 0.1, 0.04, 0.04]}),
+    }
+    found = doubts(*(mask for pair in pairs.values() for mask in pair))
+    for reason, less, more in zip(pairs, found[::2], found[1::2], strict=True):
+        assert less < more, reason
+
+
+def test_names_that_nothing_supports_are_doubtful_and_others_are_not() -> None:
+    unlike = AT_ODDS | {"caption": "the roof of a house", "stability_score": 0.7}
+    sure, odd, voted, split = doubts(SURE, unlike, VOTED, SPLIT | {"bounding_box": [0.1, 0.1, 0.1, 0.1]})
+    assert sure < DOUBTFUL < odd
+    assert voted < DOUBTFUL < split
+
+
+def test_a_second_and_third_proposal_do_not_change_a_vote() -> None:
+    one, three = doubts(
+        VOTED, VOTED | {"class_proposals": ["sky", "sea", "sand"], "proposal_scores": [0.98, 0.01, 0.01]}
+    )
+    assert one == three
 
 
 def test_nothing_known_is_no_reason_to_doubt() -> None:
@@ -84,9 +101,9 @@ def test_a_persons_label_does_not_change_what_was_said_of_the_name() -> None:
 def test_doubtful_masks_are_those_that_no_person_looked_at() -> None:
     dataset = dataset_of(
         SURE,
-        AT_ODDS,
-        AT_ODDS | {"label": "roof"},
-        *(AT_ODDS | {"review": review} for review in ("accepted", "corrected", "rejected")),
+        DOUBTED,
+        DOUBTED | {"label": "roof"},
+        *(DOUBTED | {"review": review} for review in ("accepted", "corrected", "rejected")),
         {"label": "drawn by hand"},
     )
     view = dataset.filter_labels("ssa", is_doubtful())
@@ -94,8 +111,20 @@ def test_doubtful_masks_are_those_that_no_person_looked_at() -> None:
 
 
 def test_a_saved_view_of_doubtful_masks_follows_reviews() -> None:
-    dataset = dataset_of(SURE, AT_ODDS)
+    dataset = dataset_of(SURE, DOUBTED)
     dataset.save_view("doubtful", dataset.filter_labels("ssa", is_doubtful()))
     assert dataset.load_saved_view("doubtful").count("ssa.detections") == 1
     dataset.set_label_values("ssa.detections.review", {dataset.first().ssa.detections[1].id: "accepted"})
     assert dataset.load_saved_view("doubtful").count("ssa.detections") == 0
+
+
+def test_odd_values_raise_nothing() -> None:
+    doubts(
+        SURE | {"bounding_box": [0.0, 0.0, 0.0, 0.0]},
+        SURE | {"bounding_box": [float("nan")] * 4},
+        SURE | {"proposal_scores": []},
+        SURE | {"proposal_scores": [1.5, -0.5], "stability_score": 1.2},
+        {"label": "$sky", "caption": "$sky $$this"},
+        {"label": "sky", "caption": ""},
+        VOTED | {"vote_margin": 0.0, "bounding_box": [0.0, 0.0, 1.0, 1e-9]},
+    )
