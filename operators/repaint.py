@@ -23,6 +23,7 @@ class Repaint(Job):
     label = "SSA: repaint class maps"
     description = "Paint <field>_semantic anew from the labels as they stand, so that corrections reach mIoU"
     icon = "format_paint"
+    patience = 20.0
 
     def __call__(
         self,
