@@ -16,10 +16,11 @@ import fiftyone as fo
 import fiftyone.operators as foo
 from bson import json_util
 from fiftyone.operators import types
+from fiftyone.operators.executor import ExecutionContext, ExecutionError, ExecutionResult, Executor
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels import background
-from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.database import dataset_id, needs_database, root_dataset, serialized
 from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin
 from fiftyone_ssa.labels.jobs import JobRow, Where, jobs
 from fiftyone_ssa.naming.run import describe
@@ -137,7 +138,7 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         """Record that the job begins, and answer its id."""
         request = {key: value for key, value in ctx.request_params.items() if key not in OF_ONE_REQUEST}
         if ctx.dataset is not None:
-            request["dataset_id"] = str(ctx.dataset._doc.id)  # a dataset may be renamed meanwhile
+            request["dataset_id"] = str(dataset_id(ctx.dataset))  # a dataset may be renamed meanwhile
         return begin(
             self.job,
             ctx.dataset,
@@ -163,8 +164,11 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         try:
             answer = self.run(ctx)
         except (Cancelled, KeyboardInterrupt):
-            count = f"{record.done} of {record.total} images" if record.total else "it did anything"
-            return record.end("cancelled", f"cancelled after {count}; {self.if_cancelled}")
+            when = f"after {record.done} of {record.total} images" if record.total else "before its first image"
+            row = record.end("cancelled", f"cancelled {when}; {self.if_cancelled}")
+            if not record.cancelled.is_set():
+                raise  # someone pressed Ctrl-C, and waits for Python's answer
+            return row
         except BaseException as error:
             record.end("failed", describe(error))
             raise
@@ -199,8 +203,18 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     def call(self, samples: Any, params: dict[str, Any], delegate: bool) -> Any:
         """Run the job from Python on a dataset or view, or queue it."""
-        context = {"dataset": samples._root_dataset, "view": samples.view()} if samples is not None else {}
-        return foo.execute_operator(self.uri, context, params=params, request_delegation=delegate)
+        if delegate:
+            view = samples.view() if samples is not None else None
+            return foo.execute_operator(self.uri, {"view": view}, params=params, request_delegation=True)
+        # FiftyOne's own call gives up after 600 seconds, while the job goes on unseen, and takes no Ctrl-C
+        request: dict[str, Any] = {"params": params}
+        if samples is not None:
+            request |= {"dataset_name": root_dataset(samples).name, "view": serialized(samples)}
+        context = ExecutionContext(request, executor=Executor(), operator_uri=self.uri)
+        try:
+            return ExecutionResult(self.execute(context), context.executor)
+        except (InputError, MissingDependencyError) as error:
+            raise ExecutionError(str(error)) from error
 
 
 def is_from_app(ctx: Any) -> bool:

@@ -41,6 +41,7 @@ def start(identity: str) -> None:
     output = Path(fo.config.default_dataset_dir) / ".fiftyone-ssa-jobs" / f"{identity}.log"
     output.parent.mkdir(parents=True, exist_ok=True)
     environment = {key: value for key, value in os.environ.items() if key not in ONLY_FOR_CHILDREN}
+    environment["FIFTYONE_SHOW_PROGRESS_BARS"] = "0"  # the record has what they would fill the log with
     here = str(Path(fiftyone_ssa.__file__).parents[1])  # the App's own process may have found it in its own ways
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [here, environment.get("PYTHONPATH")]))
     command = ["-P", "-m", __name__, identity]

@@ -62,6 +62,12 @@ def filtered_fields(samples: Any) -> Sequence[str]:
     return samples.view()._get_filtered_fields() or ()
 
 
+def serialized(samples: Any) -> list[Document]:
+    """A collection's view as a request to an operator has it; FiftyOne's own call has no other way."""
+    stages: list[Document] = samples.view()._serialize()
+    return stages
+
+
 def dataset_id(dataset: fo.Dataset) -> ObjectId:
     """A dataset's id, which no other gets, and which stays when it is renamed; the public name does neither."""
     return dataset._doc.id

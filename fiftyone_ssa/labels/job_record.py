@@ -74,7 +74,7 @@ def begin(
         "total": None,
         "rate": None,
         "seconds_left": None,
-        "message": "begins",
+        "message": "starts",
         "failed": 0,
         "errors": [],
         "log": [],
@@ -125,7 +125,7 @@ class JobRecord:
         loggers = [logging.getLogger(name) for name in ("fiftyone_ssa", "fiftyone")]
         for logger in loggers:
             logger.addHandler(handler)
-        own_collection("jobs").update_one(self._where, {"$set": {"holder": describe_process(), "message": "begins"}})
+        own_collection("jobs").update_one(self._where, {"$set": {"holder": describe_process(), "message": "loads"}})
         beats = threading.Thread(target=self._beat, args=(stop,), name="job", daemon=True)
         beats.start()
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import numpy as np
 import PIL.Image
+import psutil
 import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError, ExecutionResult, execute_or_delegate_operator
@@ -108,6 +110,20 @@ def test_from_python_it_runs_here_and_is_recorded(images, preset):
     assert holder(row.id) == os.getpid()
 
 
+def test_ctrl_c_in_python_is_a_cancel(images, preset):
+    def press():
+        wait_for(lambda: jobs(images) and jobs(images)[0].done >= 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with pytest.raises(KeyboardInterrupt):
+        foo.get_operator(f"{NAME}/annotate")(images, preset["preset_file"], masks_field="masks", batch_size=1)
+    (row,) = jobs(images)
+    assert row.state == "cancelled"
+    images.reload()
+    assert row.done - 1 <= images.exists("ssa").count() < COUNT
+
+
 def test_scheduled_it_waits_runs_and_is_recorded_once(images, preset):
     schedule(images.limit(2), preset)
     (row,) = jobs(images)
@@ -146,7 +162,7 @@ def test_from_the_app_it_starts_is_followed_cancelled_and_resumed(images, preset
     assert result.result["state"] == "running"
     assert ("open_panel", "masks") in [(uri, params.get("name")) for uri, params in told(result)]
     identity = result.result["job"]
-    assert holder(identity) != os.getpid()
+    assert os.getpid() not in (holder(identity), psutil.Process(holder(identity)).ppid())  # it outlives the App's
     with pytest.raises(ExecutionError, match=r"'ssa' of dataset .* is being written by annotate since"):
         press_execute("annotate", images, **preset)
     wait_for(lambda: job(identity).done >= 2)
