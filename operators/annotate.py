@@ -130,7 +130,6 @@ class Annotate(Job):
             keep_branch=bool(params["keep_branch"]),
             progress=report(ctx),
         )
-        ctx.ops.reload_dataset()
         return Outcome(str(summary), summary.errors)
 
 

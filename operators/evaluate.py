@@ -84,7 +84,6 @@ class Evaluate(Job):
             only_annotated=params["only_annotated"],
             progress=report(ctx),
         )
-        ctx.ops.reload_dataset()
         scores = results.scores
         message = (
             f"mIoU {100 * scores.mean_iou:.2f} %, mAcc {100 * scores.mean_accuracy:.2f} %, "

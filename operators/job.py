@@ -28,6 +28,8 @@ from fiftyone_ssa.naming.run import describe
 from .forms import NO_DATASET, first_problem, refusal
 
 PANEL = "masks"
+WITHOUT_PANEL = 500.0
+"""Seconds that "Execute" waits where no dataset is open, and so no panel; FiftyOne gives a request 600."""
 WRITERS = ("annotate", "repaint")
 """The jobs that fill their field, which one at a time can."""
 OF_ONE_REQUEST = ("delegated", "delegation_target", "prompt_id", "request_delegation", "results", "run_doc", "target")
@@ -178,15 +180,19 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     def _start(self, ctx: Any, identity: str) -> dict[str, Any]:
         """Leave the job to a process of its own, and wait for it no longer than `patience`."""
         background.start(identity)
-        row = background.wait(identity, self.patience)
+        row = background.wait(identity, self.patience if ctx.dataset is not None else WITHOUT_PANEL)
         if row.state != "running":
-            ctx.ops.reload_dataset()
             return self._close(ctx, row)
         ctx.ops.open_panel(PANEL, layout="horizontal")
         ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks", variant="info")
         return {"job": identity, "state": "running", "message": "started"}
 
+    def show(self, ctx: Any, row: JobRow) -> None:
+        """Show in the App what a job that has ended has done."""
+        ctx.ops.reload_dataset()
+
     def _close(self, ctx: Any, row: JobRow) -> dict[str, Any]:
+        self.show(ctx, row)
         ctx.ops.notify(row.message, variant=row.variant)
         return {"job": row.id, "state": row.state, "message": row.message, "failed": row.failed, "total": row.total}
 

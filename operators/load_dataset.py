@@ -10,6 +10,7 @@ from fiftyone.operators import types
 
 import fiftyone_ssa
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.jobs import JobRow
 
 from .forms import choice, problem
 from .job import Job, report
@@ -59,7 +60,7 @@ class LoadDataset(Job):
         inputs.int("max_samples", min=1, label="At most this many images", description="Empty: all")
 
     def run(self, ctx: Any) -> str:
-        """Load, keep, open."""
+        """Load and keep."""
         params = {**DEFAULTS, **ctx.params}
         if params["kind"] not in LOADERS:
             raise InputError(f"kind must be one of {', '.join(LOADERS)}, got {params['kind']!r}")
@@ -72,8 +73,12 @@ class LoadDataset(Job):
             persistent=True,
             progress=report(ctx),
         )
-        ctx.ops.open_dataset(dataset.name)
         return f"{dataset.count()} images in dataset {dataset.name}{_unlabelled(dataset)}"
+
+    def show(self, ctx: Any, row: JobRow) -> None:
+        """Open it."""
+        if row.state == "done":
+            ctx.ops.open_dataset(ctx.params.get("name") or _folder(ctx.params["folder"]).name)
 
 
 def _unlabelled(dataset: fo.Dataset) -> str:

@@ -71,5 +71,4 @@ class Repaint(Job):
             device=params["device"],
             progress=report(ctx),
         )
-        ctx.ops.reload_dataset()
         return Outcome(str(done), done.errors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import threading
 import time
@@ -254,3 +255,16 @@ def test_a_quick_one_answers_in_the_request(images, tmp_path):
 def test_an_action_on_no_job_is_told(images, action, params, message):
     with pytest.raises(ExecutionError, match="Required property" if not params else message):
         foo.execute_operator(f"{NAME}/{action}", {"dataset": images}, params=params)
+
+
+def test_a_dataset_is_loaded_and_opened_where_none_is(parity, tmp_path):
+    shutil.copy(parity / "inputs/coffee.json", tmp_path / "sa_1.json")
+    PIL.Image.open(parity / "inputs/coffee.png").convert("RGB").save(tmp_path / "sa_1.jpg")
+    params = {"kind": "SA-1B", "folder": str(tmp_path), "name": "loaded"}
+    request = {**FROM_APP, "dataset_name": None, "view": [], "params": params}
+    result = asyncio.run(execute_or_delegate_operator(f"{NAME}/load_dataset", request))
+    result.raise_exceptions()
+    assert result.result["message"] == "1 images in dataset loaded"
+    assert "loaded" in dict(told(result))["open_dataset"].values()
+    assert jobs(None)[0].operator == "load_dataset"
+    fo.delete_dataset("loaded")
