@@ -183,7 +183,7 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         row = background.wait(identity, self.patience if ctx.dataset is not None else WITHOUT_PANEL)
         if row.state != "running":
             return self._close(ctx, row)
-        ctx.ops.open_panel(PANEL, layout="horizontal")
+        ctx.ops.open_panel(PANEL, layout="horizontal", state={"tab": "runs"})
         ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks", variant="info")
         return {"job": identity, "state": "running", "message": "started"}
 

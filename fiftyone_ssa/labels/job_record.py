@@ -174,8 +174,11 @@ class _Lines(logging.Handler):
 
 
 def _forget_old(dataset: ObjectId | None) -> None:
-    jobs, here = own_collection("jobs"), {"dataset": dataset, "state": {"$ne": "running"}}
-    for row in jobs.find(here, {"output": 1}).sort("began", -1).skip(KEPT_JOBS):
+    """Forget a dataset's older jobs, and those of datasets that are gone."""
+    jobs, ended = own_collection("jobs"), {"state": {"$ne": "running"}}
+    here = jobs.find({**ended, "dataset": dataset}, {"output": 1}).sort("began", -1).skip(KEPT_JOBS)
+    gone = jobs.find({**ended, "dataset": {"$nin": [None, *jobs.database.datasets.distinct("_id")]}}, {"output": 1})
+    for row in [*here, *gone]:
         if row["output"]:
             Path(row["output"]).unlink(missing_ok=True)
         jobs.delete_one({"_id": row["_id"]})

@@ -128,6 +128,9 @@ def test_only_the_latest_are_kept(dataset: fo.Dataset, monkeypatch: pytest.Monke
         record.end("done", "")
     assert len(jobs(dataset)) == 3  # two, and the one that began last
     assert [output.exists() for output in outputs] == [False, False, True, True, True]
+    dataset.delete()
+    begin("annotate", fo.Dataset())
+    assert not any(output.exists() for output in outputs)
 
 
 def test_what_is_shown_is_short() -> None:
