@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.exports.coco import export_coco as export_coco
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
     from fiftyone_ssa.labels.annotate import annotate as annotate
+    from fiftyone_ssa.labels.appearance import prepare_app as prepare_app
     from fiftyone_ssa.labels.clean import clean as clean
     from fiftyone_ssa.labels.decisions import relabel as relabel
     from fiftyone_ssa.labels.decisions import rename_classes as rename_classes
@@ -39,6 +40,7 @@ _HOMES = {
     "load_foggy_driving": "labels.loaders",
     "load_preset": "presets",
     "load_sa1b": "labels.loaders",
+    "prepare_app": "labels.appearance",
     "relabel": "labels.decisions",
     "rename_classes": "labels.decisions",
     "repaint": "labels.repaint",

@@ -14,6 +14,7 @@ import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import runs
+from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
@@ -52,7 +53,8 @@ def annotate(
 
     Fills `label_field`, `<label_field>_semantic`, `<label_field>_branch` with `keep_branch`, `<label_field>_preset`,
     `<label_field>_inputs` and, for images that fail, `<label_field>_error`. Samples are skipped that were done with
-    the same settings, from inputs that are still the same, and whose labels and files are all there.
+    the same settings, from inputs that are still the same, and whose labels and files are all there. At the end the
+    App is set to show them well, where nobody set it (`prepare_app`).
 
     Args:
         samples: a dataset or view of images
@@ -100,7 +102,9 @@ def annotate(
         if not settings.known:  # a hub model that is not here yet: its revision is known when it is
             models.load()
             settings = job.settings()
-        return _run(job, models, settings, lease, folder or default_folder(job.dataset), batch_size, progress)
+        summary = _run(job, models, settings, lease, folder or default_folder(job.dataset), batch_size, progress)
+        try_to_prepare_app(job.dataset, label_field)
+    return summary
 
 
 class Job:

@@ -89,6 +89,14 @@ def documents(samples: Any, stages: Sequence[Document] = (), *, all_slices: bool
     return found
 
 
+def view_definition(view: fo.DatasetView) -> list[Document]:
+    """A view's stages as they are saved with it, to tell whether two views are the same; the public test takes a view
+    of the same dataset, not what was once.
+    """
+    stages: list[Document] = view._serialize(include_uuids=False)
+    return stages
+
+
 def refresh(dataset: fo.Dataset) -> None:
     """Take over what other processes changed in a dataset's fields and mask targets.
 
