@@ -19,8 +19,16 @@ from bson import ObjectId
 from pymongo import UpdateMany, UpdateOne
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels import journal
-from fiftyone_ssa.labels.database import Document, is_generated, reload_samples, root_dataset, samples_of, shown_dataset
+from fiftyone_ssa.labels import journal, looked
+from fiftyone_ssa.labels.database import (
+    Document,
+    dataset_id,
+    is_generated,
+    reload_samples,
+    root_dataset,
+    samples_of,
+    shown_dataset,
+)
 from fiftyone_ssa.labels.documents import declare_detections
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import SCHEMA, hold
@@ -130,7 +138,6 @@ class _Writer:
     def __init__(self, work: Work, action: str, change: Change, token: str, recorded: bool) -> None:
         self.work, self.action, self.change, self.token, self.recorded = work, action, change, token, recorded
         self.found = self.masks = self.samples = 0
-        self._collection = samples_of(work.dataset)
 
     def write(self, samples: Iterable[ObjectId]) -> None:
         """Decide about the masks of some samples."""
@@ -139,22 +146,22 @@ class _Writer:
             read = self._read(waiting)
             if self.work.dry_run:
                 return self._count(read)
-            decided = {sample.id: sample for sample in read if sample.pairs}
+            decided = {edit.id: edit for edit in read if edit.pairs}
             waiting = self._write_once(decided)
-            self._count([sample for sample in read if sample.id not in waiting])
+            self._count([edit for edit in read if edit.id not in waiting])
             if not waiting:
                 return None
         raise InputError(
             f"others keep changing {counted(len(waiting), 'image')} of these; decide again when they are done"
         )
 
-    def _read(self, samples: Collection[ObjectId]) -> list[_Sample]:
+    def _read(self, samples: Collection[ObjectId]) -> list[Edit]:
         """What is to become of some samples as they are now; those that are gone are left out."""
-        shown_attributes = {f"{self.work.field}.detections.{name}": 1 for name in _READ}
-        documents = self._collection.find({"_id": {"$in": list(samples)}}, {"last_modified_at": 1, **shown_attributes})
+        wanted = {"last_modified_at": 1, **{f"{self.work.field}.detections.{name}": 1 for name in _READ}}
+        documents = samples_of(self.work.dataset).find({"_id": {"$in": list(samples)}}, wanted)
         return [self._decided(document) for document in documents]
 
-    def _decided(self, document: Document) -> _Sample:
+    def _decided(self, document: Document) -> Edit:
         wanted = self.work.masks[document["_id"]]
         rows = [
             row for row in (document.get(self.work.field) or {}).get("detections") or () if row.get("_id") in wanted
@@ -163,37 +170,31 @@ class _Writer:
         for row in rows:
             if (after := self.change(row)) is not None:
                 pairs[row["_id"]] = (said(row), after)
-        return _Sample(document["_id"], document.get("last_modified_at"), _stamp(document), len(rows), pairs)
+        return edit_of(document, len(rows), pairs)
 
-    def _write_once(self, samples: Mapping[ObjectId, _Sample]) -> set[ObjectId]:
+    def _write_once(self, edits: Mapping[ObjectId, Edit]) -> set[ObjectId]:
         """Write samples as they were read; those that someone changed in between come back."""
-        if not samples:
+        if not edits:
             return set()
         if self.recorded:
-            pairs = {sample.id: sample.pairs for sample in samples.values()}
+            pairs = {sample: edit.pairs for sample, edit in edits.items()}
             journal.record(self.work.dataset, self.work.field, self.token, self.action, pairs)
-        updates = [sample.update(self.work.field) for sample in samples.values()]
-        late: set[ObjectId] = set()
-        if self._collection.bulk_write(updates, ordered=False).matched_count < len(updates):
-            now = self._collection.find({"_id": {"$in": list(samples)}}, {"last_modified_at": 1})
-            late = set(samples) - {row["_id"] for row in now if row["last_modified_at"] == samples[row["_id"]].stamp}
-            if self.recorded:
-                journal.forget(self.token, late)
-        written = [sample for sample in samples.values() if sample.id not in late]
-        reload_samples(self.work.dataset, [str(sample.id) for sample in written])
+        late = write(self.work.dataset, self.work.field, edits)
+        if late and self.recorded:
+            journal.forget(self.token, late)
         if is_generated(self.work.samples):
-            _show_in_patches(self.work, written)
+            _show_in_patches(self.work, [edit for sample, edit in edits.items() if sample not in late])
         return late
 
-    def _count(self, samples: Iterable[_Sample]) -> None:
-        for sample in samples:
-            self.found += sample.found
-            self.masks += len(sample.pairs)
-            self.samples += bool(sample.pairs)
+    def _count(self, edits: Iterable[Edit]) -> None:
+        for edit in edits:
+            self.found += edit.found
+            self.masks += len(edit.pairs)
+            self.samples += bool(edit.pairs)
 
 
 @dataclass(frozen=True)
-class _Sample:
+class Edit:
     """What is to become of one sample."""
 
     id: ObjectId
@@ -211,6 +212,19 @@ class _Sample:
         change, filters = _change(f"{field}.detections.$[{{}}]", self.pairs)
         change["$set"] = {**change.get("$set", {}), "last_modified_at": self.stamp}
         return UpdateOne(where, change, array_filters=filters)
+
+
+def write(dataset: fo.Dataset, field: str, edits: Mapping[ObjectId, Edit]) -> set[ObjectId]:
+    """Write samples that are as they were read; answers those that are not, to be read again."""
+    collection, late = samples_of(dataset), set()
+    updates = [edit.update(field) for edit in edits.values()]
+    if collection.bulk_write(updates, ordered=False).matched_count < len(updates):
+        dates = collection.find({"_id": {"$in": list(edits)}}, {"last_modified_at": 1})
+        late = set(edits) - {row["_id"] for row in dates if row["last_modified_at"] == edits[row["_id"]].stamp}
+    written = {sample: edit for sample, edit in edits.items() if sample not in late}
+    looked.move(dataset_id(dataset), {sample: (edit.read, edit.stamp) for sample, edit in written.items()})
+    reload_samples(dataset, list(map(str, written)))
+    return late
 
 
 def said(row: Mapping[str, Any]) -> Said:
@@ -232,15 +246,21 @@ def _change(place: str, pairs: journal.Pairs) -> tuple[Document, list[Document]]
     return dict(change), filters
 
 
-def _stamp(document: Document) -> datetime:
-    """A date of change that the sample has never had: another one within the same millisecond would go unseen."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    before = document.get("last_modified_at")
-    return now if before is None else max(now, before + timedelta(milliseconds=1))
+def now() -> datetime:
+    """The date as the database holds it: in UTC, to the millisecond."""
+    date = datetime.now(UTC).replace(tzinfo=None)
+    return date.replace(microsecond=date.microsecond // 1000 * 1000)
 
 
-def _show_in_patches(work: Work, written: Iterable[_Sample]) -> None:
+def edit_of(document: Document, found: int, pairs: journal.Pairs) -> Edit:
+    """What is to become of a sample that was just read."""
+    read = document.get("last_modified_at")
+    # never a date that the sample had: a second change within a millisecond would go unseen by other writers
+    stamp = now() if read is None else max(now(), read + timedelta(milliseconds=1))
+    return Edit(document["_id"], read, stamp, found, pairs)
+
+
+def _show_in_patches(work: Work, written: Iterable[Edit]) -> None:
     """The same in the dataset that FiftyOne made of a view's patches, which holds copies of the masks."""
     patches = shown_dataset(work.samples)
     lists = patches.get_field(f"{work.field}.detections") is not None

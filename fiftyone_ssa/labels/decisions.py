@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.database import Document, needs_database
-from fiftyone_ssa.labels.deciding import Decision, Work, counted, decide, said, work_on
+from fiftyone_ssa.labels.deciding import Decision, Work, counted, decide, now, said, work_on
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.shown import check_masks, is_named
@@ -109,7 +108,7 @@ def review(
         class_name = check_name(class_name)
     if min_margin is not None and (type(min_margin) not in (int, float) or not 0 <= min_margin <= 1):
         raise InputError(f"min_margin must be a number from 0 to 1, got {shown(min_margin)}")
-    ours, now = is_named(work.dataset, label_field), _now()
+    ours, date = is_named(work.dataset, label_field), now()
 
     def change(row: Document) -> Said | None:
         margin = margin_of(row)
@@ -119,9 +118,9 @@ def review(
             return None
         if action == "accept":
             is_open = ids is not None or state_of(row, ours=ours) == OPEN
-            return Said(row.get("label"), ACCEPTED, now) if is_open else None
+            return Said(row.get("label"), ACCEPTED, date) if is_open else None
         if action == "reject":
-            return Said(row.get("label"), REJECTED, now)
+            return Said(row.get("label"), REJECTED, date)
         label = row["class_name"] if row.get("class_name") is not None or row.get("mask_digest") else row.get("label")
         return Said(label, None, None)
 
@@ -230,9 +229,4 @@ def _work(samples: Any, label_field: Any, ids: Any, sample_ids: Any, dry_run: An
 
 
 def _named(row: Mapping[str, Any], name: str) -> Said:
-    return Said(name, ACCEPTED if name == row.get("class_name") else CORRECTED, _now())
-
-
-def _now() -> datetime:
-    now = datetime.now(UTC).replace(tzinfo=None)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the database holds it
+    return Said(name, ACCEPTED if name == row.get("class_name") else CORRECTED, now())

@@ -15,9 +15,9 @@ from bson import ObjectId
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.class_maps import values_of
 from fiftyone_ssa.files.images import save_png
-from fiftyone_ssa.labels import runs
+from fiftyone_ssa.labels import looked, runs
 from fiftyone_ssa.labels.clean import default_folder, remove, remove_leftovers
-from fiftyone_ssa.labels.database import Document, reload_samples, samples_of
+from fiftyone_ssa.labels.database import Document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import extended_targets, segmentation_document
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
@@ -119,6 +119,7 @@ class Painter:
             now = datetime.now(UTC).replace(tzinfo=None)
             update = {"$set": {**painting.labels, "last_modified_at": now}}
             if samples_of(self.dataset).update_one(where, update).matched_count:
+                looked.move(dataset_id(self.dataset), {document["_id"]: (document.get("last_modified_at"), now)})
                 self.done.painted += 1
                 self.done.without_branch += not painting.from_branch
                 self.done.unpaintable += painting.unpaintable

@@ -17,6 +17,7 @@ from bson.errors import InvalidId
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.database import Document, needs_database, root_dataset, samples_of
 from fiftyone_ssa.labels.doubt import doubt
+from fiftyone_ssa.labels.edited import mark_edited
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.review import OPEN, REVIEWS, STATES, state, state_of
 from fiftyone_ssa.labels.shown import (
@@ -33,6 +34,8 @@ from fiftyone_ssa.labels.stored_masks import stored_mask
 ORDERS = ("doubt", "area", "class")
 LIMIT = 1000
 """Masks that a queue lists."""
+LOOKING_SECONDS = 0.5
+"""How long a queue may look for masks that people edited with FiftyOne's own tools, before it is made."""
 MOST_ITEMS = 20
 """Masks whose pixels are fetched at once."""
 SHOWN_PIXELS = 1024
@@ -85,6 +88,7 @@ def review_queue(
     Raises InputError for a bad argument.
     """
     field = check_queue(samples, label_field, order, states, limit)
+    mark_edited(samples, field, seconds=LOOKING_SECONDS)
     ours = is_named(samples, field)
     box = [{"$ifNull": [{"$arrayElemAt": ["$$this.bounding_box", place]}, 0]} for place in (2, 3)]
     columns = {

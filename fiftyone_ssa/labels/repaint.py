@@ -13,6 +13,7 @@ import fiftyone.core.utils as fou
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.edited import mark_edited
 from fiftyone_ssa.labels.fields import Fields, check_field_types, check_label_field
 from fiftyone_ssa.labels.lease import hold
 from fiftyone_ssa.labels.painter import Painter, Repainted
@@ -69,6 +70,7 @@ def repaint(
     with hold(dataset, label_field) as lease:
         refresh(dataset)
         paths = dict(zip(*samples.exists(label_field).values(["id", "filepath"]), strict=True))
+        mark_edited(samples.exists(label_field), label_field)
         painter = Painter(dataset, fields, lease)
         painter.declare(with_branch=chosen is not None)
         maps: Iterator[tuple[str, SemanticMap | str | None]] = ((sample_id, None) for sample_id in paths)

@@ -65,14 +65,18 @@ def is_touched(detection: Detection) -> bool:
         bool(value(detection, "review"))
         or bool(value(detection, "tags"))
         or is_drawn(detection)
-        or value(detection, "label") != value(detection, "class_name")
-        or _mask_changed(detection)
+        or is_edited(detection)
     )
 
 
 def is_drawn(detection: Detection) -> bool:
     """Whether SSA never said anything of this mask: it has no `class_name`, nor the digest of one without a name."""
     return value(detection, "class_name") is None and value(detection, "mask_digest") is None
+
+
+def is_edited(detection: Detection) -> bool:
+    """Whether a mask's label, pixels or box are not those that SSA wrote."""
+    return value(detection, "label") != value(detection, "class_name") or _mask_changed(detection)
 
 
 def is_rejected(detection: Detection) -> bool:

@@ -18,6 +18,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, WriteError
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels import looked
 from fiftyone_ssa.labels.database import Document, dataset_document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import (
     ENGINE_ATTRIBUTES,
@@ -63,6 +64,8 @@ class _Entry:
     kept: int = 0
     unused: tuple[str, ...] = ()
     """Files of masks that gave way to one that a person touched."""
+    dates: tuple[datetime | None, datetime] | None = None
+    """`last_modified_at` that it was written upon, and the one that it set."""
 
 
 @dataclass
@@ -251,11 +254,19 @@ class LabelWriter:
                 self._refuse(ready[row["index"]][0], f"the database refuses its labels: {row['errmsg']}")
         left = [entry for entry, _ in ready if entry.id not in self.refused]
         unwritten = self._unwritten(left) if changed_meanwhile else []
-        for entry in left:
-            if entry not in unwritten:
-                self.kept += entry.kept
-                _remove(entry.unused)
+        written = [entry for entry in left if entry not in unwritten]
+        for entry in written:
+            self.kept += entry.kept
+            _remove(entry.unused)
+        self._looked(written)
         return unwritten
+
+    def _looked(self, written: Sequence[_Entry]) -> None:
+        """These samples need not be looked through for people's edits: what was there is gone, or known."""
+        dates = {ObjectId(entry.id): entry.dates for entry in written if entry.dates}
+        looked.move(self._identity, dates)
+        fresh = {ObjectId(entry.id): entry.dates[1] for entry in written if entry.dates and not entry.kept}
+        looked.record(self._identity, self.fields.label, fresh)
 
     def _current(self, entries: Iterable[_Entry]) -> dict[str, Document]:
         """Sample id to what is there now of the samples of some entries."""
@@ -269,6 +280,7 @@ class LabelWriter:
         where: Document = {"_id": document["_id"]}
         if entry.taken is not None and entry.masks is not None:
             where["last_modified_at"] = document.get("last_modified_at")
+            entry.dates = (document.get("last_modified_at"), values["last_modified_at"])
             merged = self._merged(entry, document.get(self.fields.label))
             values[self.fields.label] = merged.label
             values[self.fields.inputs] = entry.taken.stamp(len(merged.label["detections"]), self.run)
