@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import journal
+from fiftyone_ssa.labels.appearance import add_names
 from fiftyone_ssa.labels.database import Document, needs_database
 from fiftyone_ssa.labels.deciding import Decision, Work, counted, decide, now, said, work_on
 from fiftyone_ssa.labels.journal import Said
+from fiftyone_ssa.labels.lease import LeaseHeldError
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.shown import check_masks, is_named
 from fiftyone_ssa.labels.typed_names import check_name, settled
@@ -55,7 +58,9 @@ def relabel(
         raise InputError("pass a label, or which proposal to take, one of the two")
     if label is not None:
         name, note = settled(work.dataset, label_field, label)
-        return decide(work, "relabel", lambda row: _named(row, name), detail=f" {name!r}", note=note)
+        done = decide(work, "relabel", lambda row: _named(row, name), detail=f" {name!r}", note=note)
+        _offer(work, done, [name])
+        return done
     if type(proposal) is not int or proposal < 1:
         raise InputError(f"proposal must be a whole number, 1 for the first; got {shown(proposal)}")
     place = proposal - 1
@@ -169,6 +174,7 @@ def rename_classes(
     missing = [name for name in old if not counts[name]]
     if not done.masks:
         raise InputError(f"no mask here is named {first_names(missing)}; write names as the App shows them")
+    _offer(work, done, [new for new, _ in pairs.values()])
     told = ", ".join(f"{name} to {pairs[name][0]}: {counts[name]}" for name in old)
     return replace(done, detail=f" ({told})")
 
@@ -226,6 +232,13 @@ def _work(samples: Any, label_field: Any, ids: Any, sample_ids: Any, dry_run: An
     check_masks(samples, label_field)
     check_flag("dry_run", dry_run)
     return work_on(samples, label_field, ids, sample_ids, dry_run)
+
+
+def _offer(work: Work, done: Decision, names: Sequence[str]) -> None:
+    """Give new names a colour and a place among those that the App offers."""
+    if done.masks and not work.dry_run:
+        with suppress(LeaseHeldError):  # a run declares fields just now; what was decided is written all the same
+            add_names(work.dataset, work.field, names)
 
 
 def _named(row: Mapping[str, Any], name: str) -> Said:

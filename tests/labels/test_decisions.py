@@ -64,6 +64,13 @@ def test_a_name_is_written_and_nothing_else(dataset: fo.Dataset) -> None:
     assert dataset.first().ssa.detections[0].label == "kite"  # a sample in memory, too
 
 
+def test_a_new_name_is_offered_by_the_app(dataset: fo.Dataset) -> None:
+    relabel(dataset, ids=mask_ids(dataset, 0), label="kite")
+    dataset.reload()
+    colours = next(entry for entry in dataset.app_config.color_scheme.fields if entry["path"] == "ssa")
+    assert "kite" in [row["value"] for row in colours["valueColors"]]
+
+
 def test_the_name_that_was_given_counts_as_accepted(dataset: fo.Dataset) -> None:
     relabel(dataset, ids=mask_ids(dataset, 0), label="kite")
     assert str(relabel(dataset, ids=mask_ids(dataset, 0), label=" Sky ")).endswith("'Sky' is taken for 'sky'")
