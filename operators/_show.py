@@ -1,0 +1,104 @@
+"""What the operators share that open a view of masks: the form says how many there are, one x undoes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import fiftyone.operators as foo
+from fiftyone.operators import types
+
+from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.labels.database import is_generated, needs_database
+from fiftyone_ssa.labels.shown import check_masks, detections_fields, field_shown
+
+from .forms import NO_DATASET, Form, first_problem, refusal
+
+COMMON: dict[str, Any] = {"label_field": None, "patches": False}
+
+
+class Show(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
+    """Open some masks of what the App shows."""
+
+    job: str
+    label: str
+    description: str
+    icon: str
+    defaults: Mapping[str, Any]
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        """Dynamic, so that the count follows what is typed."""
+        return foo.OperatorConfig(
+            name=self.job,
+            label=self.label,
+            description=self.description,
+            icon=self.icon,
+            dynamic=True,
+            disable_schema_validation=True,  # our sentence says it better
+        )
+
+    def fields(self, ctx: Any, form: Form) -> None:
+        """Add what is particular to this operator."""
+        raise NotImplementedError
+
+    def view(self, samples: Any, values: Mapping[str, Any]) -> Any:
+        """The view to open. Raises InputError for a bad value."""
+        raise NotImplementedError
+
+    def resolve_input(self, ctx: Any) -> types.Property:
+        """The form, with the number of masks that it would show."""
+        inputs = types.Object()
+        try:
+            with needs_database():
+                form = self._form(ctx, inputs)
+                if not form.wrong:
+                    inputs.view("preview", types.Notice(label=self._told(self._view(ctx, form), form.values)))
+        except (InputError, MissingDependencyError) as error:
+            refusal(inputs, str(error))
+        return types.Property(inputs, view=types.View(label=self.label))
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Open the view, unless there is nothing to see."""
+        try:
+            with needs_database():
+                inputs = types.Object()
+                form = self._form(ctx, inputs)
+                if wrong := first_problem(types.Property(inputs)):
+                    raise InputError(wrong)
+                view = self._view(ctx, form)
+                masks = _count(view, form.values["label_field"])
+                message = self._told(view, form.values)
+        except (InputError, MissingDependencyError) as error:
+            ctx.ops.notify(str(error), variant="error")
+            raise
+        if masks:
+            if ctx.request_params.get("filters"):  # they are stages of the view now
+                ctx.ops.clear_sidebar_filters()
+            ctx.ops.set_view(view)
+        ctx.ops.notify(message, variant="success" if masks else "info")
+        return {"masks": masks, "message": message}
+
+    def _form(self, ctx: Any, inputs: types.Object) -> Form:
+        if ctx.dataset is None:
+            raise InputError(NO_DATASET)
+        shown = field_shown(ctx.view)
+        form = Form(inputs, ctx.params, {**COMMON, **self.defaults, "label_field": shown})
+        check = lambda: check_masks(ctx.view, form.values["label_field"])  # noqa: E731
+        form.choice("label_field", detections_fields(ctx.view), label="Masks", check=check)
+        self.fields(ctx, form)
+        if not is_generated(ctx.view):
+            form.switch("patches", label="Each mask as a picture of its own")
+        return form
+
+    def _view(self, ctx: Any, form: Form) -> Any:
+        return self.view(ctx.view, form.values)
+
+    def _told(self, view: Any, values: Mapping[str, Any]) -> str:
+        masks = _count(view, values["label_field"])
+        return f"{masks:,} masks of {values['label_field']!r}" if masks else "There is no such mask in this view"
+
+
+def _count(view: Any, label_field: str) -> int:
+    many = view.has_field(f"{label_field}.detections")
+    return int(view.count(f"{label_field}.detections" if many else label_field))

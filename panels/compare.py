@@ -1,0 +1,86 @@
+"""The tab Compare: where another field names the same masks differently."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa.labels.disagreement import count_disagreement, named_differently
+from fiftyone_ssa.labels.shown import is_named
+
+from . import charts, filters
+from .shared import field_of, fields_of, named, title
+
+MOST = 30
+ALONE = "This dataset has one field with masks only. Name its masks again, into another field, to compare the two."
+NOTHING_IN_COMMON = "The two fields have no masks in common."
+AGREED = "The two fields give the same names."
+
+
+def load(ctx: Any) -> dict[str, Any]:
+    """Count, hand the chart to the App, and answer what the layout needs."""
+    field, other = field_of(ctx), other_field(ctx)
+    assert field is not None
+    if other is None:
+        return {"told": ALONE}
+    found = count_disagreement(ctx.view, field, other)
+    pairs = list(found.pairs.items())
+    rows = [charts.Bar(f"{named(a)} → {named(b)}", masks, [a, b]) for (a, b), masks in pairs[:MOST]]
+    ctx.panel.set_data("compare.pairs", charts.bars(rows))
+    by = "the same pixels" if found.by == "mask" else "boxes that overlap"
+    share = 100 * found.different / max(found.common, 1)
+    told = (
+        f"{found.common:,} of {found.masks:,} masks are in both ({by}); "
+        f"{found.different:,} of them, {share:.0f} %, have different names"
+    )
+    rest = pairs[MOST:]
+    return {
+        "told": told if found.different else f"{told}. {AGREED}" if found.common else NOTHING_IN_COMMON,
+        "rows": [asdict(row) for row in rows],
+        "rest": f"and {len(rest):,} more pairs on {sum(masks for _, masks in rest):,} masks" if rest else "",
+        "by": found.by,
+    }
+
+
+def draw(panel: types.Object, ctx: Any, shape: dict[str, Any], on: Any) -> None:
+    """Lay the tab out; `on` has the handlers."""
+    field, other = field_of(ctx), other_field(ctx)
+    others = others_of(ctx)
+    if others:
+        choices = types.DropdownView()
+        for name in others:
+            choices.add_choice(name, label=name)
+        panel.enum("other_field", others, default=other, label="Compared with", view=choices, on_change=on.on_other)
+    tab = panel.v_stack("compare", gap=1)
+    tab.md(shape["told"], name="told")
+    rows = [charts.Bar(**row) for row in shape.get("rows") or []]
+    if rows:
+        title(tab, "title", f"{field} → {other}", "click a pair to show its masks")
+        about = {"layout": charts.bars_layout(rows), "config": charts.CONFIG, "height": charts.bars_height(rows)}
+        tab.plot("pairs", **about, on_click=on.on_difference)
+        if shape["rest"]:
+            tab.md(shape["rest"], name="rest")
+
+
+def other_field(ctx: Any) -> str | None:
+    """The one that is chosen, else the first."""
+    others = others_of(ctx)
+    chosen = ctx.panel.get_state("other_field")
+    return chosen if chosen in others else next(iter(others), None)
+
+
+def others_of(ctx: Any) -> list[str]:
+    """The fields that can be compared with the panel's, those that SSA named first."""
+    others = [name for name in fields_of(ctx) if name != field_of(ctx)]
+    return sorted(others, key=lambda name: not is_named(ctx.dataset, name))
+
+
+def open_pair(ctx: Any, by: Any) -> None:
+    """Show the masks of the pair that was clicked."""
+    field, other, pair = field_of(ctx), other_field(ctx), charts.clicked(ctx)
+    if field is not None and other is not None and pair:
+        condition = named_differently(ctx.view, field, other, (pair[0], pair[1]), by)
+        what = f"masks that are {named(pair[0])} in {field} and {named(pair[1])} in {other}"
+        filters.open_masks(ctx, field, condition, what)

@@ -1,0 +1,56 @@
+"""The tab Confusions: which names are taken for each other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa.labels.confusions import CLOSE, Confusion, confuses, count_confusions
+
+from . import charts, filters
+from .shared import field_of, title
+
+MOST = 30
+NONE = "No two names are confused: no mask has two proposals that are close, and none was given another name."
+
+
+def load(ctx: Any) -> dict[str, Any]:
+    """Count, hand the chart to the App, and answer what the layout needs."""
+    field = field_of(ctx)
+    assert field is not None
+    found = count_confusions(ctx.view, field)
+    rows = [charts.Bar(_text(row), row.masks, [row.name, row.other]) for row in found[:MOST]]
+    ctx.panel.set_data("confusions.pairs", charts.bars(rows))
+    rest = found[MOST:]
+    return {
+        "rows": [asdict(row) for row in rows],
+        "rest": f"and {len(rest):,} more pairs on {sum(row.masks for row in rest):,} masks" if rest else "",
+    }
+
+
+def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
+    """Lay the tab out; `on` has the handlers."""
+    tab = panel.v_stack("confusions", gap=1)
+    rows = [charts.Bar(**row) for row in shape["rows"]]
+    if not rows:
+        tab.md(NONE, name="none")
+        return
+    told = f"by proposals less than {CLOSE} apart, and by corrections; click a pair to show its masks"
+    title(tab, "title", "Taken for each other", told)
+    about = {"layout": charts.bars_layout(rows), "config": charts.CONFIG, "height": charts.bars_height(rows)}
+    tab.plot("pairs", **about, on_click=on.on_confusion)
+    if shape["rest"]:
+        tab.md(shape["rest"], name="rest")
+
+
+def open_pair(ctx: Any) -> None:
+    """Show the masks of the pair that was clicked."""
+    field, pair = field_of(ctx), charts.clicked(ctx)
+    if field is not None and pair:
+        filters.open_masks(ctx, field, confuses(*pair), f"masks that confuse {pair[0]} and {pair[1]}")
+
+
+def _text(row: Confusion) -> str:
+    return f"{row.name} ↔ {row.other}" + (f" ({row.corrected} corrected)" if row.corrected else "")

@@ -1,0 +1,100 @@
+"""What the App filters, read and set: the sidebar's filters where it has them, else a stage in the view bar.
+
+Both are undone where the App undoes them; the panel offers a button, too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import fiftyone as fo
+from bson import json_util
+from fiftyone.server.view import get_view
+
+from fiftyone_ssa.labels.database import serialized
+
+Filters = dict[str, Any]
+
+
+def filters_of(ctx: Any) -> Filters:
+    """The sidebar's filters, path to what it lets through."""
+    return dict(ctx.request_params.get("filters") or {})
+
+
+def path_of(ctx: Any, label_field: str, attribute: str) -> str:
+    """Where the sidebar has an attribute of a field's masks; in a view of patches they are no list."""
+    field = ctx.view.get_field(label_field)
+    is_list = getattr(field, "document_type", None) is fo.Detections
+    return f"{label_field}.detections.{attribute}" if is_list else f"{label_field}.{attribute}"
+
+
+def view_without(ctx: Any, path: str) -> Any:
+    """The view that the App would show without one of the sidebar's filters."""
+    filters = filters_of(ctx)
+    if path not in filters:
+        return ctx.view
+    stages, extended = (ctx.request_params.get(key) for key in ("view", "extended"))
+    kept = {key: value for key, value in filters.items() if key != path}
+    return get_view(ctx.dataset, stages=stages, filters=kept, extended_stages=dict(extended) if extended else None)
+
+
+def chosen_values(ctx: Any, path: str) -> list[Any] | None:
+    """The values that the sidebar's filter lets through; None where there is none, or one that leaves values out."""
+    found = filters_of(ctx).get(path)
+    return list(found.get("values") or []) if found and not found.get("exclude") else None
+
+
+def chosen_range(ctx: Any, path: str) -> tuple[float, float] | None:
+    """The range that the sidebar's filter lets through; None where there is none."""
+    low, high = (filters_of(ctx).get(path) or {}).get("range") or (None, None)
+    return (low, high) if low is not None and high is not None else None
+
+
+def choose_value(ctx: Any, path: str, value: str) -> None:
+    """Show the masks with one value; all again if it is the one shown."""
+    again = chosen_values(ctx, path) == [value]
+    _set(ctx, path, None if again else {"values": [value], "exclude": False, "isMatching": False})
+
+
+def choose_range(ctx: Any, path: str, chosen: tuple[float, float] | None) -> None:
+    """Show the masks with a number in a range; all again for None."""
+    _set(ctx, path, chosen and {"range": list(chosen), "exclude": False, "isMatching": False})
+
+
+def _set(ctx: Any, path: str, value: Filters | None) -> None:
+    others = {key: kept for key, kept in filters_of(ctx).items() if key != path}
+    ctx.trigger("set_filters", others | ({path: value} if value else {}))
+
+
+def clear(ctx: Any, label_field: str) -> None:
+    """Take the sidebar's filters of a field away; the others stay."""
+    kept = {key: value for key, value in filters_of(ctx).items() if key.split(".")[0] != label_field}
+    ctx.trigger("set_filters", kept)
+
+
+def open_masks(ctx: Any, label_field: str, condition: fo.ViewExpression, what: str) -> None:
+    """Show the masks of a condition as one stage of the view; another one takes its place."""
+    shown = opened(ctx)
+    before = shown["before"] if shown else ctx.request_params.get("view") or []
+    view = get_view(ctx.dataset, stages=before).filter_labels(label_field, condition)
+    ctx.panel.set_state(
+        "opened", {"before": before, "now": json.loads(json_util.dumps(serialized(view))), "what": what}
+    )
+    ctx.ops.set_view(view)
+
+
+def opened(ctx: Any) -> dict[str, Any] | None:
+    """What `open_masks` opened, if the App still shows it."""
+    shown = ctx.panel.get_state("opened")
+    if not shown or get_view(ctx.dataset, stages=shown["now"]) != get_view(
+        ctx.dataset, stages=ctx.request_params.get("view")
+    ):
+        return None
+    return dict(shown)
+
+
+def close_masks(ctx: Any) -> None:
+    """Show again what was shown before `open_masks`."""
+    if shown := opened(ctx):
+        ctx.ops.set_view(get_view(ctx.dataset, stages=shown["before"]))

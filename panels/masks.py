@@ -1,0 +1,200 @@
+"""The panel Masks: what a dataset's masks are called, how far their review is, and what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone.operators as foo
+from fiftyone.operators import types
+
+from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.labels.database import needs_database
+
+from . import charts, compare, confusions, filters, overview, runs, scores
+from .shared import field_of, fields_of, nothing_to_show
+
+TABS = {"overview": "Overview", "confusions": "Confusions", "compare": "Compare", "scores": "Scores", "runs": "Runs"}
+LOADERS = {
+    "overview": overview.load,
+    "confusions": confusions.load,
+    "compare": compare.load,
+    "scores": scores.load,
+    "runs": runs.load,
+}
+OF_DATASET = ("scores", "runs")
+"""Tabs that need no field with masks."""
+
+
+class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
+    """Numbers of the view, by tab; what is clicked filters the App."""
+
+    @property
+    def config(self) -> foo.PanelConfig:
+        """Beside the samples."""
+        return foo.PanelConfig(
+            name="masks",
+            label="Masks",
+            icon="donut_small",
+            surfaces="grid",
+            help_markdown="What the masks of this view are called, who says so, how sure, and how far the review is.",
+        )
+
+    def on_load(self, ctx: Any) -> None:
+        """Show the numbers of what is open."""
+        self._load(ctx)
+
+    def on_change_view(self, ctx: Any) -> None:
+        """Count again: stages, or the sidebar's filters, are others."""
+        self._load(ctx)
+
+    def on_change_dataset(self, ctx: Any) -> None:
+        """Begin anew with another dataset."""
+        ctx.panel.set_state({"label_field": None, "other_field": None, "opened": None, "job_states": None})
+        self._load(ctx)
+
+    def on_change_group_slice(self, ctx: Any) -> None:
+        """Count the slice that is shown now."""
+        self._load(ctx)
+
+    def on_change_active_fields(self, ctx: Any) -> None:
+        """The field that is shown first may be another one, where none was chosen."""
+        if ctx.panel.get_state("shown_field") != field_of(ctx):
+            self._load(ctx)
+
+    def on_tab(self, ctx: Any) -> None:
+        """Show another tab."""
+        ctx.panel.set_state("tab", ctx.params.get("value"))
+        self._load(ctx)
+
+    def on_field(self, ctx: Any) -> None:
+        """Show another field."""
+        ctx.panel.set_state("label_field", ctx.params.get("value"))
+        self._load(ctx)
+
+    def on_other(self, ctx: Any) -> None:
+        """Compare with another field."""
+        ctx.panel.set_state("other_field", ctx.params.get("value"))
+        self._load(ctx)
+
+    def on_class(self, ctx: Any) -> None:
+        """Show the masks of a name."""
+        self._choose(ctx, "label")
+
+    def on_source(self, ctx: Any) -> None:
+        """Show the masks of a source."""
+        self._choose(ctx, "label_source")
+
+    def on_vote_margin(self, ctx: Any) -> None:
+        """Show the masks of a range of margins."""
+        self._drag(ctx, "vote_margin")
+
+    def on_confidence(self, ctx: Any) -> None:
+        """Show the masks of a range of confidences."""
+        self._drag(ctx, "confidence")
+
+    def on_confusion(self, ctx: Any) -> None:
+        """Show the masks of two names that are confused."""
+        confusions.open_pair(ctx)
+
+    def on_difference(self, ctx: Any) -> None:
+        """Show the masks that two fields name differently."""
+        compare.open_pair(ctx, (ctx.panel.get_state("shape") or {}).get("by") or "mask")
+
+    def on_clear(self, ctx: Any) -> None:
+        """Take the sidebar's filters of this field away."""
+        filters.clear(ctx, field_of(ctx) or "")
+
+    def on_close(self, ctx: Any) -> None:
+        """Show what was shown before masks were opened."""
+        filters.close_masks(ctx)
+
+    def on_log(self, ctx: Any) -> None:
+        """Show or hide a job's log."""
+        runs.toggle_log(ctx)
+        self._load(ctx)
+
+    def on_timer(self, ctx: Any) -> None:
+        """Look at the jobs, and say which ended."""
+        if ctx.dataset is None:
+            return
+        ended = runs.announce(ctx)
+        if ended or self._tab(ctx) == "runs":
+            self._load(ctx)
+
+    def render(self, ctx: Any) -> types.Property:
+        """The picker, the tabs, and what the chosen one shows."""
+        panel = types.Object()
+        told = ctx.panel.get_state("told")
+        shape = ctx.panel.get_state("shape") or {}
+        tab = self._tab(ctx)
+        if ctx.dataset is not None:
+            self._head(ctx, panel, shape)
+            tabs = types.TabsView()
+            for name, label in TABS.items():
+                tabs.add_choice(name, label=label)
+            panel.enum("tab", list(TABS), default=tab, view=tabs, on_change=self.on_tab)
+        if told:
+            panel.md(told, name="told")
+        elif shape.get("tab") == tab:
+            self._draw(ctx, panel, tab, shape)
+        if ctx.dataset is not None:
+            every = runs.SOON_MS if runs.is_busy(ctx) else runs.LATER_MS
+            panel.view("timer", types.TimerView(interval=every, on_interval=self.on_timer))
+        return types.Property(panel, view=types.GridView(orientation="vertical", gap=2, align_x="left", padding=2))
+
+    def _load(self, ctx: Any) -> None:
+        """Count what the tab shows; a sentence takes its place where nothing can be counted."""
+        tab = self._tab(ctx)
+        told, shape = None, {}
+        try:
+            with needs_database():
+                told = nothing_to_show(ctx) if tab not in OF_DATASET or ctx.dataset is None else None
+                if told is None:
+                    shape = LOADERS[tab](ctx)
+                    if tab == "runs":
+                        shape = runs.with_log(ctx, shape)
+        except (InputError, MissingDependencyError) as error:
+            told = str(error)
+        ctx.panel.set_state({"told": told, "shape": {**shape, "tab": tab}, "shown_field": field_of(ctx)})
+
+    def _head(self, ctx: Any, panel: types.Object, shape: dict[str, Any]) -> None:
+        fields, field = fields_of(ctx), field_of(ctx)
+        if field is None:
+            return
+        choices = types.DropdownView()
+        for name in fields:
+            choices.add_choice(name, label=name)
+        head = panel.h_stack("head", gap=2, align_y="center")
+        head.enum("label_field", fields, default=field, view=choices, on_change=self.on_field)
+        if shape.get("line"):
+            head.md(shape["line"], name="line")
+        if any(path.split(".")[0] == field for path in filters.filters_of(ctx)):
+            head.btn("clear", "Clear filters", icon="filter_alt_off", variant="outlined", on_click=self.on_clear)
+        if shown := filters.opened(ctx):
+            head.btn("close", f"Close: {shown['what']}", icon="close", variant="outlined", on_click=self.on_close)
+
+    def _draw(self, ctx: Any, panel: types.Object, tab: str, shape: dict[str, Any]) -> None:
+        if tab == "overview":
+            overview.draw(panel, shape, self)
+        elif tab == "confusions":
+            confusions.draw(panel, shape, self)
+        elif tab == "compare":
+            compare.draw(panel, ctx, shape, self)
+        elif tab == "scores":
+            scores.draw(panel, shape)
+        else:
+            runs.draw(panel, shape, self)
+
+    def _tab(self, ctx: Any) -> str:
+        chosen = ctx.panel.get_state("tab")
+        return chosen if chosen in TABS else next(iter(TABS))
+
+    def _choose(self, ctx: Any, attribute: str) -> None:
+        field, value = field_of(ctx), charts.clicked(ctx)
+        if field is not None and value is not None:
+            filters.choose_value(ctx, filters.path_of(ctx, field, attribute), value)
+
+    def _drag(self, ctx: Any, attribute: str) -> None:
+        field = field_of(ctx)
+        if field is not None:
+            filters.choose_range(ctx, filters.path_of(ctx, field, attribute), charts.dragged(ctx))

@@ -1,0 +1,151 @@
+"""The tab Overview: how far the review is, which names there are, who gave them, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa.labels.counts import count_names, count_scores
+
+from . import charts, filters
+from .shared import field_of, named, title
+
+MOST_CLASSES = 25
+MOST_SOURCES = 8
+SCORES = {"vote_margin": "Margin", "confidence": "Confidence"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the layout has to know of the numbers."""
+
+    line: str
+    reviewed: str
+    classes: list[charts.Bar]
+    rest: str
+    sources: list[charts.Bar]
+    scores: dict[str, str]
+    """Attribute to what is said above its histogram; only those that some mask has."""
+    progress: bool
+
+
+def load(ctx: Any) -> dict[str, Any]:
+    """Count, hand the charts to the App, and answer what the layout needs."""
+    field = field_of(ctx)
+    assert field is not None
+    paths = {name: filters.path_of(ctx, field, name) for name in ("label", "label_source", *SCORES)}
+    with ThreadPoolExecutor(2) as pool:  # the database counts both at once
+        both = (
+            _each(pool, ctx, field, {name: paths[name] for name in ("label", "label_source")}, count_names),
+            _each(pool, ctx, field, {name: paths[name] for name in SCORES}, count_scores),
+        )
+    names, histograms = ({name: future.result() for name, future in found.items()} for found in both)
+    everything = names[""]
+    shown = _classes(names["label"].classes, filters.chosen_values(ctx, paths["label"]))
+    sources = _sources(names["label_source"].sources, filters.chosen_values(ctx, paths["label_source"]))
+    found = {}
+    for place, (name, label) in enumerate(SCORES.items()):
+        counted = histograms[name][place]
+        if counted.known:
+            chosen = filters.chosen_range(ctx, paths[name])
+            ctx.panel.set_data(f"overview.hist.{name}", charts.histogram(counted, chosen))
+            told = f"{chosen[0]:.2f} to {chosen[1]:.2f}" if chosen else "drag over a range to show its masks"
+            found[name] = f"**{label}** &nbsp; {told}"
+    ours = everything.by_ssa > 0
+    if ours:
+        ctx.panel.set_data("overview.progress", charts.progress(dict(everything.states)))
+    ctx.panel.set_data("overview.classes", charts.bars(shown))
+    ctx.panel.set_data("overview.sources", charts.bars(sources))
+    rest = list(names["label"].classes.values())[MOST_CLASSES:]
+    share = 100 * everything.reviewed / max(everything.masks, 1)
+    shape = Shape(
+        line=f"{everything.masks:,} masks in {everything.images:,} images",
+        reviewed=f"{everything.reviewed:,} of {everything.masks:,}, {share:.0f} %"
+        if ours
+        else "SSA named none of these masks: there is nothing to review.",
+        classes=shown,
+        rest=f"and {len(rest):,} more names on {sum(rest):,} masks" if rest else "",
+        sources=sources,
+        scores=found,
+        progress=ours,
+    )
+    return asdict(shape)
+
+
+def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
+    """Lay the tab out; `on` has the handlers."""
+    tab = panel.v_stack("overview", gap=1)
+    title(tab, "review_title", "Review", shape["reviewed"])
+    if shape["progress"]:
+        tab.plot("progress", layout=charts.progress_layout(), config=charts.CONFIG, height=72)
+    title(tab, "classes_title", "Names", "click one to show its masks")
+    rows = [charts.Bar(**row) for row in shape["classes"]]
+    tab.plot(
+        "classes",
+        layout=charts.bars_layout(rows),
+        config=charts.CONFIG,
+        height=charts.bars_height(rows),
+        on_click=on.on_class,
+    )
+    if shape["rest"]:
+        tab.md(shape["rest"], name="rest")
+    if shape["scores"]:
+        hist = tab.v_stack("hist", gap=1)
+        for name, text in shape["scores"].items():
+            hist.md(text, name=f"{name}_title")
+            hist.plot(
+                name,
+                layout=charts.histogram_layout(),
+                config=charts.CONFIG,
+                height=150,
+                on_selected=getattr(on, f"on_{name}"),
+            )
+    if shape["sources"]:
+        rows = [charts.Bar(**row) for row in shape["sources"]]
+        title(tab, "sources_title", "Who named them", "source and preset")
+        tab.plot(
+            "sources",
+            layout=charts.bars_layout(rows),
+            config=charts.CONFIG,
+            height=charts.bars_height(rows),
+            on_click=on.on_source,
+        )
+
+
+def _each(
+    pool: ThreadPoolExecutor, ctx: Any, field: str, paths: dict[str, str], count: Callable[..., Any]
+) -> dict[str, Future[Any]]:
+    """What is counted for each chart, without that chart's own filter, so that what it left out stays in sight; under
+    "" that of the whole view. Where no such filter is set, all are one and the same count.
+    """
+    set_ = filters.filters_of(ctx)
+    whole = pool.submit(count, ctx.view, field)
+    futures = {
+        name: pool.submit(count, filters.view_without(ctx, path), field) if path in set_ else whole
+        for name, path in paths.items()
+    }
+    return {"": whole, **futures}
+
+
+def _classes(classes: Any, chosen: list[Any] | None) -> list[charts.Bar]:
+    rows = list(classes.items())
+    front = [row for row in rows if row[0] in (chosen or ())]  # what is shown is in sight, however rare
+    rows = [*front, *(row for row in rows[:MOST_CLASSES] if row not in front)]
+    return [charts.Bar(named(name), count, name, None if chosen is None else name in chosen) for name, count in rows]
+
+
+def _sources(sources: Any, chosen: list[Any] | None) -> list[charts.Bar]:
+    rows = list(sources.items())[:MOST_SOURCES]
+    return [
+        charts.Bar(
+            " · ".join(filter(None, (source, preset))) or "not said",
+            count,
+            source,
+            None if chosen is None else source in chosen,
+        )
+        for (source, preset), count in rows
+    ]

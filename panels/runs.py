@@ -1,0 +1,100 @@
+"""The tab Runs: what waits, runs, and ended, with the buttons that cancel, resume, and show what failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa.labels.jobs import JobRow, ended_since, jobs, log
+
+MOST = 12
+SOON_MS, LATER_MS = 1_500, 6_000
+"""How often jobs are looked at while one runs, and while none does."""
+NONE = "Nothing ran on this dataset yet."
+SIGNS = {"waiting": "◌", "running": "▶", "done": "✓", "failed": "✕", "cancelled": "◼"}
+OPERATOR = "@fiftyone-ssa/ssa"
+
+
+def load(ctx: Any) -> dict[str, Any]:
+    """The jobs as the layout needs them."""
+    return {"rows": [_shown(row) for row in jobs(ctx.dataset, MOST)]}
+
+
+def announce(ctx: Any) -> bool:
+    """Say which jobs ended since this was last asked; whether one did."""
+    rows, before = jobs(ctx.dataset, MOST), ctx.panel.get_state("job_states")
+    # one that nobody has seen before began, and maybe ended, since then
+    since = {row.id: "running" for row in rows} | before if before is not None else {}
+    ended = ended_since(rows, since)
+    for row in ended:
+        ctx.ops.notify(f"{row.operator}: {row.message or row.state}", variant=row.variant)
+    ctx.panel.set_state("job_states", {row.id: row.state for row in rows})
+    if ended:
+        ctx.ops.reload_dataset()
+    return bool(ended)
+
+
+def is_busy(ctx: Any) -> bool:
+    """Whether something waited or ran when `announce` last looked."""
+    return any(state in ("waiting", "running") for state in (ctx.panel.get_state("job_states") or {}).values())
+
+
+def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
+    """Lay the tab out; `on` has the handlers."""
+    tab = panel.v_stack("runs", gap=2)
+    if not shape["rows"]:
+        tab.md(NONE, name="none")
+    for row in shape["rows"]:
+        _draw_row(tab, row, on)
+
+
+def _draw_row(tab: types.Object, row: dict[str, Any], on: Any) -> None:
+    card = tab.v_stack(f"job_{row['id']}", gap=1, variant="outline", componentsProps={"container": {"sx": {"p": 1}}})
+    card.md(f"{row['sign']} &nbsp; **{row['operator']}** {row['field']} &nbsp; {row['when']}", name="title")
+    card.md(row["text"], name="text")
+    if row["share"] is not None:
+        card.float("share", default=row["share"], view=types.ProgressView(label=""))
+    buttons = card.h_stack("buttons", gap=1)
+    for name, label, operator in row["buttons"]:
+        buttons.btn(name, label, variant="outlined", on_click=operator, params={"job": row["id"]})
+    buttons.btn("log", "Log", variant="outlined", on_click=on.on_log, params={"job": row["id"]})
+    if row["log"]:
+        card.str("log_text", default=row["log"], view=types.CodeView(language="text", read_only=True))
+
+
+def _shown(row: JobRow) -> dict[str, Any]:
+    buttons = []
+    if row.state in ("waiting", "running"):
+        buttons.append(("cancel", "Cancel", f"{OPERATOR}/cancel_job"))
+    elif row.can_resume:
+        buttons.append(("resume", "Resume", f"{OPERATOR}/resume_job"))
+    if row.failed:
+        buttons.append(("failures", f"Show {row.failed} failures", f"{OPERATOR}/show_failures"))
+    return {
+        "id": row.id,
+        "sign": SIGNS[row.state],
+        "operator": row.operator,
+        "field": row.label_field,
+        "when": f"{row.state} · {row.began:%Y-%m-%d %H:%M} UTC",
+        "text": str(row),
+        "share": row.done / row.total if row.state == "running" and row.total else None,
+        "buttons": buttons,
+        "log": "",
+    }
+
+
+def toggle_log(ctx: Any) -> None:
+    """Show a job's log, or hide it."""
+    identity = ctx.params.get("job")
+    shown = ctx.panel.get_state("log_of")
+    ctx.panel.set_state("log_of", None if shown == identity else identity)
+
+
+def with_log(ctx: Any, shape: dict[str, Any]) -> dict[str, Any]:
+    """The rows, with the log of the one whose log is shown."""
+    identity = ctx.panel.get_state("log_of")
+    rows = [
+        row | {"log": (log(row["id"]) or "nothing was said")} if row["id"] == identity else row for row in shape["rows"]
+    ]
+    return {"rows": rows}

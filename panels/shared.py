@@ -1,0 +1,63 @@
+"""What the tabs of the panel share: its field, the sentence where there is nothing to show, and small pieces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.counts import mask_fields
+from fiftyone_ssa.labels.shown import DEFAULT_FIELD
+
+from .filters import filters_of
+
+NO_DATASET = "Open a dataset, or load one with the operator **SSA: load a dataset**."
+NO_IMAGES = "This view shows no images."
+NO_FIELD = "No field of this dataset holds masks yet. Name some with the operator **SSA: name masks**."
+NO_NAME = "(no name)"
+
+
+def fields_of(ctx: Any) -> list[str]:
+    """The fields that can be chosen: the one that is filtered, then those shown, then the others."""
+    if ctx.dataset is None:
+        return []
+    known = mask_fields(ctx.view)
+    first = [path.split(".")[0] for path in (*filters_of(ctx), *(ctx.active_fields or []), DEFAULT_FIELD)]
+    return sorted(known, key=lambda name: first.index(name) if name in first else len(first))
+
+
+def field_of(ctx: Any) -> str | None:
+    """The field that the panel shows: the one chosen, else the first that can be."""
+    fields = fields_of(ctx)
+    chosen = ctx.panel.get_state("label_field")
+    return chosen if chosen in fields else next(iter(fields), None)
+
+
+def nothing_to_show(ctx: Any) -> str | None:
+    """Why there are no numbers, in a sentence; None where there are."""
+    if ctx.dataset is None:
+        return NO_DATASET
+    if field_of(ctx) is None:
+        return NO_FIELD
+    return None
+
+
+def named(name: str | None) -> str:
+    """A name as it is written for people."""
+    return NO_NAME if name is None else name
+
+
+def title(panel: types.Object, name: str, text: str, more: str = "") -> None:
+    """A heading within a tab, and what it wants to be explained with."""
+    panel.md(f"**{text}**{f' &nbsp; {more}' if more else ''}", name=name)
+
+
+def say(ctx: Any, action: Any) -> bool:
+    """Do something; show the sentence of what stopped it."""
+    try:
+        action()
+    except InputError as error:
+        ctx.ops.notify(str(error), variant="error")
+        return False
+    return True

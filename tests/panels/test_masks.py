@@ -1,0 +1,262 @@
+"""The panel Masks without a browser: each event answers, whatever is open."""
+
+import json
+from types import SimpleNamespace
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import numpy as np
+import pytest
+from bson import json_util
+from fiftyone import ViewField as F
+from fiftyone.operators.executor import Executor
+
+from fiftyone_ssa.labels.confusions import count_confusions
+from fiftyone_ssa.labels.counts import count_names, count_scores
+from fiftyone_ssa.labels.job_record import JobRecord, begin
+from fiftyone_ssa.labels.jobs import jobs
+from fiftyone_ssa.plugin import NAME, install_plugin
+from tools.app import wait_until
+
+TABS = ("overview", "confusions", "compare", "scores", "runs")
+
+
+class App:
+    """What the App holds for the panel: its state, and what the last event asked the App to do."""
+
+    def __init__(self, panel, dataset=None, view=None, filters=None):
+        self.panel, self.dataset, self.filters = panel, dataset, filters or {}
+        self.stages = [] if view is None else json.loads(json_util.dumps(view._serialize()))
+        self.state, self.done = {}, {}
+
+    def event(self, method="on_load", **params):
+        request = {
+            "dataset_name": None if self.dataset is None else self.dataset.name,
+            "view": self.stages,
+            "filters": self.filters,
+            "params": {"__method__": method, "panel_id": "here", "panel_state": self.state, **params},
+        }
+        executor = Executor()
+        context = foo.ExecutionContext(request, executor=executor, operator_uri=f"{NAME}/masks")
+        with context:
+            self.panel.execute(context)
+        self.done = {}
+        for asked in executor._requests:
+            self.done.setdefault(asked.operator_uri, []).append(json.loads(json.dumps(asked.params)))
+        self.state = json.loads(json.dumps(context.panel.state._data))
+        return self
+
+    @property
+    def data(self):
+        """Path to what was handed to the App."""
+        return {key: value for asked in self.done.get("patch_panel_data", ()) for key, value in asked["data"].items()}
+
+    @property
+    def texts(self):
+        """Every sentence that is shown."""
+        return _texts(self.done["show_panel_output"][0]["output"]["type"]["properties"])
+
+
+def _texts(properties):
+    found = []
+    for field in properties.values():
+        found += [field["default"]] if isinstance(field["default"], str) else []
+        found += [field["view"]["label"]] if (field["view"] or {}).get("label") else []
+        found += _texts(field["type"].get("properties") or {})
+    return found
+
+
+@pytest.fixture(scope="session")
+def panel():
+    install_plugin()
+    return foo.OperatorRegistry().get_operator(f"{NAME}/masks")
+
+
+def mask(label, runner_up, margin, **more):
+    scores = [0.5 + margin / 2, 0.5 - margin / 2]
+    about = {"class_name": label, "class_proposals": [label, runner_up], "proposal_scores": scores}
+    box = [0.1 * (1 + len(label)), 0.1, 0.2, 0.2]
+    more = {
+        "mask_digest": f"{label:0>16}",
+        "label_source": "coco",
+        "confidence": scores[0],
+        "vote_margin": margin,
+    } | more
+    return fo.Detection(label=label, bounding_box=box, **about | more)
+
+
+@pytest.fixture
+def dataset():
+    dataset = fo.Dataset()
+    rows = [
+        [mask("sky", "sea", 0.02), mask("tree", "bush", 0.1)],
+        [mask("sky", "sea", 0.9), mask("wall", "house", 0.31, review="accepted")],
+    ]
+    for place, row in enumerate(rows):
+        other = [detection.copy() for detection in row]
+        other[1].label = "house"
+        fields = {"ssa": fo.Detections(detections=row), "other": fo.Detections(detections=other)}
+        dataset.add_sample(fo.Sample(filepath=f"/{place}.png", **fields), dynamic=True)
+    yield dataset
+    dataset.delete()
+
+
+def names_of(bars):
+    return {json.loads(key): count for key, count in zip(bars[0]["ids"], bars[0]["x"], strict=True)}
+
+
+def test_overview_shows_what_was_counted(panel, dataset):
+    app = App(panel, dataset).event()
+    found = count_names(dataset)
+    assert names_of(app.data["overview.classes"]) == found.classes == {"sky": 2, "tree": 1, "wall": 1}
+    assert names_of(app.data["overview.sources"]) == {"coco": 4}
+    assert [trace["x"] for trace in app.data["overview.progress"]] == [[1], [0], [0], [3]]
+    for name, histogram in zip(("vote_margin", "confidence"), count_scores(dataset), strict=True):
+        assert tuple(app.data[f"overview.hist.{name}"][0]["y"]) == histogram.bars
+    assert "4 masks in 2 images" in app.texts
+    assert any("1 of 4, 25 %" in text for text in app.texts)
+
+
+def test_a_click_on_a_name_sets_the_sidebars_filter_and_a_second_one_takes_it_away(panel, dataset):
+    app = App(panel, dataset, filters={"other.detections.label": {"values": ["house"], "exclude": False}})
+    app.state["label_field"] = "ssa"
+    app.event("on_class", id=json.dumps("tree"))
+    (filters,) = app.done["set_filters"]
+    path = "ssa.detections.label"
+    assert filters[path] == {"values": ["tree"], "exclude": False, "isMatching": False}
+    assert filters["other.detections.label"]["values"] == ["house"]
+    app.filters = {path: filters[path]}
+    app.event("on_change_view")
+    assert names_of(app.data["overview.classes"]) == {"tree": 1, "sky": 2, "wall": 1}  # what it left out stays in sight
+    assert "1 masks in 1 images" in app.texts
+    assert "Clear filters" in app.texts
+    app.event("on_class", id=json.dumps("tree"))
+    assert app.done["set_filters"] == [{}]
+    app.event("on_clear")
+    assert app.done["set_filters"] == [{}]
+
+
+def test_a_drag_over_a_histogram_sets_a_range(panel, dataset):
+    app = App(panel, dataset).event()
+    app.event("on_vote_margin", data=[{"idx": 2}, {"idx": 3}, {"idx": 4}])
+    assert app.done["set_filters"][0]["ssa.detections.vote_margin"]["range"] == [0.05, 0.125]
+    app.filters = app.done["set_filters"][0]
+    app.event("on_change_view")
+    assert "1 masks in 1 images" in app.texts
+    assert sum(app.data["overview.hist.vote_margin"][0]["y"]) == 4
+    assert sum(app.data["overview.hist.confidence"][0]["y"]) == 1
+    app.event("on_vote_margin", data=[])
+    assert app.done["set_filters"] == [{}]
+
+
+def test_a_pair_opens_its_masks_and_is_closed_again(panel, dataset):
+    app = App(panel, dataset)
+    app.state["tab"] = "confusions"
+    app.event()
+    (first, *_) = count_confusions(dataset)
+    assert json.loads(app.data["confusions.pairs"][0]["ids"][0]) == [first.name, first.other]
+    app.event("on_confusion", id=json.dumps(["sky", "sea"]))
+    app.stages = app.done["set_view"][0]["view"]
+    assert shown(app).values("ssa.detections.label", unwind=True) == ["sky"]
+    app.event("on_confusion", id=json.dumps(["tree", "bush"]))  # takes the other one's place
+    app.stages = app.done["set_view"][0]["view"]
+    assert shown(app).values("ssa.detections.label", unwind=True) == ["tree"]
+    assert "Close: masks that confuse tree and bush" in app.event("on_change_view").texts
+    app.event("on_close")
+    assert app.done["set_view"][0]["view"] == []
+
+
+def shown(app):
+    return fo.DatasetView._build(app.dataset, app.stages)
+
+
+def test_compare_counts_and_opens_differences(panel, dataset):
+    app = App(panel, dataset)
+    app.state["tab"] = "compare"
+    app.event()
+    pairs = {tuple(json.loads(key)) for key in app.data["compare.pairs"][0]["ids"]}
+    assert pairs == {("tree", "house"), ("wall", "house")}
+    assert any("4 of 4 masks are in both (the same pixels); 2 of them, 50 %" in text for text in app.texts)
+    app.event("on_difference", id=json.dumps(["wall", "house"]))
+    app.stages = app.done["set_view"][0]["view"]
+    assert shown(app).values("ssa.detections.label", unwind=True) == ["wall"]
+
+
+def test_a_field_is_chosen_and_counted(panel, dataset):
+    app = App(panel, dataset).event("on_field", value="other")
+    assert names_of(app.data["overview.classes"]) == {"sky": 2, "house": 2}
+    assert app.event("on_change_dataset").state["label_field"] is None
+
+
+def test_scores_side_by_side(panel, tmp_path):
+    from fiftyone_ssa.labels.evaluation import evaluate
+
+    dataset = fo.Dataset()
+    truth = np.array([[1, 1], [2, 2]], np.uint8)
+    maps = {"truth": truth, "good": truth, "bad": np.array([[1, 1], [1, 2]], np.uint8)}
+    dataset.add_sample(
+        fo.Sample(filepath="/a.png", **{name: fo.Segmentation(mask=values) for name, values in maps.items()})
+    )
+    dataset.mask_targets = {name: {1: "sky", 2: "sea"} for name in maps}
+    app = App(panel, dataset)
+    app.state["tab"] = "scores"
+    assert any("Nothing was evaluated yet" in text for text in app.event().texts)
+    for name in ("good", "bad"):
+        evaluate(dataset, name, "truth", eval_key=f"of_{name}", progress=False)
+    rows = {row["name"]: (row["of_good"], row["of_bad"]) for row in app.event().data["scores.table"]}
+    assert rows["mIoU"] == ("100.0", "58.3")
+    assert (rows["sky"], rows["sea"]) == (("100.0", "66.7"), ("100.0", "50.0"))
+    assert list(rows)[3:] == ["sea", "sky"]
+    dataset.delete()
+
+
+def test_jobs_are_listed_and_their_end_is_announced(panel, dataset):
+    app = App(panel, dataset)
+    app.state["tab"] = "runs"
+    assert any("Nothing ran on this dataset yet" in text for text in app.event().texts)
+    app.event("on_timer")
+    record = JobRecord(begin("annotate", dataset, label_field="ssa"))
+    with record.running():
+        record.progress(SimpleNamespace(iteration=1, total=4))
+        wait_until(lambda: jobs(dataset)[0].done == 1, "the job does not say how far it is")
+    app.event("on_timer")
+    assert "notify" not in app.done
+    assert any(text.startswith("1 of 4 images") for text in app.texts)
+    assert "Cancel" in app.texts
+    record.end("done", "4 images named")
+    app.event("on_timer")
+    assert app.done["notify"] == [{"message": "annotate: 4 images named", "variant": "success"}]
+    assert "notify" not in app.event("on_timer").done
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_nothing_open_no_images_no_masks_and_somebody_elses(panel, tab):
+    app = App(panel)
+    app.state["tab"] = tab
+    assert any("Open a dataset" in text for text in app.event().texts)
+    dataset = fo.Dataset()
+    app = App(panel, dataset)
+    app.state["tab"] = tab
+    app.event()
+    if tab in ("overview", "confusions", "compare"):
+        assert any("No field of this dataset holds masks yet" in text for text in app.texts)
+    boxes = fo.Detections(detections=[fo.Detection(label="cat", bounding_box=[0, 0, 1, 1])])
+    dataset.add_sample(fo.Sample(filepath="/a.png", boxes=boxes, none=fo.Detections()))
+    app.event("on_change_view")
+    app.event("on_timer")
+    if tab == "overview":
+        assert any("SSA named none of these masks" in text for text in app.event("on_change_view").texts)
+    app.stages = json.loads(json_util.dumps(dataset.match(F("boxes") == "x")._serialize()))
+    app.event("on_change_view")
+    dataset.delete()
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_patches(panel, dataset, tab):
+    app = App(panel, dataset, view=dataset.to_patches("ssa"))
+    app.state["tab"] = tab
+    app.event()
+    if tab == "overview":
+        assert names_of(app.data["overview.classes"]) == {"sky": 2, "tree": 1, "wall": 1}
+        app.event("on_class", id=json.dumps("tree"))
+        assert list(app.done["set_filters"][0]) == ["ssa.label"]
