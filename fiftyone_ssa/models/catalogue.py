@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from fiftyone_ssa.presets import Preset
+from fiftyone_ssa.presets import FACTORY, Preset, load_preset
 
 OPEN_CLIP_REPOSITORIES = {
     "ViT-L-14:openai": "timm/vit_large_patch14_clip_224.openai",
@@ -31,7 +33,75 @@ PARAMETERS_M = {
     "CIDAS/clipseg-rd16": 152,
 }
 """Millions of parameters of the models that presets name."""
+PREFERRED = (
+    "ssa-ade20k",
+    "engine-base",
+    "engine-small",
+    "ssa-ade20k-b0",
+    "ssa-cityscapes",
+    "ssa-foggy-driving",
+    "mini-ssa",
+)
+"""Which preset is proposed: the first of these that can run here. The last one always can."""
+WORKING_GB = 2.0
+"""What a device needs besides the weights: its own libraries, and batches, which follow the memory that is free."""
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a form can tell of a preset before it runs."""
+
+    models: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Those that are not downloaded."""
+    parameters_m: float | None
+    """Millions, of all models together; None where one of them is not known."""
+    packages: tuple[str, ...]
+    """What has to be installed first, by its name for pip."""
+
+    @property
+    def download_gb(self) -> float | None:
+        """Gigabytes to fetch, at 4 bytes a parameter; None where they are not known."""
+        sizes = [parameters_m(model) for model in self.missing]
+        return sum(size * 4e-3 for size in sizes if size) if None not in sizes else None
+
+    def memory_gb(self, *, gpu: bool) -> float | None:
+        """An estimate: 2 bytes a parameter on a GPU, 4 on a CPU, and `WORKING_GB`."""
+        return None if self.parameters_m is None else self.parameters_m * (2e-3 if gpu else 4e-3) + WORKING_GB
+
+    def can_run(self, *, gpu: bool, free_gb: float | None) -> bool:
+        """Whether all is there, and fits into the memory that is free, as far as that is known."""
+        needed = self.memory_gb(gpu=gpu)
+        fits = needed is None or free_gb is None or needed <= free_gb
+        return not self.missing and not self.packages and fits
+
+
+def facts(preset: Preset) -> Facts:
+    """What is known of a preset's models, by looking at this machine's disk alone."""
+    models = tuple(preset_models(preset))
+    sizes = [parameters_m(model) for model in models]
+    return Facts(
+        models,
+        tuple(model for model in models if not FACTORY.match(model) and not is_cached(model)),
+        sum(size for size in sizes if size) if None not in sizes else None,
+        tuple(_missing_packages(preset)),
+    )
+
+
+def preferred_preset(*, gpu: bool, free_gb: float | None) -> str:
+    """The preset to propose on this machine: one that can run without fetching anything."""
+    runs = (name for name in PREFERRED if facts(load_preset(name)).can_run(gpu=gpu, free_gb=free_gb))
+    return next(runs, PREFERRED[-1])
+
+
+def _missing_packages(preset: Preset) -> Iterator[str]:
+    needed = {"transformers": "transformers"}
+    if preset.pipeline == "engine":
+        needed["open_clip"] = "open_clip_torch"
+        if preset.open_vocabulary.captioner:
+            needed["spacy"] = "spacy"
+    return (package for module, package in needed.items() if importlib.util.find_spec(module) is None)
 
 
 def preset_models(preset: Preset) -> list[str]:

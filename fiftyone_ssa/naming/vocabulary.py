@@ -1,4 +1,4 @@
-"""A user's own names, from a text file."""
+"""A user's own names, from a text file or as they stand."""
 
 from __future__ import annotations
 
@@ -12,16 +12,25 @@ MAX_BYTES = 10_000_000
 EXPECTED = "give a UTF-8 text file, one name a line"
 
 
-def read_vocabulary(path: str | Path) -> tuple[str, ...]:
-    """The distinct names of a UTF-8 text file, one a line; raises InputError if it cannot be read or holds none."""
-    path = Path(path)
+def read_vocabulary(given: str | Path) -> tuple[str, ...]:
+    """The distinct names of a UTF-8 text file, one a line, or of a text with a line break, which is the names itself.
+
+    Raises InputError if the file cannot be read, or where there is no name.
+    """
+    if isinstance(given, str) and "\n" in given:
+        return _names(given, "")
+    path = Path(given)
     if regular_size(path) > MAX_BYTES:
         raise InputError(f"the vocabulary {path} is larger than {MAX_BYTES:,} bytes; {EXPECTED}")
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the vocabulary {path}: {error}; {EXPECTED}") from error
-    names = tuple(dict.fromkeys(name for line in lines if (name := line.strip())))
+    return _names(text, f" {path}")
+
+
+def _names(text: str, where: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name for line in text.splitlines() if (name := line.strip())))
     if not names:
-        raise InputError(f"the vocabulary {path} holds no name; {EXPECTED}")
+        raise InputError(f"the vocabulary{where} holds no name; {EXPECTED}")
     return names

@@ -170,7 +170,7 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
     """Make model and file paths absolute where they name something below `folder`; ids stay as they are."""
 
     def resolve(value: Any) -> Any:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or "\n" in value:  # a vocabulary as it stands
             return value  # whether it may be anything else is checked later
         _expanded(value.removeprefix("local-dir:"))  # the home of no user is told
         return resolved(value, folder)

@@ -83,7 +83,8 @@ class OpenVocabulary:
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
     vocabulary: str = ""
-    """A text file with one name a line, offered for every mask; empty: none."""
+    """Names that are offered for every mask: a text file with one a line, or the names themselves, with a line break
+    behind each; empty: none."""
     top_k: int = field(default=3, metadata={"range": (1, 1000)})
     """Names that the filter leaves to the decider for each mask."""
     filter_scale: float = field(default=1.2, metadata={"range": (1.0, 100.0)})

@@ -16,6 +16,13 @@ def test_names_come_once_and_in_order(tmp_path: Path) -> None:
     assert read_vocabulary(tmp_path / "names.txt") == ("cat", "a dog", "ü")
 
 
+def test_a_text_with_a_line_break_is_the_names_itself() -> None:
+    assert read_vocabulary("cat\n a dog \n\ncat") == ("cat", "a dog")
+    assert read_vocabulary("cat\n") == ("cat",)
+    with pytest.raises(InputError, match="the vocabulary holds no name"):
+        read_vocabulary(" \n")
+
+
 def test_a_vocabulary_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.txt cannot be read: No such file"):
         read_vocabulary(tmp_path / "missing.txt")

@@ -1,0 +1,95 @@
+"""Seconds that each part of the presets takes on this machine's CPU: what `models.speeds` tells of them.
+
+The published architectures with random weights on a made-up image of 1500 x 2250; parts of an image's masks are timed
+on a few of them. `python -m benchmarks.preset_seconds [PART ...]`
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import _architectures as architectures
+from benchmarks._cases import inputs_of, load_engine, made_up_case
+from fiftyone_ssa.models.sam import load_sam
+from fiftyone_ssa.models.segmenters import load_segmenter
+
+CPU = torch.device("cpu")
+POINTS, MASKS = 64, 4
+
+
+def sam(folder: Path) -> dict[str, float]:
+    """An image's encoding, and the decoding of a batch of points."""
+    architectures.sam(folder / "sam", "huge")
+    model = load_sam(str(folder / "sam"), CPU, torch.float32)
+    image = np.array(made_up_case(0)[0])
+    encode, encoding = _timed(lambda: model.encode(image))
+    points = np.random.default_rng(0).uniform(0, 1, (POINTS, 2)) * [image.shape[1], image.shape[0]]
+    decode, _ = _timed(lambda: model.decode(encoding, points))
+    return {"encode": encode, f"{POINTS} points": decode}
+
+
+def segformer(folder: Path) -> dict[str, float]:
+    """A class map of SegFormer-B5."""
+    architectures.segformer(folder / "segformer")
+    return _map(folder / "segformer")
+
+
+def oneformer_tiny(folder: Path) -> dict[str, float]:
+    """A class map of OneFormer Swin-T, as `engine-small` has it for ADE20K."""
+    architectures.oneformer(folder / "tiny", "oneformer-ade20k", "tiny", 512, 2048, 150)
+    return _map(folder / "tiny")
+
+
+def engine_base(folder: Path) -> dict[str, float]:
+    """Every stage of `engine-base`; all but the class maps are per mask."""
+    return _engine(folder, "base")
+
+
+def engine_small(folder: Path) -> dict[str, float]:
+    """Every stage of `engine-small`."""
+    return _engine(folder, "small")
+
+
+def _engine(folder: Path, size: str) -> dict[str, float]:
+    engine = load_engine(architectures.build_models(size, folder / size), CPU, torch.float32)
+    engine([inputs_of(*made_up_case(MASKS))])
+    return {stage: seconds / (1 if stage == "segment" else MASKS) for stage, seconds in engine.timings.items()}
+
+
+def _map(folder: Path) -> dict[str, float]:
+    segmenter = load_segmenter(str(folder), CPU, torch.float32)
+    image = np.array(made_up_case(0)[0])
+    return {"map": _timed(lambda: segmenter([image]))[0]}
+
+
+def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    with torch.inference_mode():
+        started = time.perf_counter()
+        result = run()
+        return time.perf_counter() - started, result
+
+
+PARTS = {part.__name__: part for part in (sam, segformer, oneformer_tiny, engine_base, engine_small)}
+
+
+def main(names: list[str]) -> None:
+    """Measure the parts that are named, or all, and print them as JSON."""
+    report: dict[str, Any] = {"threads": torch.get_num_threads()}
+    for name in names or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            report[name] = {what: round(seconds, 3) for what, seconds in PARTS[name](Path(folder)).items()}
+        print(name, report[name], file=sys.stderr, flush=True)
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

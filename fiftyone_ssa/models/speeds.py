@@ -1,0 +1,69 @@
+"""Rough seconds that a preset takes an image: what is known of each of its models, added up.
+
+CPU: measured with random weights of the published architectures, in float32 on two threads of an Intel Xeon beside
+other work, on an image of 1500 x 2250 (`python -m benchmarks.preset_seconds`); the small models on the quickstart's
+scenes of 256 x 256. GPU: **estimated** for an H100 from counted operations (`benchmarks/_estimates.py`), +-40 %, as no
+GPU has run this code yet. Other machines differ by a small factor either way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fiftyone_ssa.models.catalogue import preset_models
+from fiftyone_ssa.presets import Masks, Preset
+
+USUAL_MASKS = 100
+"""Masks of an image of SA-1B, where they are not counted."""
+POINTS_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds on a CPU and on a GPU: for each image (of a SAM: each crop), each mask, each 64 points."""
+
+    image: tuple[float, float] = (0.0, 0.0)
+    mask: tuple[float, float] = (0.0, 0.0)
+    points: tuple[float, float] = (0.0, 0.0)
+
+
+SPEEDS = {
+    "facebook/sam-vit-huge": Speed(image=(60.0, 0.15), points=(3.0, 0.013)),
+    "nvidia/segformer-b5-finetuned-ade-640-640": Speed(image=(3.4, 0.05)),
+}
+"""By the name that a preset gives a model."""
+SMALL = {
+    "sam": Speed(image=(0.14, 0.03)),
+    "segformer-ade20k": Speed(image=(0.05, 0.01)),
+    "segformer-coco": Speed(image=(0.05, 0.01)),
+    "blip": Speed(mask=(0.005, 0.001)),
+    "clip": Speed(mask=(0.002, 0.001)),
+    "clipseg": Speed(mask=(0.004, 0.001)),
+}
+"""The models that come with the package, by their folders' names."""
+
+
+def seconds_an_image(preset: Preset, *, gpu: bool, masks: float = USUAL_MASKS) -> float | None:
+    """Rough seconds a preset takes an image with that many masks; None where one of its models is not known."""
+    total, column = 0.0, int(gpu)
+    for model in preset_models(preset):
+        speed = SPEEDS.get(model) or (SMALL.get(Path(model).name) if "quickstart" in Path(model).parts else None)
+        if speed is None:
+            return None
+        looks = 1.0
+        if preset.masks.source == "sam" and model == preset.masks.model:
+            looks, points = _looks(preset.masks)
+            total += points / POINTS_AT_A_TIME * speed.points[column]
+        total += looks * speed.image[column] + masks * speed.mask[column]
+    return total
+
+
+def _looks(settings: Masks) -> tuple[int, int]:
+    """How many crops everything-mode encodes, and how many points it asks in them."""
+    crops = points = 0
+    for layer in range(settings.crop_n_layers + 1):
+        side = max(1, settings.points_per_side // settings.crop_n_points_downscale_factor**layer)
+        crops += 4**layer
+        points += 4**layer * side * side
+    return crops, points
