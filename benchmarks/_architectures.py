@@ -181,8 +181,11 @@ def segformer(folder: Path, device: str = "cpu") -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
 
+_EIGHTH: dict[str, Any] = {"num_hidden_layers": 4, "global_attn_indexes": [3]}
+
+
 def sam(folder: Path, size: str, device: str = "cpu") -> None:
-    """facebook/sam-vit-huge, or a "narrow" SAM of two layers that sees 128 pixels."""
+    """facebook/sam-vit-huge, "huge-eighth" with an eighth of its layers, or a "narrow" one that sees 128 pixels."""
     from transformers import SamConfig, SamModel
 
     vit_h = {
@@ -205,8 +208,8 @@ def sam(folder: Path, size: str, device: str = "cpu") -> None:
     width = {"hidden_size": 32}
     decoder = {**width, "mlp_dim": 64, "iou_head_hidden_dim": 16}
     config = (
-        SamConfig(vision_config=vit_h)
-        if size == "huge"
+        SamConfig(vision_config=vit_h | ({} if size == "huge" else _EIGHTH))
+        if size in ("huge", "huge-eighth")
         else SamConfig(
             vision_config=two_layers,
             prompt_encoder_config={**width, "image_size": 128, "mask_input_channels": 8},

@@ -6,13 +6,19 @@ words (`Job.execute`).
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bson import json_util
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
+from fiftyone_ssa.exports.coco_arguments import is_filtered
+from fiftyone_ssa.labels.database import dataset_id, root_dataset
+from fiftyone_ssa.naming.arguments import check_count, check_device
 
 NO_DATASET = "no dataset is open; open one in the App, or load one with the operator load_dataset"
 
@@ -86,13 +92,12 @@ class Form:
         *,
         label: str,
         description: str = "",
-        low: int = 1,
-        check: Callable[[], object] | None = None,
+        high: int | None = None,
     ) -> None:
-        """A whole number from `low` on; None where there is no default and none is given."""
-        self._check(name, lambda: check_number(name, self.values[name], low), check)
+        """A whole number from 1 to `high`; None where there is no default and none is given."""
+        self._check(name, lambda: check_number(name, self.values[name], high))
         about = {"label": label, "description": description, **self._invalid(name)}
-        self.inputs.int(name, default=self.values[name], min=low, **about)
+        self.inputs.int(name, default=self.values[name], min=1, **about)
 
     def switch(
         self, name: str, *, label: str, description: str = "", check: Callable[[], object] | None = None
@@ -103,9 +108,37 @@ class Form:
         self.inputs.bool(name, default=self.values[name], **about)
         return bool(self.values[name])
 
+    def refused(self, check: Callable[[], object]) -> bool:
+        """Whether `check` raises InputError; its sentence then stands for all fields that would follow."""
+        if found := problem(check):
+            refusal(self.inputs, found["error_message"])
+        return bool(found)
+
+    def target(self, ctx: Any) -> Any:
+        """What the job works on, with the number of images of each choice; answers the collection."""
+        counts = {
+            "dataset_description": _images(ctx.dataset),
+            "current_view_description": _images(ctx.view),
+            "base_view_description": "The view that this one was made of",
+            "selected_samples_description": f"{len(ctx.selected or ()):,} images",
+        }
+        labels = {"dataset_label": "Whole dataset", "current_view_label": "What the App shows now"}
+        self.inputs.view_target(ctx, selected_samples_label="Selected images", **labels, **counts)
+        return ctx.target_view()
+
+    def device(self, name: str = "device") -> None:
+        """Where models run; whether it is there only the machine that runs the job can tell."""
+        description = "auto takes a GPU where there is one; or cpu, cuda, cuda:1 ..."
+        self.text(name, label="Device", description=description, check=lambda: check_device(self.values[name]))
+
+    def put_last(self, *names: str) -> None:
+        """Show fields below all others, though they were checked before some of them."""
+        fields = self.inputs.properties
+        fields.update({name: fields.pop(name) for name in names if name in fields})
+
     def note(self, name: str, text: str) -> None:
-        """Markdown to read."""
-        self.inputs.md(text, name=name)
+        """A sentence or two to read."""
+        self.inputs.view(name, types.Notice(label=text))
 
     def warn(self, name: str, text: str) -> None:
         """A sentence that stands out, and stops nothing."""
@@ -122,6 +155,36 @@ class Form:
         return {"invalid": True, "error_message": self.wrong[name]} if name in self.wrong else {}
 
 
+def by_sight(ctx: Any, samples: Any, fields: Sequence[str]) -> list[str]:
+    """Fields in the order in which one means them: what a view filters, what the App shows, then the others."""
+    active = list(ctx.active_fields or ())
+    filtered = [name for name in fields if is_filtered(samples, name)]
+    return list(dict.fromkeys([*filtered, *(name for name in active if name in fields), *fields]))
+
+
+COUNTED_FOR_S = 5
+"""How long a count holds, in seconds: while one types, it need not be made anew."""
+_counts: dict[tuple[str, str, str], tuple[float, int]] = {}
+
+
+def counted(samples: Any, path: str = "") -> int:
+    """The samples of a collection, or the masks that it shows at `path`; the same answer for some seconds."""
+    view = samples.view()
+    key = (str(dataset_id(root_dataset(samples))), json_util.dumps(view._serialize()), path)
+    when, count = _counts.get(key, (-math.inf, 0))
+    if time.monotonic() - when > COUNTED_FOR_S:
+        count = int(view.count(path) if path else view.count())
+        if len(_counts) > 64:
+            _counts.clear()
+        _counts[key] = (time.monotonic(), count)
+    return count
+
+
+def _images(samples: Any) -> str:
+    count = counted(samples)
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
 def given(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every parameter: FiftyOne applies no default in a run, and an emptied field is None."""
     return {**defaults, **{name: value for name, value in params.items() if value is not None}}
@@ -134,16 +197,16 @@ def check_text(name: str, value: Any) -> None:
 
 
 def check_choice(name: str, value: Any, values: Sequence[str]) -> None:
-    """Raise InputError unless `value` is None or one of `values`."""
-    if value is not None and not (isinstance(value, str) and value in values):
+    """Raise InputError unless `value` is none (None, or an empty text) or one of `values`."""
+    if value not in (None, "") and not (isinstance(value, str) and value in values):
         raise InputError(f"{name} must be one of {', '.join(values) or 'none'}, got {shown(value)}")
 
 
-def check_number(name: str, value: Any, low: int) -> None:
-    """Raise InputError unless `value` is None or a whole number from `low` on."""
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if value is not None and (isinstance(value, bool) or not whole or value < low):
-        raise InputError(f"{name} must be a whole number from {low} on, got {shown(value)}")
+def check_number(name: str, value: Any, high: int | None = None) -> None:
+    """Raise InputError unless `value` is None or a whole number from 1 to `high`; the App sends 4 as 4.0 at times."""
+    if value is not None:
+        whole = int(value) if isinstance(value, float) and value.is_integer() else value
+        check_count(name, whole, **({"most": high} if high else {}))
 
 
 def check_switch(name: str, value: Any) -> None:

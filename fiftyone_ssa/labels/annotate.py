@@ -126,7 +126,7 @@ class Job:
         self.fields = check_label_field(label_field)
         self.preset = _choose(preset, overrides, masks_field, semantic_field)
         self.overwrite = check_overwrite(overwrite)
-        _check_samples(samples)
+        check_samples(samples)
         self.dataset = root_dataset(samples)
         check_source_fields(self.dataset, self.fields, masks_field, semantic_field)
         check_field_types(self.dataset, self.fields.types(self.preset.pipeline, check_flag("keep_branch", keep_branch)))
@@ -256,7 +256,8 @@ def _choose(
     return chosen
 
 
-def _check_samples(samples: Any) -> None:
+def check_samples(samples: Any) -> None:
+    """Raise InputError unless `samples` are images of a dataset, and there is one."""
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
     if getattr(samples, "deleted", False):

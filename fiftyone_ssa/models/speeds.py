@@ -28,20 +28,34 @@ class Speed:
     points: tuple[float, float] = (0.0, 0.0)
 
 
+_B5 = Speed(image=(3.4, 0.05))
+_SWIN_L, _SWIN_T = Speed(image=(15.9, 0.1)), Speed(image=(8.7, 0.08))
 SPEEDS = {
     "facebook/sam-vit-huge": Speed(image=(60.0, 0.15), points=(3.0, 0.013)),
-    "nvidia/segformer-b5-finetuned-ade-640-640": Speed(image=(3.4, 0.05)),
+    "nvidia/segformer-b5-finetuned-ade-640-640": _B5,
+    "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": Speed(image=(8.7, 0.1)),  # 2.56 times B5's pixels
+    "nvidia/segformer-b0-finetuned-ade-512-512": Speed(image=(0.5, 0.02)),  # a guess: mostly what enlarges the map
+    "shi-labs/oneformer_coco_swin_large": _SWIN_L,
+    "shi-labs/oneformer_ade20k_swin_large": _SWIN_L,
+    "shi-labs/oneformer_ade20k_swin_tiny": _SWIN_T,
+    "shi-labs/oneformer_cityscapes_dinat_large": Speed(image=(40.0, 0.3)),  # a guess: Swin-L's on twice the pixels
+    "Salesforce/blip-image-captioning-large": Speed(mask=(2.9, 0.0018)),
+    "Salesforce/blip-image-captioning-base": Speed(mask=(1.4, 0.001)),
+    "timm/vit_large_patch14_clip_224.openai": Speed(mask=(0.84, 0.0005)),
+    "timm/vit_base_patch32_clip_224.openai": Speed(mask=(0.08, 0.0002)),
+    "CIDAS/clipseg-rd64-refined": Speed(mask=(1.3, 0.0012)),
+    "CIDAS/clipseg-rd16": Speed(mask=(1.0, 0.0012)),
 }
 """By the name that a preset gives a model."""
 SMALL = {
     "sam": Speed(image=(0.14, 0.03)),
     "segformer-ade20k": Speed(image=(0.05, 0.01)),
     "segformer-coco": Speed(image=(0.05, 0.01)),
-    "blip": Speed(mask=(0.005, 0.001)),
-    "clip": Speed(mask=(0.002, 0.001)),
-    "clipseg": Speed(mask=(0.004, 0.001)),
+    "blip": Speed(mask=(0.0025, 0.001)),
+    "clip": Speed(mask=(0.0008, 0.001)),
+    "clipseg": Speed(mask=(0.0015, 0.001)),
 }
-"""The models that come with the package, by their folders' names."""
+"""The models that come with the package, by their folders' names; a scene has 43 masks, so each counts less."""
 
 
 def seconds_an_image(preset: Preset, *, gpu: bool, masks: float = USUAL_MASKS) -> float | None:
