@@ -56,6 +56,13 @@ def plugin_source() -> Path:
     raise MissingDependencyError(f"the plugin's files are not beside {package}; install fiftyone-ssa again")
 
 
+def missing(error: ImportError) -> MissingDependencyError:
+    """What to tell the App's user where a library of ours is not installed, or too old."""
+    if isinstance(error, MissingDependencyError):
+        return error
+    return MissingDependencyError(f"{error}; mend: pip install -r {plugin_source() / 'requirements.txt'}")
+
+
 def plugin_status() -> PluginStatus:
     """What FiftyOne says of the plugin; asks no database and loads no operator."""
     import fiftyone.plugins as fop

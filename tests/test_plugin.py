@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from fiftyone_ssa.cli import main
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.plugin import (
     LINK_NAME,
     NAME,
     install_plugin,
+    missing,
     plugin_registration,
     plugin_source,
     plugin_status,
@@ -150,6 +151,13 @@ def test_what_a_downloaded_checkout_lacks_is_told_with_the_command_that_mends_it
     assert f"listed in fiftyone.yml, but not registered: {', '.join(sorted(LISTED))}" in lines
     assert "pycocotools" in lines[-1]
     assert lines[-1].endswith(f"; mend: pip install -r {copy}/requirements.txt")
+
+
+def test_a_library_that_a_job_lacks_is_told_with_the_command_that_mends_it():
+    sentence = str(missing(ModuleNotFoundError("No module named 'torch'", name="torch")))
+    assert sentence == f"No module named 'torch'; mend: pip install -r {ROOT}/requirements.txt"
+    told = MissingDependencyError("needs spaCy's model: ...")
+    assert missing(told) is told
 
 
 def test_requirements_are_the_projects_dependencies():

@@ -27,6 +27,7 @@ from fiftyone_ssa.labels.documents import (
 )
 from fiftyone_ssa.labels.evaluation import evaluate
 from fiftyone_ssa.naming.arguments import check_count, check_device
+from fiftyone_ssa.plugin import install_plugin, plugin_status
 from fiftyone_ssa.quickstart.scenes import Scene, class_names, draw_scene
 from fiftyone_ssa.quickstart.scenes.judge import SIZES_HW, Tally
 
@@ -114,15 +115,30 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
 
 
 def open_app(say: Say = print) -> None:
-    """Open the App on the quickstart's dataset and wait until it is closed or interrupted.
+    """Open the App on the quickstart's dataset, the panel "Masks" beside its samples, and wait until it is closed.
 
-    It listens on 127.0.0.1, unless FIFTYONE_DEFAULT_APP_ADDRESS names another address.
+    The plugin is installed first, unless FiftyOne has a copy of it. The App listens on 127.0.0.1, unless
+    FIFTYONE_DEFAULT_APP_ADDRESS names another address.
     """
+    status = plugin_status()
+    say(f"the App's plugin: {status}" if status.installed else f"the App's plugin is installed: {install_plugin()}")
     address = os.environ.get("FIFTYONE_DEFAULT_APP_ADDRESS") or "127.0.0.1"
-    session = fo.launch_app(fo.load_dataset(DATASET), address=address)
+    session = fo.launch_app(fo.load_dataset(DATASET), address=address, spaces=workspace())
     say(f"the App is at {session.url}; close it, or press Ctrl-C, to end")
     with contextlib.suppress(KeyboardInterrupt):
         session.wait(-1)
+
+
+def workspace() -> fo.Space:
+    """The samples with the panel "Masks" beside them."""
+    return fo.Space(
+        children=[
+            fo.Space(children=[fo.Panel(type="Samples", pinned=True)]),
+            fo.Space(children=[fo.Panel(type="masks")]),
+        ],
+        orientation="horizontal",
+        sizes=[0.6, 0.4],
+    )
 
 
 def draw(seed: int) -> Scene:
