@@ -156,8 +156,6 @@ def _dataset(folder: Path, samples: int) -> fo.Dataset:
         dataset = fo.Dataset(DATASET, persistent=True)
         dataset.info = {"made_by": "fiftyone-ssa quickstart"}
         dataset.mask_targets = {"ground_truth": mask_targets(class_names("ade20k"))}
-        dataset.app_config.active_fields = fo.ActiveFields(paths=["engine"])
-        dataset.app_config.color_scheme = fo.ColorScheme(color_by="value")
         dataset.save()
     known = set(dataset.values("seed")) if dataset.has_field("seed") else set()
     new = []
