@@ -38,6 +38,8 @@ class Masks:
     ids: Sequence[str] | None
     """None: all that the view shows."""
     sample_ids: Sequence[str] | None
+    which: str
+    """In words."""
 
 
 class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
@@ -83,8 +85,7 @@ class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         except (InputError, MissingDependencyError) as error:
             refusal(inputs, str(error))
         else:
-            which = "the selected masks" if masks.ids is not None else "all masks that the view shows"
-            inputs.view("preview", types.Notice(label=f"Of {which}: {would}", description=""))
+            inputs.view("preview", types.Notice(label=f"Of {masks.which}: {would}"))
         return types.Property(inputs, view=types.View(label=self.label))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
@@ -111,17 +112,23 @@ def opened(ctx: Any) -> Any:
 
 
 def field_of(ctx: Any, samples: Any) -> str:
-    """The label field that was named, or the one that is shown."""
-    return ctx.params.get("label_field") or field_shown(samples)
+    """The label field that was named, or that of the selected labels, or the one that is shown."""
+    known = detections_fields(samples)
+    selected = [row["field"] for row in ctx.selected_labels or () if row["field"] in known]
+    return ctx.params.get("label_field") or (selected[0] if selected else field_shown(samples))
 
 
 def masks_meant(ctx: Any) -> Masks:
-    """The masks with the ids that were passed, else those that are selected, else all that the view shows."""
+    """The masks with the ids that were passed, else the selected ones, else all that the view, or what is selected of
+    it, shows.
+    """
     samples = opened(ctx)
     field = field_of(ctx, samples)
     if ctx.params.get("ids") is not None:
-        return Masks(samples, field, ctx.params["ids"], ctx.params.get("sample_ids"))
-    selected = [row for row in ctx.selected_labels or () if row["field"] == field]
+        return Masks(samples, field, ctx.params["ids"], ctx.params.get("sample_ids"), "these masks")
+    selected = [row["label_id"] for row in ctx.selected_labels or () if row["field"] == field]
     if selected:
-        return Masks(samples, field, [row["label_id"] for row in selected], [row["sample_id"] for row in selected])
-    return Masks(samples, field, None, None)
+        return Masks(samples, field, selected, None, "the selected masks")
+    if ctx.selected:
+        return Masks(samples.select(ctx.selected), field, None, None, "what is selected")
+    return Masks(samples, field, None, None, "all that the view shows")

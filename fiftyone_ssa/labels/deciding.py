@@ -1,28 +1,22 @@
-"""Decisions on their way to the database: one conditional update a sample, and never a whole list of masks.
-
-A sample is written only as it was when it was read, as `labels.writer` does it, so that neither a run on the same field
-nor another person loses anything; of a mask only `label`, `review` and `reviewed_at` change, never what SSA said of it.
-"""
+"""Decisions on their way to the database: which masks, what becomes of each, and what is told of it."""
 
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import fiftyone as fo
 from bson import ObjectId
-from pymongo import UpdateMany, UpdateOne
+from pymongo import UpdateMany
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels import journal, looked
+from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.database import (
     Document,
-    dataset_id,
     is_generated,
     reload_samples,
     root_dataset,
@@ -33,6 +27,7 @@ from fiftyone_ssa.labels.documents import declare_detections
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import SCHEMA, hold
 from fiftyone_ssa.labels.shown import masks_of, object_ids
+from fiftyone_ssa.labels.updates import Edit, change_of, edit_of, now, said, write
 
 BATCH_SAMPLES = 100
 TRIES = 20
@@ -65,6 +60,8 @@ class Decision:
     detail: str = ""
     note: str = ""
     dry_run: bool = False
+    labels: Mapping[str | None, int] = field(default_factory=dict)
+    """Masks by the label that they had."""
 
     def __str__(self) -> str:
         verb = _VERBS[self.action][not self.dry_run]
@@ -82,8 +79,8 @@ class Work:
     """The collection that was given: its patches show the decision, too."""
     dataset: fo.Dataset
     field: str
-    masks: Mapping[ObjectId, Collection[ObjectId]]
-    """Sample to masks; ids of other samples may be among them."""
+    masks: Mapping[ObjectId, Collection[ObjectId]] | None
+    """Sample to masks, ids of other samples may be among them; None: all that the collection shows."""
     asked: int | None = None
     """How many ids were asked for; None where the view chose."""
     dry_run: bool = False
@@ -93,11 +90,7 @@ def work_on(samples: Any, label_field: str, ids: Any, sample_ids: Any, dry_run: 
     """The masks with the ids, or all that a view shows. Raises InputError for what is no id."""
     dataset = root_dataset(samples)
     if ids is None:
-        masks: dict[ObjectId, Collection[ObjectId]] = {}
-        for row in masks_of(samples, label_field, {"ids": "$$this._id"}):
-            if row["ids"]:  # patches of one image come one by one
-                masks[row["sample"]] = {*masks.get(row["sample"], ()), *row["ids"]}
-        return Work(samples, dataset, label_field, masks, None, dry_run)
+        return Work(samples, dataset, label_field, None, dry_run=dry_run)
     wanted = object_ids("ids", ids)
     if sample_ids is not None:
         images = object_ids("sample_ids", sample_ids)
@@ -114,10 +107,14 @@ def decide(
 
     Raises InputError if none of the ids that were asked for is there, or if others keep changing a sample.
     """
-    writer = _Writer(work, action, change, secrets.token_hex(6), recorded)
-    if work.masks and not work.dry_run:
+    shown = _shown(work, change) if work.masks is None else {}
+    masks = shown if work.masks is None else work.masks
+    writer = _Writer(replace(work, masks=masks), action, change, secrets.token_hex(6), recorded)
+    if masks and not work.dry_run:
         _declare(work)
-    remaining = iter(work.masks)
+    if shown and work.dry_run:
+        writer.count(Edit(sample, None, now(), 0, pairs) for sample, pairs in shown.items())
+    remaining = iter(() if shown and work.dry_run else masks)
     while chunk := list(islice(remaining, BATCH_SAMPLES)):
         writer.write(chunk)
     gone = (work.asked or 0) - writer.found
@@ -127,9 +124,28 @@ def decide(
             "they were deleted, or a run replaced them"
         )
     notes = [note, f"{counted(gone, 'mask')} {'is' if gone == 1 else 'are'} no longer there" if gone > 0 else ""]
-    token = writer.token if writer.masks and not work.dry_run else None
-    told = "; ".join(filter(None, notes))
-    return Decision(token, action, writer.masks, writer.samples, detail, told, work.dry_run)
+    return Decision(
+        writer.token if writer.masks and not work.dry_run else None,
+        action,
+        writer.masks,
+        writer.samples,
+        detail,
+        "; ".join(filter(None, notes)),
+        work.dry_run,
+        dict(writer.labels),
+    )
+
+
+def _shown(work: Work, change: Change) -> Mapping[ObjectId, journal.Pairs]:
+    """Of all masks that a view shows, sample by sample, those of which something is to be said."""
+    found: dict[ObjectId, dict[ObjectId, tuple[Said, Said]]] = {}
+    columns = {name: {"$ifNull": [f"$$this.{name}", None]} for name in _READ}
+    for sample in masks_of(work.samples, work.field, columns):
+        for values in zip(*(sample[name] for name in columns), strict=True):
+            row = dict(zip(columns, values, strict=True))
+            if (after := change(row)) is not None:  # patches of one image come one by one
+                found.setdefault(sample["sample"], {})[row["_id"]] = (said(row), after)
+    return found
 
 
 class _Writer:
@@ -138,6 +154,7 @@ class _Writer:
     def __init__(self, work: Work, action: str, change: Change, token: str, recorded: bool) -> None:
         self.work, self.action, self.change, self.token, self.recorded = work, action, change, token, recorded
         self.found = self.masks = self.samples = 0
+        self.labels: Counter[str | None] = Counter()
 
     def write(self, samples: Iterable[ObjectId]) -> None:
         """Decide about the masks of some samples."""
@@ -145,10 +162,10 @@ class _Writer:
         for _ in range(TRIES):
             read = self._read(waiting)
             if self.work.dry_run:
-                return self._count(read)
+                return self.count(read)
             decided = {edit.id: edit for edit in read if edit.pairs}
             waiting = self._write_once(decided)
-            self._count([edit for edit in read if edit.id not in waiting])
+            self.count([edit for edit in read if edit.id not in waiting])
             if not waiting:
                 return None
         raise InputError(
@@ -162,7 +179,7 @@ class _Writer:
         return [self._decided(document) for document in documents]
 
     def _decided(self, document: Document) -> Edit:
-        wanted = self.work.masks[document["_id"]]
+        wanted = (self.work.masks or {})[document["_id"]]
         rows = [
             row for row in (document.get(self.work.field) or {}).get("detections") or () if row.get("_id") in wanted
         ]
@@ -186,78 +203,13 @@ class _Writer:
             _show_in_patches(self.work, [edit for sample, edit in edits.items() if sample not in late])
         return late
 
-    def _count(self, edits: Iterable[Edit]) -> None:
+    def count(self, edits: Iterable[Edit]) -> None:
+        """Add up what became of samples."""
         for edit in edits:
             self.found += edit.found
             self.masks += len(edit.pairs)
             self.samples += bool(edit.pairs)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What is to become of one sample."""
-
-    id: ObjectId
-    read: datetime | None
-    """`last_modified_at` as it was read."""
-    stamp: datetime
-    """`last_modified_at` as it is to be."""
-    found: int
-    """Masks that were asked for and are there."""
-    pairs: journal.Pairs
-
-    def update(self, field: str) -> UpdateOne:
-        """The update, if nobody changes the sample before."""
-        where = {"_id": self.id, "last_modified_at": self.read}
-        change, filters = _change(f"{field}.detections.$[{{}}]", self.pairs)
-        change["$set"] = {**change.get("$set", {}), "last_modified_at": self.stamp}
-        return UpdateOne(where, change, array_filters=filters)
-
-
-def write(dataset: fo.Dataset, field: str, edits: Mapping[ObjectId, Edit]) -> set[ObjectId]:
-    """Write samples that are as they were read; answers those that are not, to be read again."""
-    collection, late = samples_of(dataset), set()
-    updates = [edit.update(field) for edit in edits.values()]
-    if collection.bulk_write(updates, ordered=False).matched_count < len(updates):
-        dates = collection.find({"_id": {"$in": list(edits)}}, {"last_modified_at": 1})
-        late = set(edits) - {row["_id"] for row in dates if row["last_modified_at"] == edits[row["_id"]].stamp}
-    written = {sample: edit for sample, edit in edits.items() if sample not in late}
-    looked.move(dataset_id(dataset), {sample: (edit.read, edit.stamp) for sample, edit in written.items()})
-    reload_samples(dataset, list(map(str, written)))
-    return late
-
-
-def said(row: Mapping[str, Any]) -> Said:
-    """What is said of a mask now."""
-    return Said(*(row.get(name) for name in Said._fields))
-
-
-def _change(place: str, pairs: journal.Pairs) -> tuple[Document, list[Document]]:
-    """The `$set` and `$unset` of an update, one array filter for all masks of which the same is said from now on."""
-    alike: dict[Said, list[ObjectId]] = defaultdict(list)
-    for mask, (_, after) in pairs.items():
-        alike[after].append(mask)
-    change: Document = defaultdict(dict)
-    for number, after in enumerate(alike):
-        for name, value in after._asdict().items():
-            operator = "$unset" if value is None else "$set"
-            change[operator][f"{place.format(f'm{number}')}.{name}"] = value
-    filters = [{f"m{number}._id": {"$in": masks}} for number, masks in enumerate(alike.values())]
-    return dict(change), filters
-
-
-def now() -> datetime:
-    """The date as the database holds it: in UTC, to the millisecond."""
-    date = datetime.now(UTC).replace(tzinfo=None)
-    return date.replace(microsecond=date.microsecond // 1000 * 1000)
-
-
-def edit_of(document: Document, found: int, pairs: journal.Pairs) -> Edit:
-    """What is to become of a sample that was just read."""
-    read = document.get("last_modified_at")
-    # never a date that the sample had: a second change within a millisecond would go unseen by other writers
-    stamp = now() if read is None else max(now(), read + timedelta(milliseconds=1))
-    return Edit(document["_id"], read, stamp, found, pairs)
+            self.labels.update(before.label for before, _ in edit.pairs.values())
 
 
 def _show_in_patches(work: Work, written: Iterable[Edit]) -> None:
@@ -267,12 +219,12 @@ def _show_in_patches(work: Work, written: Iterable[Edit]) -> None:
     updates = []
     for sample in written:
         if lists:
-            change, filters = _change(f"{work.field}.detections.$[{{}}]", sample.pairs)
+            change, filters = change_of(f"{work.field}.detections.$[{{}}]", sample.pairs)
             where = {"_sample_id": sample.id, f"{work.field}.detections._id": {"$in": list(sample.pairs)}}
             updates.append(UpdateMany(where, change, array_filters=filters))
             continue
         for mask, pair in sample.pairs.items():
-            change, _ = _change(work.field, {mask: pair})
+            change, _ = change_of(work.field, {mask: pair})
             updates.append(UpdateMany({"_sample_id": sample.id, f"{work.field}._id": mask}, change))
     if updates:
         samples_of(patches).bulk_write(updates, ordered=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,12 +11,13 @@ from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.appearance import add_names
 from fiftyone_ssa.labels.database import Document, needs_database
-from fiftyone_ssa.labels.deciding import Decision, Work, counted, decide, now, said, work_on
+from fiftyone_ssa.labels.deciding import Decision, Work, counted, decide, work_on
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import LeaseHeldError
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.shown import check_masks, is_named
 from fiftyone_ssa.labels.typed_names import check_name, settled
+from fiftyone_ssa.labels.updates import now, said
 from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.naming.arguments import check_flag
 
@@ -159,23 +159,21 @@ def rename_classes(
     same = [name for name, (new, _) in pairs.items() if new == name]
     if same:
         raise InputError(f"{same[0]!r} would be renamed to itself; leave it out")
-    counts: Counter[str] = Counter()
 
     def change(row: Document) -> Said | None:
         label = row.get("label")
         if label not in pairs:
             return None
-        counts[label] += 1
         named = _named(row, pairs[label][0])
         return Said(named.label, REJECTED, row.get("reviewed_at")) if row.get("review") == REJECTED else named
 
     notes = dict.fromkeys(note for _, note in pairs.values() if note)
     done = decide(work, "rename", change, note="; ".join(notes))
-    missing = [name for name in old if not counts[name]]
+    missing = [name for name in old if name not in done.labels]
     if not done.masks:
         raise InputError(f"no mask here is named {first_names(missing)}; write names as the App shows them")
     _offer(work, done, [new for new, _ in pairs.values()])
-    told = ", ".join(f"{name} to {pairs[name][0]}: {counts[name]}" for name in old)
+    told = ", ".join(f"{name} to {pairs[name][0]}: {done.labels.get(name, 0)}" for name in old)
     return replace(done, detail=f" ({told})")
 
 

@@ -10,11 +10,11 @@ from bson import ObjectId
 
 from fiftyone_ssa.labels import looked
 from fiftyone_ssa.labels.database import Document, dataset_id, needs_database, root_dataset, samples_of
-from fiftyone_ssa.labels.deciding import edit_of, now, said, write
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.review import CORRECTED, REVIEWS, is_drawn, is_edited
 from fiftyone_ssa.labels.shown import check_masks, is_named, masks_of
 from fiftyone_ssa.labels.stored_masks import whole_rows
+from fiftyone_ssa.labels.updates import edit_of, now, said, write
 
 
 @needs_database()

@@ -144,7 +144,7 @@ def test_what_a_panel_asks_wrongly_is_told(execute, job, params, sentence):
 def test_forms_say_what_will_happen(form, dataset):
     fields = form("review", dataset, action="accept", class_name="dog", min_margin=0.4)
     label = fields["preview"]["view"]["label"]
-    assert label == "Of all masks that the view shows: accepts 3 masks of 'dog' above margin 0.4 in 3 images"
+    assert label == "Of all that the view shows: accepts 3 masks of 'dog' above margin 0.4 in 3 images"
     assert "class_name" not in form("review", dataset, action="undo")
     assert "names 9 masks 'hound' in 3 images" in form("relabel", dataset, label="hound")["preview"]["view"]["label"]
     renamed = form("rename_classes", dataset, mapping="dog = hound")["preview"]["view"]["label"]
@@ -164,6 +164,25 @@ def test_selected_labels_are_meant(registry, dataset):
     result = foo.execute_operator(f"{NAME}/review", context, params={"action": "reject"}).result
     assert result["message"] == "rejected 2 masks in 2 images"
     assert reviews(dataset) == [None, "rejected", None] * 2 + [None] * 3
+
+
+def test_selected_patches_and_images_are_meant(registry, dataset):
+    patches = dataset.to_patches("ssa")
+    context = {"dataset": dataset, "view": patches, "selected": patches.values("id")[:2]}
+    assert foo.execute_operator(f"{NAME}/review", context).result["message"] == "accepted 2 masks in 1 image"
+    context = {"dataset": dataset, "selected": [dataset.last().id]}
+    result = foo.execute_operator(f"{NAME}/review", context, params={"action": "reject"}).result
+    assert result["message"] == "rejected 3 masks in 1 image"
+
+
+def test_labels_that_are_selected_in_another_field_say_which_is_meant(registry, dataset):
+    dataset.clone_sample_field("ssa", "other")
+    first = dataset.first()
+    selected = [{"sample_id": first.id, "label_id": first.other.detections[0].id, "field": "other"}]
+    foo.execute_operator(f"{NAME}/review", {"dataset": dataset, "selected_labels": selected})
+    dataset.reload()
+    assert dataset.count_values("other.detections.review") == {"accepted": 1, None: 8}
+    assert reviews(dataset) == [None] * 9
 
 
 def test_a_dataset_without_masks_has_an_empty_queue(registry, photographs):
