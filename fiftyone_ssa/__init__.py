@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.labels.decisions import review as review
     from fiftyone_ssa.labels.decisions import undo as undo
     from fiftyone_ssa.labels.evaluation import evaluate as evaluate
+    from fiftyone_ssa.labels.image_loader import load_images as load_images
     from fiftyone_ssa.labels.loaders import load_ade20k as load_ade20k
     from fiftyone_ssa.labels.loaders import load_cityscapes as load_cityscapes
     from fiftyone_ssa.labels.loaders import load_foggy_driving as load_foggy_driving
@@ -38,6 +39,7 @@ _HOMES = {
     "load_ade20k": "labels.loaders",
     "load_cityscapes": "labels.loaders",
     "load_foggy_driving": "labels.loaders",
+    "load_images": "labels.image_loader",
     "load_preset": "presets",
     "load_sa1b": "labels.loaders",
     "prepare_app": "labels.appearance",

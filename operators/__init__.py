@@ -2,7 +2,7 @@
 
 from .annotate import Annotate
 from .evaluate import Evaluate
-from .export_coco import ExportCoco
+from .export import Export, ExportCoco
 from .job_actions import CancelJob, ResumeJob, ShowFailures
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
@@ -20,6 +20,7 @@ OPERATORS = (
     Annotate,
     Repaint,
     Evaluate,
+    Export,
     ExportCoco,
     MeanIoU,
     Relabel,

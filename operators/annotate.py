@@ -255,11 +255,12 @@ class _Questions:
         """The field to fill, what is in it, and whether that is redone."""
         form, params = self.form, self.params
         held = params["label_field"] in self.fields
+        redo_is_clear = isinstance(params["overwrite"], bool)
         form.text(
             "label_field",
             label="Label field",
             description="Masks go to this field, the class map to <field>_semantic",
-            check=None if form.wrong else self._check_field,
+            check=self._check_field if redo_is_clear and not form.wrong else None,
         )
         if not held and not params["overwrite"]:
             return

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fiftyone.operators import types
 
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import evaluation
+from fiftyone_ssa.labels.database import is_part_of_images
 from fiftyone_ssa.labels.eval_keys import check_eval_key
+from fiftyone_ssa.labels.preview import count_of
 
-from .forms import choice, problem
+from .forms import Form, by_sight, counted, given
 from .job import Job, report
 
-DEFAULTS: dict[str, Any] = {
-    "pred_field": "ssa_semantic",
-    "gt_field": "ground_truth",
-    "eval_key": "ssa_eval",
-    "only_annotated": False,
-}
+DEFAULTS: dict[str, Any] = {"pred_field": "", "gt_field": "", "eval_key": "ssa_eval", "only_annotated": False}
+"""Empty: the field that is shown, and the one that is called after the truth."""
+TRUTH = re.compile(r"truth|ground|(^|_)gt(_|$)|annotation")
 
 
 class Evaluate(Job):
@@ -42,42 +44,44 @@ class Evaluate(Job):
         delegate: bool = False,
     ) -> Any:
         """Run it from Python, or queue it with `delegate`."""
-        params = {
-            "pred_field": pred_field,
-            "gt_field": gt_field,
-            "eval_key": eval_key,
-            "only_annotated": only_annotated,
-        }
+        fields = {"pred_field": pred_field, "gt_field": gt_field}
+        params = {**fields, "eval_key": eval_key, "only_annotated": only_annotated}
         return self.call(sample_collection, params, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """Both fields, which must have classes in common, and the key."""
-        samples, params = ctx.target_view(), {**DEFAULTS, **ctx.params}
+        form = Form(inputs, ctx.params, DEFAULTS)
+        samples, params = form.target(ctx), form.values
         fields = evaluation.segmentation_fields(samples)
-        wrong = problem(lambda: evaluation.check_evaluable(samples, params["pred_field"], params["gt_field"]))
-        for name, label in (("pred_field", "Prediction"), ("gt_field", "Ground truth")):
-            default = DEFAULTS[name] if DEFAULTS[name] in fields else None
-            about = wrong if name == "pred_field" else {}
-            choice(inputs, name, fields, default=default, label=label, **about)
-        inputs.str(
+        if form.refused(lambda: _check_samples(samples, fields)):
+            return
+        params |= _guessed(by_sight(ctx, samples, fields), params)
+
+        def check() -> None:
+            evaluation.check_evaluable(samples, params["pred_field"], params["gt_field"])
+
+        form.choice("gt_field", fields, label="Ground truth")
+        form.choice("pred_field", fields, label="Prediction", check=None if form.wrong else check)
+        form.text(
             "eval_key",
-            default=DEFAULTS["eval_key"],
             label="Evaluation key",
             description="The name under which the App's evaluation panel shows it",
-            **problem(lambda: check_eval_key(samples, params["eval_key"], params["pred_field"], params["gt_field"])),
+            check=lambda: check_eval_key(samples, params["eval_key"], params["pred_field"], params["gt_field"]),
         )
-        inputs.bool(
+        form.switch(
             "only_annotated",
-            default=False,
             label="Only annotated images",
             description="Leave images without a prediction out, instead of counting them as misses",
         )
+        if not form.wrong:
+            form.note("amount", f"{count_of(counted(samples), 'image')} will be compared.")
 
     def run(self, ctx: Any) -> str:
         """Evaluate and store."""
-        params = {**DEFAULTS, **ctx.params}
+        params, samples = given(ctx.params, DEFAULTS), ctx.target_view()
+        params |= _guessed(by_sight(ctx, samples, evaluation.segmentation_fields(samples)), params)
         results = evaluation.evaluate(
-            ctx.target_view(),
+            samples,
             params["pred_field"],
             params["gt_field"],
             eval_key=params["eval_key"],
@@ -90,3 +94,22 @@ class Evaluate(Job):
             f"aAcc {100 * scores.pixel_accuracy:.2f} % over {scores.images} images, stored as {params['eval_key']}"
         )
         return "; ".join(filter(None, [message, scores.not_compared, *scores.notes]))
+
+
+def _check_samples(samples: Any, fields: Sequence[str]) -> None:
+    """Raise InputError where there is nothing to compare."""
+    if is_part_of_images(samples) or samples.media_type not in ("image", None):
+        raise InputError("an evaluation takes whole images, got a view of patches, clips or videos; open the images")
+    if len(fields) < 2:
+        known = f"only {fields[0]!r}" if fields else "none"
+        raise InputError(f"an evaluation compares two Segmentation fields, this dataset has {known}; annotate first")
+
+
+def _guessed(fields: Sequence[str], params: Mapping[str, Any]) -> dict[str, str]:
+    """The prediction and the truth where they are not given: by their names, and by what one sees."""
+    truths = [name for name in fields if TRUTH.search(name) and name != params["pred_field"]]
+    truth = params["gt_field"] or next(iter(truths), "")
+    painted = [name for name in fields if name.endswith("_semantic")]
+    others = [name for name in (*painted, *fields) if name not in (truth, params["pred_field"])]
+    prediction = params["pred_field"] or next(iter(others), "")
+    return {"pred_field": prediction, "gt_field": truth or next((n for n in reversed(fields) if n != prediction), "")}

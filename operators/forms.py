@@ -18,6 +18,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
 from fiftyone_ssa.exports.coco_arguments import is_filtered
 from fiftyone_ssa.labels.database import dataset_id, root_dataset
+from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.naming.arguments import check_count, check_device
 
 NO_DATASET = "no dataset is open; open one in the App, or load one with the operator load_dataset"
@@ -120,7 +121,7 @@ class Form:
             "dataset_description": _images(ctx.dataset),
             "current_view_description": _images(ctx.view),
             "base_view_description": "The view that this one was made of",
-            "selected_samples_description": f"{len(ctx.selected or ()):,} images",
+            "selected_samples_description": count_of(len(ctx.selected or ()), "image"),
         }
         labels = {"dataset_label": "Whole dataset", "current_view_label": "What the App shows now"}
         self.inputs.view_target(ctx, selected_samples_label="Selected images", **labels, **counts)
@@ -181,8 +182,7 @@ def counted(samples: Any, path: str = "") -> int:
 
 
 def _images(samples: Any) -> str:
-    count = counted(samples)
-    return f"{count:,} image{'' if count == 1 else 's'}"
+    return count_of(counted(samples), "image")
 
 
 def given(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`load_dataset`: SA-1B, ADE20K, Cityscapes or Foggy Driving as a FiftyOne dataset, ground truth included."""
+"""`load_dataset`: one's own images, SA-1B, ADE20K, Cityscapes or Foggy Driving as a FiftyOne dataset."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from fiftyone.operators import types
 import fiftyone_ssa
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.jobs import JobRow
+from fiftyone_ssa.naming.arguments import check_path
 
-from .forms import choice, problem
+from .forms import Card, Form, given
 from .job import Job, report
 
 LOADERS = {
-    "SA-1B": "load_sa1b",
-    "ADE20K": "load_ade20k",
-    "Cityscapes": "load_cityscapes",
-    "Foggy Driving": "load_foggy_driving",
+    "Images": ("load_images", "A folder of your own, and those in it; masks where SA-1B style JSON lies beside"),
+    "SA-1B": ("load_sa1b", "sa_1.jpg with its masks in sa_1.json, as the data set unpacks"),
+    "ADE20K": ("load_ade20k", "The folder ADEChallengeData2016, with its ground truth of 150 classes"),
+    "Cityscapes": ("load_cityscapes", "The folder of leftImg8bit and gtFine, with its ground truth of 19 classes"),
+    "Foggy Driving": ("load_foggy_driving", "The folder of leftImg8bit and gtFine, with Cityscapes' 19 classes"),
 }
-DEFAULTS: dict[str, Any] = {"kind": "SA-1B", "folder": "", "name": "", "max_samples": None}
+"""Kind to the library's function, and what the folder is to hold."""
+DEFAULTS: dict[str, Any] = {"kind": "Images", "folder": "", "name": "", "max_samples": None}
 
 
 class LoadDataset(Job):
@@ -29,44 +32,42 @@ class LoadDataset(Job):
 
     job = "load_dataset"
     label = "SSA: load a dataset"
-    description = "Images of SA-1B, ADE20K, Cityscapes or Foggy Driving with their masks or ground truth"
+    description = "A folder of images, or SA-1B, ADE20K, Cityscapes or Foggy Driving with masks or ground truth"
     icon = "folder_open"
     needs_dataset = False
     named_by = ("", "")
     patience = 20.0
     if_cancelled = "nothing of it is kept"
 
-    def __call__(self, folder: str, kind: str, *, delegate: bool = False, **params: Any) -> Any:
+    def __call__(self, folder: str, kind: str = "Images", *, delegate: bool = False, **params: Any) -> Any:
         """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""
         return self.call(None, {"folder": str(folder), "kind": kind, **params}, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """Kind, folder and name."""
-        params = {**DEFAULTS, **ctx.params}
-        choice(inputs, "kind", list(LOADERS), default=DEFAULTS["kind"], label="Kind")
-        inputs.str(
+        form = Form(inputs, ctx.params, DEFAULTS)
+        cards = [Card(kind, kind, line) for kind, (_, line) in LOADERS.items()]
+        form.choice("kind", cards, label="What it is", cards=True)
+        form.text(
             "folder",
-            required=True,
             label="Folder",
             description="An absolute path on the machine that runs the job",
-            **problem(lambda: _folder(params["folder"] or "~")),
+            check=lambda: _folder(form.values["folder"]),
         )
-        inputs.str(
+        form.text(
             "name",
             label="Name",
             description="Of the new dataset; empty: the folder's",
-            **problem(lambda: _name(params) if params["folder"] else None),
+            check=lambda: None if "folder" in form.wrong else _name(form.values),
         )
-        inputs.int("max_samples", min=1, label="At most this many images", description="Empty: all")
+        form.number("max_samples", label="At most this many images", description="Empty: all")
 
     def run(self, ctx: Any) -> str:
         """Load and keep."""
-        params = {**DEFAULTS, **ctx.params}
-        if params["kind"] not in LOADERS:
-            raise InputError(f"kind must be one of {', '.join(LOADERS)}, got {params['kind']!r}")
-        load = getattr(fiftyone_ssa, LOADERS[params["kind"]])
+        params = given(ctx.params, DEFAULTS)
+        loader, _ = LOADERS[params["kind"]]
         limit = params["max_samples"]
-        dataset = load(
+        dataset = getattr(fiftyone_ssa, loader)(
             _folder(params["folder"]),
             _name(params),
             max_samples=int(limit) if limit else None,
@@ -83,13 +84,16 @@ class LoadDataset(Job):
 
 def _unlabelled(dataset: fo.Dataset) -> str:
     """How many images have no labels: the data set keeps them back, or they are missing or damaged."""
-    (field,) = dataset.get_field_schema(embedded_doc_type=(fo.Segmentation, fo.Detections))
-    count = dataset.exists(field, False).count()
-    return f"; {count} have no {field.replace('_', ' ')} that can be read" if count else ""
+    fields = dataset.get_field_schema(embedded_doc_type=(fo.Segmentation, fo.Detections))
+    counts = {field: dataset.exists(field, False).count() for field in fields}
+    told = [f"{count} have no {name.replace('_', ' ')} that can be read" for name, count in counts.items() if count]
+    return "".join(f"; {sentence}" for sentence in told)
 
 
 def _folder(text: str) -> Path:
-    path = Path(text).expanduser()
+    if not text:
+        raise InputError("name the folder that holds the images, as an absolute path")
+    path = check_path("folder", text)
     if not path.is_absolute() or not path.is_dir():
         raise InputError(f"the folder must be the absolute path of a folder, got {text!r}")
     return path

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fiftyone.operators import types
 
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.coco_arguments import detections_fields
 from fiftyone_ssa.labels import repaint as library
+from fiftyone_ssa.labels.database import is_generated
+from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.presets import load_preset, preset_names
 
-from .forms import choice, problem
+from .forms import Form, by_sight, counted, given
 from .job import Job, Outcome, report
 
-DEFAULTS: dict[str, Any] = {"label_field": "ssa", "preset": None, "device": "auto"}
+DEFAULTS: dict[str, Any] = {"label_field": "", "preset": "", "device": "auto"}
 
 
 class Repaint(Job):
@@ -39,19 +43,24 @@ class Repaint(Job):
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The labels, and what the maps begin with."""
-        samples, params = ctx.target_view(), {**DEFAULTS, **ctx.params}
-        fields, needs_maps = detections_fields(samples), not params["preset"]
-        choice(
-            inputs,
+        form = Form(inputs, ctx.params, DEFAULTS)
+        samples, params = form.target(ctx), form.values
+        fields = detections_fields(samples)
+        if form.refused(lambda: _check_samples(samples, fields)):
+            return
+        params["label_field"] = params["label_field"] or _usual_field(ctx, samples)
+
+        def check() -> None:
+            library.check_repaint(samples, params["label_field"], needs_maps=not params["preset"])
+
+        form.choice(
             "label_field",
             fields,
-            default=DEFAULTS["label_field"] if DEFAULTS["label_field"] in fields else None,
             label="Labels",
             description="Rejected masks are not painted; a name that is no class yet becomes one",
-            **problem(lambda: library.check_repaint(samples, params["label_field"], needs_maps=needs_maps)),
+            check=check,
         )
-        choice(
-            inputs,
+        form.choice(
             "preset",
             [name for name in preset_names() if load_preset(name).pipeline == "ssa"],
             label="Segmenter",
@@ -59,16 +68,33 @@ class Repaint(Job):
             "as they are",
         )
         if params["preset"]:
-            inputs.str("device", default=DEFAULTS["device"], label="Device", description="auto, cpu, cuda or cuda:N")
+            form.device()
+        if not form.wrong:
+            form.note("amount", f"The class maps of {count_of(counted(samples), 'image')} will be painted.")
 
     def run(self, ctx: Any) -> Outcome:
         """Paint."""
-        params = {**DEFAULTS, **ctx.params}
+        params, samples = given(ctx.params, DEFAULTS), ctx.target_view()
         done = library.repaint(
-            ctx.target_view(),
-            params["label_field"],
+            samples,
+            params["label_field"] or _usual_field(ctx, samples),
             preset=params["preset"] or None,
             device=params["device"],
             progress=report(ctx),
         )
         return Outcome(str(done), done.errors)
+
+
+def _check_samples(samples: Any, fields: Sequence[str]) -> None:
+    """Raise InputError where there is nothing to paint."""
+    if is_generated(samples) or samples.media_type not in ("image", None):
+        raise InputError("repaint takes whole images, got a view of patches, frames or videos; open the images")
+    if not fields:
+        raise InputError("no field of this dataset holds masks; annotate first")
+
+
+def _usual_field(ctx: Any, samples: Any) -> str:
+    """The field that is filtered or shown among those with class maps, else any that is."""
+    fields = by_sight(ctx, samples, detections_fields(samples))
+    painted = [name for name in fields if samples.has_sample_field(f"{name}_semantic")]
+    return (painted or fields)[0]

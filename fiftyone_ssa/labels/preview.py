@@ -47,15 +47,15 @@ class Preview:
 
     def __str__(self) -> str:
         if not self.masks and not self.presets and not self.failed:
-            return f"{self.field} holds nothing yet: {_count(self.images, 'image')} will be named."
+            return f"{self.field} holds nothing yet: {count_of(self.images, 'image')} will be named."
         return f"{self._holds()} {self._becomes()}"
 
     def _holds(self) -> str:
         part = f"In the first {self.looked_at:,} images " if self.looked_at < self.images else ""
-        made = [f"{name} in {_count(count, 'image')}" for name, count in self.presets.items()]
+        made = [f"{name} in {count_of(count, 'image')}" for name, count in self.presets.items()]
         touched = f", {self.touched:,} touched by people" if self.touched else ""
         source = f" ({', '.join(made)})" if made else ""
-        return f"{part}{self.field} holds {_count(self.masks, 'mask')}{source}{touched}."
+        return f"{part}{self.field} holds {count_of(self.masks, 'mask')}{source}{touched}."
 
     def _becomes(self) -> str:
         if self.overwrite == "everything":
@@ -63,11 +63,11 @@ class Preview:
             return f"All are replaced{lost}."
         if self.overwrite:
             kept = f"; the {self.touched:,} touched masks stay as they are" if self.touched else ""
-            return f"All {_count(self.images, 'image')} are redone{kept}."
-        parts = [f"{_count(self.done, 'image')} done with these settings: skipped"] if self.done else []
+            return f"All {count_of(self.images, 'image')} are redone{kept}."
+        parts = [f"{count_of(self.done, 'image')} done with these settings: skipped"] if self.done else []
         if rest := self.looked_at - self.done:
             again = f", {self.failed:,} of them failed before" if self.failed else ""
-            parts.append(f"{_count(rest, 'image')} to do{again}")
+            parts.append(f"{count_of(rest, 'image')} to do{again}")
         return f"{'; '.join(parts)}."
 
 
@@ -116,5 +116,6 @@ def _preset_name(fingerprint: str) -> str:
     return f"preset {recorded[0]}" if recorded else "an earlier version"
 
 
-def _count(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
+    """A number with its noun: 1 image, 2,000 images."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

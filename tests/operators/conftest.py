@@ -20,9 +20,10 @@ def form(registry):
 
     import fiftyone.operators as foo
 
-    def resolve(job, samples, **params):
-        request = {"dataset_name": samples and samples._root_dataset.name, "params": params}
-        if samples:
+    def resolve(job, samples, active_fields=(), **params):
+        name = samples._root_dataset.name if samples is not None else None
+        request = {"dataset_name": name, "params": params, "active_fields": list(active_fields)}
+        if samples is not None:
             request["view"] = samples.view()._serialize()
         context = foo.ExecutionContext(request, operator_uri=job)
         with context:

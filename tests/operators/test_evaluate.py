@@ -60,8 +60,8 @@ def test_runs_delegated(registry, dataset):
 @pytest.mark.parametrize(
     ("field", "params", "message"),
     [
-        ("pred_field", {"pred_field": "ground_truth"}, "are the same field"),
-        ("pred_field", {"pred_field": "sam"}, "'sam' is no Segmentation field"),
+        ("pred_field", {"pred_field": "ground_truth", "gt_field": "ground_truth"}, "are the same field"),
+        ("pred_field", {"pred_field": "sam"}, "pred_field must be one of ground_truth, ssa_semantic, got 'sam'"),
         ("eval_key", {"eval_key": "my run"}, "must be letters, digits and underscores"),
     ],
 )
@@ -69,6 +69,15 @@ def test_form_tells_what_is_wrong_with_a_value(form, dataset, field, params, mes
     fields = form("evaluate", dataset, **params)
     assert message in fields[field]["error_message"]
     assert [name for name, entry in fields.items() if entry["invalid"]] == [field]
+
+
+def test_form_guesses_the_truth_by_its_name_and_the_prediction_by_what_is_shown(form, dataset):
+    for field in ("labels_gt", "other_semantic"):
+        dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Segmentation)
+    shown = form("evaluate", dataset, active_fields=["other_semantic"])
+    assert (shown["gt_field"]["default"], shown["pred_field"]["default"]) == ("ground_truth", "other_semantic")
+    dataset.delete_sample_field("ground_truth")
+    assert form("evaluate", dataset)["gt_field"]["default"] == "labels_gt"
 
 
 def test_form_refuses_a_key_of_another_run(form, dataset):

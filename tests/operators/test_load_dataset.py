@@ -53,7 +53,7 @@ def test_form_tells_what_is_wrong_with_a_value(form, folder):
     )
     fields = form("load_dataset", None, folder=str(folder), name="queued")
     assert "choose another name" in fields["name"]["error_message"]
-    assert not form("load_dataset", None)["folder"]["invalid"]
+    assert form("load_dataset", None)["folder"]["error_message"].startswith("name the folder")
 
 
 def test_a_folder_of_another_layout_is_told(registry, folder):
@@ -66,3 +66,26 @@ def test_images_without_labels_are_counted(registry, folder):
     (folder / "sa_1.json").write_text("{")
     result = registry.get_operator(URI)(folder, "SA-1B")
     assert result.result["message"] == "2 images in dataset sa 000; 1 have no masks that can be read"
+
+
+def test_a_plain_folder_is_images_without_labels(registry, folder):
+    for file in folder.glob("*.json"):
+        file.unlink()
+    result = registry.get_operator(URI)(folder)
+    assert result.result["message"] == "2 images in dataset sa 000"
+    dataset = fo.load_dataset("sa 000")
+    assert "masks" not in dataset.get_field_schema()
+    assert dataset.count("metadata.width") == 2
+
+
+def test_a_folder_of_ones_own_keeps_the_masks_beside_its_images(registry, folder):
+    registry.get_operator(URI)(folder, "Images", max_samples=1)
+    assert fo.load_dataset("sa 000").count("masks.detections") > 10
+
+
+def test_a_folder_without_images_is_told(registry, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").touch()
+    with pytest.raises(ExecutionError, match=r"no image in .*found 1 \.txt"):
+        registry.get_operator(URI)(tmp_path / "notes")
+    assert not fo.dataset_exists("notes")

@@ -1,0 +1,51 @@
+"""One's own images as a FiftyOne dataset: a plain folder, with masks where they lie beside the images."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import fiftyone as fo
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.folders.image_folder import ImageFolder
+from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.loaders import Progress, load_sa1b
+from fiftyone_ssa.naming.arguments import check_limit, check_path
+
+
+@needs_database()
+def load_images(
+    dataset_dir: str | Path,
+    dataset_name: str | None = None,
+    *,
+    max_samples: int | None = None,
+    persistent: bool = False,
+    progress: Progress = None,
+) -> fo.Dataset:
+    """The images of a folder and of those below it; SA-1B style masks beside them (`a.json` of `a.jpg`) are `masks`.
+
+    Args:
+        dataset_dir: the folder
+        dataset_name (None): of the new dataset; by default FiftyOne makes one up
+        max_samples (None): at most so many images
+        persistent (False): whether the dataset stays when Python ends
+        progress (None): FiftyOne's: True, False, None (its config) or a callback
+
+    Raises InputError if there is no image, or if the name is taken; MissingDependencyError if there is no mongod.
+    """
+    root, limit = check_path("dataset_dir", dataset_dir), check_limit(max_samples)
+    if next(iter(ImageFolder(root, needs_masks=True)), None) is not None:
+        return load_sa1b(root, dataset_name, max_samples=limit, persistent=persistent, progress=progress)
+    folder = ImageFolder(root)
+    folder.check()
+    if dataset_name is not None and fo.dataset_exists(dataset_name):
+        raise InputError(f"there is a dataset {dataset_name!r} already; choose another name, or fo.load_dataset it")
+    dataset = fo.Dataset(dataset_name, persistent=persistent)
+    try:
+        dataset.add_images([str(image.path) for image in islice(folder, limit)], progress=progress)
+        dataset.compute_metadata(progress=progress)
+    except BaseException:
+        dataset.delete()
+        raise
+    return dataset

@@ -1,0 +1,181 @@
+"""`export`: the masks that a view shows, in a format that others read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+from fiftyone.operators import types
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports import coco_arguments
+from fiftyone_ssa.exports.coco import export_coco
+from fiftyone_ssa.labels.preview import count_of
+from fiftyone_ssa.naming.arguments import check_path
+
+from .forms import Card, Form, by_sight, counted, given
+from .job import Job, Outcome, report
+
+COUNTED = 1000
+"""Images whose masks are counted for the form; the rest is judged by them."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format to export to: the one entry that a new one needs."""
+
+    label: str
+    line: str
+    """What it is, in a line."""
+    check: Callable[[Path, str, str, bool], object]
+    """Raises InputError where folder, label field, media and overwrite do not go together."""
+    write: Callable[..., Any]
+    """As `export_coco`."""
+
+
+def _check_coco(folder: Path, label_field: str, media: str, overwrite: bool) -> None:
+    coco_arguments.check_target(folder, label_field, coco_arguments.check_media(media), overwrite)
+
+
+FORMATS = {
+    "coco": Format(
+        "COCO instances", "One labels.json with exact masks as RLE, and the images beside it", _check_coco, export_coco
+    ),
+}
+MEDIA = (
+    Card("copy", "Copied into the folder"),
+    Card("symlink", "Linked into the folder"),
+    Card("none", "Left where they are"),
+)
+DEFAULTS: dict[str, Any] = {
+    "format": "coco",
+    "label_field": "",
+    "export_media": "copy",
+    "export_dir": "",
+    "overwrite": False,
+}
+"""Empty: the field that is filtered or shown, and a folder of its own."""
+
+
+class Export(Job):
+    """Write a Detections field."""
+
+    job = "export"
+    label = "SSA: export masks"
+    description = "The masks that the view shows, with their names: filter by class first to export one class"
+    icon = "download"
+    patience = 20.0
+    if_cancelled = "the folder is as it was"
+
+    def __call__(
+        self,
+        sample_collection: Any,
+        export_dir: str | Path,
+        *,
+        label_field: str = "ssa",
+        export_media: str = "copy",
+        overwrite: bool = False,
+        delegate: bool = False,
+        media: str | None = None,
+        **params: Any,
+    ) -> Any:
+        """Run it from Python, or queue it with `delegate`; `media` is the former name of `export_media`."""
+        params |= {"export_dir": str(export_dir), "label_field": label_field, "export_media": media or export_media}
+        return self.call(sample_collection, {**params, "overwrite": overwrite}, delegate)
+
+    def form(self, ctx: Any, inputs: types.Object) -> None:
+        """The field, the format, the folder, and what becomes of the images."""
+        form = Form(inputs, _params(ctx), DEFAULTS)
+        samples, params = form.target(ctx), form.values
+        fields = by_sight(ctx, samples, coco_arguments.detections_fields(samples))
+        if form.refused(lambda: _check_samples(samples, fields)):
+            return
+        params["label_field"] = params["label_field"] or fields[0]
+        form.choice("label_field", fields, label="Masks", description="The field that is filtered or shown comes first")
+        if "label_field" not in form.wrong:
+            form.note("amount", _amount(samples, params["label_field"]))
+        form.choice(
+            "format", [Card(name, kind.label, kind.line) for name, kind in FORMATS.items()], label="Format", cards=True
+        )
+        form.choice("export_media", MEDIA, label="Images")
+        form.switch(
+            "overwrite",
+            label="Overwrite",
+            description="Replace an earlier export in the folder; files that others put there stay",
+        )
+        if not form.wrong:
+            params["export_dir"] = params["export_dir"] or _own_folder(ctx.dataset.name, params)
+        form.text(
+            "export_dir",
+            label="Folder",
+            description="A new or empty one, or one of an earlier export; an absolute path on the machine of the job",
+            check=None if form.wrong else lambda: _check_folder(params),
+        )
+
+    def run(self, ctx: Any) -> Outcome:
+        """Export."""
+        params, samples = given(_params(ctx), DEFAULTS), ctx.target_view()
+        fields = by_sight(ctx, samples, coco_arguments.detections_fields(samples))
+        params["label_field"] = params["label_field"] or fields[0]
+        params["export_dir"] = params["export_dir"] or _own_folder(ctx.dataset.name, params)
+        summary = FORMATS[params["format"]].write(
+            samples,
+            _absolute(params["export_dir"]),
+            label_field=params["label_field"],
+            export_media=params["export_media"],
+            overwrite=params["overwrite"],
+            progress=report(ctx),
+        )
+        return Outcome(str(summary), {**summary.mask_errors, **summary.errors})
+
+
+class ExportCoco(Export):
+    """The former name of `export`."""
+
+    job = "export_coco"
+    unlisted = True
+
+
+def _params(ctx: Any) -> dict[str, Any]:
+    """What is asked for, also where a queued job says it in former words."""
+    former = {"export_dir": ctx.params.get("out_dir"), "export_media": ctx.params.get("media")}
+    return {**{name: value for name, value in former.items() if value}, **ctx.params}
+
+
+def _check_samples(samples: Any, fields: list[str]) -> None:
+    if not fields:
+        raise InputError("no field of this dataset holds masks; annotate first")
+    coco_arguments.check_samples(samples, fields[0])
+
+
+def _amount(samples: Any, label_field: str) -> str:
+    """How much would be written; of many images, as the first of them have it."""
+    images = counted(samples)
+    part = samples if images <= COUNTED else samples.limit(COUNTED)
+    masks = counted(part, f"{label_field}.detections")
+    shown = ", as filtered" if coco_arguments.is_filtered(samples, label_field) else ""
+    about = "" if images <= COUNTED else "about "
+    masks = masks if images <= COUNTED else 100 * round(masks * images / COUNTED / 100)
+    return f"{about}{count_of(masks, 'mask')} of {count_of(images, 'image')}{shown}; rejected masks are left out."
+
+
+def _check_folder(params: dict[str, Any]) -> None:
+    folder = _absolute(params["export_dir"])
+    FORMATS[params["format"]].check(folder, params["label_field"], params["export_media"], params["overwrite"])
+
+
+def _own_folder(dataset: str, params: dict[str, Any]) -> str:
+    """A folder for this dataset, field and format, beside FiftyOne's own data sets."""
+    name = re.sub(r"[^\w.-]+", "-", f"{dataset}-{params['label_field']}-{params['format']}")
+    return str(Path(fo.config.default_dataset_dir).expanduser().absolute() / "exports" / name)
+
+
+def _absolute(text: str) -> Path:
+    path = check_path("the folder", text)
+    if not path.is_absolute():
+        raise InputError(f"the folder must be an absolute path, got {text!r}")
+    return path
