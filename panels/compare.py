@@ -11,7 +11,7 @@ from fiftyone_ssa.labels.disagreement import count_disagreement, named_different
 from fiftyone_ssa.labels.shown import is_named
 
 from . import charts, filters
-from .shared import field_of, fields_of, named, title
+from .shared import draw_bars, field_of, fields_of, left_out, named, title
 
 MOST = 30
 ALONE = "This dataset has one field with masks only. Name its masks again, into another field, to compare the two."
@@ -25,7 +25,7 @@ def load(ctx: Any) -> dict[str, Any]:
     assert field is not None
     if other is None:
         return {"told": ALONE}
-    found = count_disagreement(ctx.view, field, other)
+    found = count_disagreement(filters.view_of(ctx), field, other)
     pairs = list(found.pairs.items())
     rows = [charts.Bar(f"{named(a)} → {named(b)}", masks, [a, b]) for (a, b), masks in pairs[:MOST]]
     ctx.panel.set_data("compare.pairs", charts.bars(rows))
@@ -35,11 +35,11 @@ def load(ctx: Any) -> dict[str, Any]:
         f"{found.common:,} of {found.masks:,} masks are in both ({by}); "
         f"{found.different:,} of them, {share:.0f} %, have different names"
     )
-    rest = pairs[MOST:]
+    rest = left_out([masks for _, masks in pairs[MOST:]], "pair")
     return {
         "told": told if found.different else f"{told}. {AGREED}" if found.common else NOTHING_IN_COMMON,
         "rows": [asdict(row) for row in rows],
-        "rest": f"and {len(rest):,} more pairs on {sum(masks for _, masks in rest):,} masks" if rest else "",
+        "rest": rest,
         "by": found.by,
     }
 
@@ -58,8 +58,7 @@ def draw(panel: types.Object, ctx: Any, shape: dict[str, Any], on: Any) -> None:
     rows = [charts.Bar(**row) for row in shape.get("rows") or []]
     if rows:
         title(tab, "title", f"{field} → {other}", "click a pair to show its masks")
-        about = {"layout": charts.bars_layout(rows), "config": charts.CONFIG, "height": charts.bars_height(rows)}
-        tab.plot("pairs", **about, on_click=on.on_difference)
+        draw_bars(tab, "pairs", rows, on.on_difference)
         if shape["rest"]:
             tab.md(shape["rest"], name="rest")
 
@@ -81,6 +80,6 @@ def open_pair(ctx: Any, by: Any) -> None:
     """Show the masks of the pair that was clicked."""
     field, other, pair = field_of(ctx), other_field(ctx), charts.clicked(ctx)
     if field is not None and other is not None and pair:
-        condition = named_differently(ctx.view, field, other, (pair[0], pair[1]), by)
+        condition = named_differently(filters.view_of(ctx), field, other, (pair[0], pair[1]), by)
         what = f"masks that are {named(pair[0])} in {field} and {named(pair[1])} in {other}"
         filters.open_masks(ctx, field, condition, what)

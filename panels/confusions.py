@@ -10,7 +10,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.labels.confusions import CLOSE, Confusion, confuses, count_confusions
 
 from . import charts, filters
-from .shared import field_of, title
+from .shared import draw_bars, field_of, left_out, title
 
 MOST = 30
 NONE = "No two names are confused: no mask has two proposals that are close, and none was given another name."
@@ -20,14 +20,11 @@ def load(ctx: Any) -> dict[str, Any]:
     """Count, hand the chart to the App, and answer what the layout needs."""
     field = field_of(ctx)
     assert field is not None
-    found = count_confusions(ctx.view, field)
+    found = count_confusions(filters.view_of(ctx), field)
     rows = [charts.Bar(_text(row), row.masks, [row.name, row.other]) for row in found[:MOST]]
     ctx.panel.set_data("confusions.pairs", charts.bars(rows))
-    rest = found[MOST:]
-    return {
-        "rows": [asdict(row) for row in rows],
-        "rest": f"and {len(rest):,} more pairs on {sum(row.masks for row in rest):,} masks" if rest else "",
-    }
+    rest = left_out([row.masks for row in found[MOST:]], "pair")
+    return {"rows": [asdict(row) for row in rows], "rest": rest}
 
 
 def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
@@ -39,8 +36,7 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
         return
     told = f"by proposals less than {CLOSE} apart, and by corrections; click a pair to show its masks"
     title(tab, "title", "Taken for each other", told)
-    about = {"layout": charts.bars_layout(rows), "config": charts.CONFIG, "height": charts.bars_height(rows)}
-    tab.plot("pairs", **about, on_click=on.on_confusion)
+    draw_bars(tab, "pairs", rows, on.on_confusion)
     if shape["rest"]:
         tab.md(shape["rest"], name="rest")
 

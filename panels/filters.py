@@ -24,19 +24,30 @@ def filters_of(ctx: Any) -> Filters:
 
 def path_of(ctx: Any, label_field: str, attribute: str) -> str:
     """Where the sidebar has an attribute of a field's masks; in a view of patches they are no list."""
-    field = ctx.view.get_field(label_field)
+    field = view_of(ctx).get_field(label_field)
     is_list = getattr(field, "document_type", None) is fo.Detections
     return f"{label_field}.detections.{attribute}" if is_list else f"{label_field}.{attribute}"
 
 
-def view_without(ctx: Any, path: str) -> Any:
-    """The view that the App would show without one of the sidebar's filters."""
-    filters = filters_of(ctx)
-    if path not in filters:
-        return ctx.view
-    stages, extended = (ctx.request_params.get(key) for key in ("view", "extended"))
-    kept = {key: value for key, value in filters.items() if key != path}
-    return get_view(ctx.dataset, stages=stages, filters=kept, extended_stages=dict(extended) if extended else None)
+def view_of(ctx: Any, without: str = "") -> Any:
+    """What the App shows, stages and sidebar, or what it would show `without` the sidebar's filter of one path.
+
+    `ctx.view` leaves the sidebar out while a saved view is open.
+    """
+    filters = {path: value for path, value in filters_of(ctx).items() if path != without}
+    extended = ctx.request_params.get("extended")
+    stages = dict(extended) if extended else None
+    return get_view(ctx.dataset, stages=stages_of(ctx), filters=filters, extended_stages=stages)
+
+
+def stages_of(ctx: Any) -> Any:
+    """The stages in the view bar, as JSON."""
+    stages, name = (ctx.request_params.get(key) for key in ("view", "view_name"))
+    return _json(ctx.dataset.load_saved_view(name)) if name and not stages else stages or []
+
+
+def _json(view: Any) -> Any:
+    return json.loads(json_util.dumps(serialized(view)))
 
 
 def chosen_values(ctx: Any, path: str) -> list[Any] | None:
@@ -76,22 +87,18 @@ def clear(ctx: Any, label_field: str) -> None:
 def open_masks(ctx: Any, label_field: str, condition: fo.ViewExpression, what: str) -> None:
     """Show the masks of a condition as one stage of the view; another one takes its place."""
     shown = opened(ctx)
-    before = shown["before"] if shown else ctx.request_params.get("view") or []
+    before = shown["before"] if shown else stages_of(ctx)
     view = get_view(ctx.dataset, stages=before).filter_labels(label_field, condition)
-    ctx.panel.set_state(
-        "opened", {"before": before, "now": json.loads(json_util.dumps(serialized(view))), "what": what}
-    )
+    ctx.panel.set_state("opened", {"before": before, "now": _json(view), "what": what})
     ctx.ops.set_view(view)
 
 
 def opened(ctx: Any) -> dict[str, Any] | None:
     """What `open_masks` opened, if the App still shows it."""
     shown = ctx.panel.get_state("opened")
-    if not shown or get_view(ctx.dataset, stages=shown["now"]) != get_view(
-        ctx.dataset, stages=ctx.request_params.get("view")
-    ):
-        return None
-    return dict(shown)
+    if shown and get_view(ctx.dataset, stages=shown["now"]) == get_view(ctx.dataset, stages=stages_of(ctx)):
+        return dict(shown)
+    return None
 
 
 def close_masks(ctx: Any) -> None:

@@ -12,7 +12,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.labels.counts import count_names, count_scores
 
 from . import charts, filters
-from .shared import field_of, named, title
+from .shared import counted, draw_bars, field_of, left_out, named, title
 
 MOST_CLASSES = 25
 MOST_SOURCES = 8
@@ -49,10 +49,10 @@ def load(ctx: Any) -> dict[str, Any]:
     sources = _sources(names["label_source"].sources, filters.chosen_values(ctx, paths["label_source"]))
     found = {}
     for place, (name, label) in enumerate(SCORES.items()):
-        counted = histograms[name][place]
-        if counted.known:
+        bars = histograms[name][place]
+        if bars.known:
             chosen = filters.chosen_range(ctx, paths[name])
-            ctx.panel.set_data(f"overview.hist.{name}", charts.histogram(counted, chosen))
+            ctx.panel.set_data(f"overview.hist.{name}", charts.histogram(bars, chosen))
             told = f"{chosen[0]:.2f} to {chosen[1]:.2f}" if chosen else "drag over a range to show its masks"
             found[name] = f"**{label}** &nbsp; {told}"
     ours = everything.by_ssa > 0
@@ -60,15 +60,15 @@ def load(ctx: Any) -> dict[str, Any]:
         ctx.panel.set_data("overview.progress", charts.progress(dict(everything.states)))
     ctx.panel.set_data("overview.classes", charts.bars(shown))
     ctx.panel.set_data("overview.sources", charts.bars(sources))
-    rest = list(names["label"].classes.values())[MOST_CLASSES:]
+    rest = left_out(list(names["label"].classes.values())[MOST_CLASSES:], "name")
     share = 100 * everything.reviewed / max(everything.masks, 1)
     shape = Shape(
-        line=f"{everything.masks:,} masks in {everything.images:,} images",
+        line=f"{counted(everything.masks, 'mask')} in {counted(everything.images, 'image')}",
         reviewed=f"{everything.reviewed:,} of {everything.masks:,}, {share:.0f} %"
         if ours
         else "SSA named none of these masks: there is nothing to review.",
         classes=shown,
-        rest=f"and {len(rest):,} more names on {sum(rest):,} masks" if rest else "",
+        rest=rest,
         sources=sources,
         scores=found,
         progress=ours,
@@ -84,13 +84,7 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
         tab.plot("progress", layout=charts.progress_layout(), config=charts.CONFIG, height=72)
     title(tab, "classes_title", "Names", "click one to show its masks")
     rows = [charts.Bar(**row) for row in shape["classes"]]
-    tab.plot(
-        "classes",
-        layout=charts.bars_layout(rows),
-        config=charts.CONFIG,
-        height=charts.bars_height(rows),
-        on_click=on.on_class,
-    )
+    draw_bars(tab, "classes", rows, on.on_class)
     if shape["rest"]:
         tab.md(shape["rest"], name="rest")
     if shape["scores"]:
@@ -107,13 +101,7 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     if shape["sources"]:
         rows = [charts.Bar(**row) for row in shape["sources"]]
         title(tab, "sources_title", "Who named them", "source and preset")
-        tab.plot(
-            "sources",
-            layout=charts.bars_layout(rows),
-            config=charts.CONFIG,
-            height=charts.bars_height(rows),
-            on_click=on.on_source,
-        )
+        draw_bars(tab, "sources", rows, on.on_source)
 
 
 def _each(
@@ -123,9 +111,9 @@ def _each(
     "" that of the whole view. Where no such filter is set, all are one and the same count.
     """
     set_ = filters.filters_of(ctx)
-    whole = pool.submit(count, ctx.view, field)
+    whole = pool.submit(count, filters.view_of(ctx), field)
     futures = {
-        name: pool.submit(count, filters.view_without(ctx, path), field) if path in set_ else whole
+        name: pool.submit(count, filters.view_of(ctx, path), field) if path in set_ else whole
         for name, path in paths.items()
     }
     return {"": whole, **futures}
@@ -133,8 +121,8 @@ def _each(
 
 def _classes(classes: Any, chosen: list[Any] | None) -> list[charts.Bar]:
     rows = list(classes.items())
-    front = [row for row in rows if row[0] in (chosen or ())]  # what is shown is in sight, however rare
-    rows = [*front, *(row for row in rows[:MOST_CLASSES] if row not in front)]
+    rare = [row for row in rows[MOST_CLASSES:] if row[0] in (chosen or ())]  # what is shown is in sight, too
+    rows = rows[:MOST_CLASSES] + rare
     return [charts.Bar(named(name), count, name, None if chosen is None else name in chosen) for name, count in rows]
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.counts import mask_fields
 from fiftyone_ssa.labels.shown import DEFAULT_FIELD
 
-from .filters import filters_of
+from . import charts
+from .filters import filters_of, view_of
 
 NO_DATASET = "Open a dataset, or load one with the operator **SSA: load a dataset**."
 NO_IMAGES = "This view shows no images."
@@ -22,7 +23,7 @@ def fields_of(ctx: Any) -> list[str]:
     """The fields that can be chosen: the one that is filtered, then those shown, then the others."""
     if ctx.dataset is None:
         return []
-    known = mask_fields(ctx.view)
+    known = mask_fields(view_of(ctx))
     first = [path.split(".")[0] for path in (*filters_of(ctx), *(ctx.active_fields or []), DEFAULT_FIELD)]
     return sorted(known, key=lambda name: first.index(name) if name in first else len(first))
 
@@ -48,16 +49,22 @@ def named(name: str | None) -> str:
     return NO_NAME if name is None else name
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 mask", "2,000 masks"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def left_out(counts: Sequence[int], what: str) -> str:
+    """What a chart has no room for; empty where that is nothing."""
+    return f"and {counted(len(counts), f'more {what}')} on {counted(sum(counts), 'mask')}" if counts else ""
+
+
 def title(panel: types.Object, name: str, text: str, more: str = "") -> None:
     """A heading within a tab, and what it wants to be explained with."""
     panel.md(f"**{text}**{f' &nbsp; {more}' if more else ''}", name=name)
 
 
-def say(ctx: Any, action: Any) -> bool:
-    """Do something; show the sentence of what stopped it."""
-    try:
-        action()
-    except InputError as error:
-        ctx.ops.notify(str(error), variant="error")
-        return False
-    return True
+def draw_bars(tab: types.Object, name: str, rows: Sequence[charts.Bar], on_click: Any) -> None:
+    """The chart of named counts whose data was set at `name`."""
+    about = {"layout": charts.bars_layout(rows), "config": charts.CONFIG, "height": charts.bars_height(rows)}
+    tab.plot(name, **about, on_click=on_click)

@@ -128,7 +128,7 @@ def test_a_click_on_a_name_sets_the_sidebars_filter_and_a_second_one_takes_it_aw
     app.filters = {path: filters[path]}
     app.event("on_change_view")
     assert names_of(app.data["overview.classes"]) == {"tree": 1, "sky": 2, "wall": 1}  # what it left out stays in sight
-    assert "1 masks in 1 images" in app.texts
+    assert "1 mask in 1 image" in app.texts
     assert "Clear filters" in app.texts
     app.event("on_class", id=json.dumps("tree"))
     assert app.done["set_filters"] == [{}]
@@ -142,7 +142,7 @@ def test_a_drag_over_a_histogram_sets_a_range(panel, dataset):
     assert app.done["set_filters"][0]["ssa.detections.vote_margin"]["range"] == [0.05, 0.125]
     app.filters = app.done["set_filters"][0]
     app.event("on_change_view")
-    assert "1 masks in 1 images" in app.texts
+    assert "1 mask in 1 image" in app.texts
     assert sum(app.data["overview.hist.vote_margin"][0]["y"]) == 4
     assert sum(app.data["overview.hist.confidence"][0]["y"]) == 1
     app.event("on_vote_margin", data=[])
