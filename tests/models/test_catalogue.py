@@ -13,8 +13,11 @@ from safetensors.numpy import save_file
 
 from fiftyone_ssa.models.catalogue import (
     OPEN_CLIP_REPOSITORIES,
+    PREFERRED,
+    facts,
     is_cached,
     parameters_m,
+    preferred_preset,
     preset_models,
 )
 from fiftyone_ssa.presets import load_preset, preset_names
@@ -71,3 +74,37 @@ def test_listing_presets_loads_no_torch() -> None:
     code = "import sys; from fiftyone_ssa.cli import main; main(['presets']); print('torch' in sys.modules)"
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert listed.splitlines()[-1] == "False"
+
+
+def test_what_a_preset_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    about = facts(load_preset("ssa-ade20k"))
+    assert len(about.missing) == 2
+    assert about.parameters_m == 726
+    assert about.download_gb == pytest.approx(2.904)
+    assert about.memory_gb(gpu=True) == pytest.approx(3.452)
+    assert not about.can_run(gpu=True, free_gb=80)
+    small = facts(load_preset("mini-ssa"))
+    assert not small.missing
+    assert small.download_gb == 0
+    assert small.can_run(gpu=False, free_gb=None)
+    assert not small.can_run(gpu=False, free_gb=1)
+
+
+def test_the_preferred_preset_is_there_and_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert preferred_preset(gpu=False, free_gb=16) == "mini-ssa"
+    for model in preset_models(load_preset("ssa-ade20k")):
+        snapshot = tmp_path / f"models--{model.replace('/', '--')}/snapshots/abc"
+        snapshot.mkdir(parents=True)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs/main").write_text("abc")
+        for name in ("config.json", "model.safetensors"):
+            (snapshot / name).write_text("{}")
+    assert preferred_preset(gpu=False, free_gb=16) == "ssa-ade20k"
+    assert preferred_preset(gpu=False, free_gb=3) == "mini-ssa"
+    assert set(PREFERRED) == {*preset_names()} - {"mini-engine"}

@@ -137,3 +137,79 @@ def test_form_asks_twice_before_it_drops_what_people_touched(form, registry, lab
 def test_a_wrong_value_stops_the_run_with_its_sentence(registry, photographs):
     with pytest.raises(ExecutionError, match="device must be auto, cpu, cuda or cuda:N"):
         registry.get_operator(URI)(photographs, device="gpu")
+
+
+def test_the_proposed_preset_is_one_that_can_run(form, photographs):
+    cards = form("annotate", photographs)["preset"]
+    assert cards["default"] == "mini-ssa"
+    about = {choice["value"]: choice for choice in cards["view"]["choices"]}
+    assert about["mini-ssa"]["label"] == "mini-ssa (ready)"
+    assert about["ssa-ade20k"]["label"] == "ssa-ade20k (not downloaded, 2.9 GB)"
+    assert (
+        "SAM ViT-H, SegFormer B5, 726 M parameters. GPU memory 3.5 GB (estimate)." in about["ssa-ade20k"]["description"]
+    )
+
+
+def test_masks_come_from_where_they_are(form, photographs, tmp_path):
+    photographs.set_values("drawn", [fo.Detections(detections=[fo.Detection(label="cat")])] * 3)
+    masks = form("annotate", photographs, preset="engine-base", label_field="new")["masks"]
+    assert masks["default"] == "json"  # the parity photographs have theirs beside them
+    assert [choice["value"] for choice in masks["view"]["choices"]] == ["sam", "json", "drawn"]
+    assert form("annotate", photographs, preset="mini-ssa")["masks"]["default"] == "sam"
+    (tmp_path / "bare.png").touch()
+    bare = fo.Dataset()
+    bare.add_sample(fo.Sample(filepath=str(tmp_path / "bare.png"), drawn=fo.Detections()))
+    try:
+        assert form("annotate", bare, preset="engine-base")["masks"]["default"] == "drawn"
+    finally:
+        bare.delete()
+
+
+def test_names_of_ones_own_are_asked_for_where_they_count(form, photographs):
+    ssa = form("annotate", photographs)
+    assert "vote" in ssa
+    assert "vocabulary" not in ssa
+    engine = form("annotate", photographs, preset="mini-engine", vocabulary="cat")
+    assert "vote" not in engine
+    assert "only_vocabulary" in engine
+
+
+def test_what_few_need_is_folded_away_until_it_is_used(form, photographs):
+    assert "dtype" not in form("annotate", photographs)
+    assert "dtype" in form("annotate", photographs, more=True)
+    assert "batch_size" in form("annotate", photographs, batch_size=2)
+
+
+def test_only_names_of_ones_own_are_given(registry, photographs):
+    names = {"vocabulary": "cat\na cup", "only_vocabulary": True}
+    registry.get_operator(URI)(photographs.limit(1), "mini-engine", masks="json", device="cpu", **names)
+    photographs.reload()
+    assert set(photographs.distinct("ssa.detections.label")) <= {"cat", "a cup"}
+    assert photographs.count("ssa.detections.label") > 5
+
+
+def test_a_trial_does_five_images_always_the_same_and_keeps_them_as_a_view(registry, parity, preset):
+    dataset = fo.Dataset(persistent=True)
+    paths = sorted((parity / "inputs").glob("*.png"))
+    dataset.add_samples(fo.Sample(filepath=str(paths[index % len(paths)])) for index in range(8))
+    try:
+        result = registry.get_operator(URI)(dataset, preset, device="cpu", try_first=True)
+        assert result.result["message"].startswith("5 images, ")
+        assert result.result["message"].endswith("; they are the saved view 'try ssa'")
+        dataset.reload()
+        done = set(dataset.exists("ssa").values("id"))
+        assert set(dataset.load_saved_view("try ssa").values("id")) == done
+        again = registry.get_operator(URI)(dataset, preset, device="cpu", try_first=True)
+        assert "5 already done" in again.result["message"]
+    finally:
+        dataset.delete()
+
+
+def test_the_form_says_what_is_there_and_what_becomes_of_it(form, labelled, preset):
+    own = {"preset": "own TOML file", "preset_file": preset}
+    summary = form("annotate", labelled, **own)["summary"]["view"]["label"]
+    assert "(preset own in 3 images). 3 images done with these settings: skipped." in summary
+    redone = form("annotate", labelled, **own, overwrite=True)["summary"]["view"]["label"]
+    assert "All 3 images are redone. How long that takes is not known for these models." in redone
+    small = form("annotate", labelled, preset="mini-ssa", label_field="new")["summary"]["view"]["label"]
+    assert small.startswith("new holds nothing yet: 3 images will be named. About 2.")

@@ -1,0 +1,181 @@
+"""The form of `annotate`: what is asked, in the order of a person's questions, and what comes of the answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports.coco_arguments import detections_fields
+from fiftyone_ssa.folders.image_folder import masks_beside
+from fiftyone_ssa.labels.evaluation import segmentation_fields
+from fiftyone_ssa.labels.preview import LOOKED_AT, preview
+from fiftyone_ssa.models.catalogue import facts, preferred_preset
+from fiftyone_ssa.models.hardware import hardware
+from fiftyone_ssa.models.speeds import seconds_an_image
+from fiftyone_ssa.naming.arguments import DTYPES, LARGEST_BATCH, check_device
+from fiftyone_ssa.presets import Preset
+
+from .annotate_choice import (
+    BESIDE,
+    FIND,
+    MORE,
+    TRIED,
+    Choice,
+    base_preset,
+    chosen_overwrite,
+    parsed_overrides,
+    usual_masks,
+)
+from .forms import Card, Form, check_new_name, problem
+from .preset_cards import OWN_FILE, duration, preset_cards
+
+VOTES = {
+    "hard": "the most frequent class under a mask; as published",
+    "soft": "the highest mean probability; its confidence warns better of wrong names",
+    "core": "soft, without the mask's border; for good masks and a blurry segmenter",
+    "blend": "mask and segmenter weighed pixel by pixel; for masks that you do not trust",
+}
+CLOSED = "Which of the segmenter's classes a mask is; for names of your own choose an engine preset"
+
+
+class Questions:
+    """The fields of the form, from what is asked first to what comes of it."""
+
+    def __init__(self, form: Form, samples: Any) -> None:
+        self.form, self.samples = form, samples
+        self.params = form.values
+        self.fields = detections_fields(samples)
+
+    def ask(self) -> None:
+        """All of them; where one of the first is wrong, the rest have to wait for it."""
+        form, params = self.form, self.params
+        here = hardware(params["device"] if problem(lambda: check_device(params["device"])) == {} else "cpu")
+        if not params["preset"]:
+            params["preset"] = preferred_preset(gpu=here.is_gpu, free_gb=here.free_gb)
+        form.choice("preset", preset_cards(here), label="Preset", cards=True)
+        if params["preset"] == OWN_FILE:
+            form.text("preset_file", label="TOML file", description="A path on this machine", check=self._base)
+        if form.wrong:
+            return
+        base = base_preset(params)
+        self._ask_sources(base)
+        self._ask_more(base)
+        self._ask_field()
+        form.device()
+        form.switch(
+            "try_first",
+            label=f"Try it on {TRIED} images first",
+            description="Always the same ones; they open as a saved view. Run it again without this for the rest",
+        )
+        if not form.wrong:
+            self._tell(here.is_gpu)
+        form.put_last("more", *MORE)
+
+    def _base(self) -> Preset:
+        return base_preset(self.params)
+
+    def _ask_sources(self, base: Preset) -> None:
+        """Where masks come from, and names."""
+        form, params = self.form, self.params
+        params["masks"] = params["masks_field"] or params["masks"] or usual_masks(self.samples, base)
+        sources = [Card(FIND, "Find them with SAM"), Card(BESIDE, "Take them from the .json beside each image (SA-1B)")]
+        sources += [Card(name, f"Take those of the field {name}") for name in self.fields]
+        form.choice("masks", sources, label="Masks", check=self._check_masks)
+        if base.pipeline == "ssa":
+            params["vote"] = params["vote"] or base.semantic.vote
+            votes = [Card(name, f"{name}: {line}") for name, line in VOTES.items()]
+            form.choice("vote", votes, label="Vote", description=CLOSED)
+            return
+        form.text(
+            "vocabulary",
+            label="Your own names",
+            description="One a line, offered for every mask beside what the models propose; may stay empty",
+            lines=True,
+        )
+        if isinstance(params["vocabulary"], str) and params["vocabulary"].strip():
+            form.switch(
+                "only_vocabulary",
+                label="Only these names",
+                description="Nothing else is proposed: faster, and every mask gets one of them",
+            )
+
+    def _check_masks(self) -> None:
+        """Raise InputError where masks are to lie beside the images, and the first has none."""
+        first = self.samples.limit(1).values("filepath") if self.params["masks"] == BESIDE else []
+        for path in map(masks_beside, map(Path, first)):
+            if not path.is_file():
+                raise InputError(f"{path} is not there: masks would be read from the .json beside each image")
+
+    def _ask_more(self, base: Preset) -> None:
+        """What few need, under a switch that is on where one of it is not as usual."""
+        form, params = self.form, self.params
+        changed = any(params[name] != usual for name, usual in MORE.items())
+        if not form.switch("more", label="More settings") and not changed:
+            return
+        if base.pipeline == "ssa":
+            form.choice(
+                "semantic_field",
+                segmentation_fields(self.samples),
+                label="Existing class map",
+                description="A field that stands in for the segmenter; empty: run the segmenter",
+            )
+            form.switch("keep_branch", label="Keep the segmenter's own map beside the refined one")
+        form.number("batch_size", label="Images at a time", high=LARGEST_BATCH)
+        form.choice("dtype", DTYPES, label="Number type", description="auto: bfloat16 on a GPU, float32 on a CPU")
+        form.text(
+            "overrides",
+            label="Changes to the preset",
+            description="One section.key=value a line, for example masks.points_per_side=32",
+            lines=True,
+            check=lambda: parsed_overrides(params) and Choice(self.samples, params).preset,
+        )
+
+    def _ask_field(self) -> None:
+        """The field to fill, what is in it, and whether that is redone."""
+        form, params = self.form, self.params
+        held = params["label_field"] in self.fields
+        redo_is_clear = isinstance(params["overwrite"], bool)
+        form.text(
+            "label_field",
+            label="Label field",
+            description="Masks go to this field, the class map to <field>_semantic",
+            check=self._check_field if redo_is_clear and not form.wrong else None,
+        )
+        if not held and not params["overwrite"]:
+            return
+        redo = form.switch(
+            "overwrite",
+            label="Redo images that are done",
+            description="Masks that people reviewed, renamed, tagged, edited or drew stay as they are",
+        )
+        if redo and form.switch("everything", label="Drop what people touched, too"):
+            form.switch(
+                "everything_sure",
+                label="Yes: reviews, corrections and drawn masks of this field are lost",
+                check=lambda: chosen_overwrite(params),
+            )
+
+    def _check_field(self) -> None:
+        check_new_name(self.params["label_field"], "the label field")
+        Choice(self.samples, self.params).work().check_content(at_most=LOOKED_AT)
+
+    def _tell(self, gpu: bool) -> None:
+        """What is in the field, what becomes of it, and how long that takes."""
+        chosen = Choice(self.samples, self.params)
+        found = preview(chosen.work())
+        trial = min(TRIED, found.to_do) if self.params["try_first"] else 0
+        count = trial or found.to_do
+        what = f" Now {trial} of them:" if trial else ""
+        self.form.note("summary", f"{found}{what}{_time(chosen.preset, count, gpu) if count else ''}")
+        missing = facts(chosen.preset).missing
+        if missing:
+            self.form.warn("missing", f"The run begins with a download: {', '.join(missing)}")
+
+
+def _time(preset: Preset, count: int, gpu: bool) -> str:
+    seconds = seconds_an_image(preset, gpu=gpu)
+    if seconds is None:
+        return " How long that takes is not known for these models."
+    basis = "estimated for an H100, no GPU has run this yet" if gpu else "roughly, on two CPU cores"
+    return f" About {duration(seconds * count)} ({duration(seconds)} an image, {basis})."
