@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -131,13 +132,13 @@ def open_form(page: Any, label: str, fill: Mapping[str, Any] | None = None) -> A
 
 
 def fill_field(page: Any, form: Any, label: str, value: Any) -> None:
-    """Give one field of a form a value by its label: text, number, bool, or a choice (drop-down or radio)."""
+    """Give one field of a form a value by its label: text, number, bool, or how a choice's text begins."""
     field = form.locator(".MuiGrid-item").filter(has=page.get_by_text(label, exact=True)).last
     field.wait_for(timeout=20_000)
     if isinstance(value, bool):
         field.get_by_role("checkbox").set_checked(value)
     elif field.get_by_role("radio").count():
-        field.get_by_text(str(value), exact=True).first.click()
+        field.get_by_text(re.compile(rf"^\s*{re.escape(str(value))}(\s|$)")).first.click()
     elif field.get_by_role("combobox").count():
         field.get_by_role("combobox").click()
         page.get_by_role("option", name=str(value)).first.click()

@@ -131,11 +131,9 @@ def open_app(say: Say = print) -> None:
 
 def workspace() -> fo.Space:
     """The samples with the panel "Masks" beside them."""
+    sides = [fo.Panel(type="Samples", pinned=True), fo.Panel(type="masks")]
     return fo.Space(
-        children=[
-            fo.Space(children=[fo.Panel(type="Samples", pinned=True)]),
-            fo.Space(children=[fo.Panel(type="masks")]),
-        ],
+        children=[fo.Space(children=[panel], active_child=panel.component_id) for panel in sides],
         orientation="horizontal",
         sizes=[0.6, 0.4],
     )
