@@ -1,8 +1,8 @@
-# make quickstart | install | format | lint | test | test-app | check | test-lowest | bench | scores | doctor
+# make quickstart | install | format | lint | test | test-app | js | check | test-lowest | bench | scores | doctor
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart install format lint test test-app check test-lowest bench scores doctor
+.PHONY: quickstart install format lint test test-app js check test-lowest bench scores doctor
 
 install: $(INSTALLED)
 
@@ -32,6 +32,15 @@ check: lint test
 test-app: export SSA_SCREENSHOTS ?= $(CURDIR)/.screenshots
 test-app: $(INSTALLED)
 	$(BIN)/pytest tests/app -rs $(ARGS)
+
+# the App's panel "Review masks": its parts are tested, its bundle is built anew; needs node 20 or later
+js: js/node_modules
+	node --test tests/js/
+	cd js && node build.mjs
+
+js/node_modules: js/package-lock.json
+	cd js && npm ci --no-audit --no-fund
+	touch $@
 
 # the tests with the lowest versions that pyproject.toml allows; ARGS go to pytest
 test-lowest:

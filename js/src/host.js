@@ -1,0 +1,83 @@
+// All that the panel takes from FiftyOne's App: its state, its operators, its routes (FiftyOne 1.14 and later).
+
+const { useEffect, useMemo, useRef } = React;
+const { useRecoilValue, useRecoilValueLoadable } = recoil;
+const fos = __fos__;
+
+const OURS = "@fiftyone-ssa/ssa";
+const NAMES = ["review_queue", "review_item", "relabel", "review", "show_like"];
+
+/** Where the panel stands and what it shows there; `key` changes whenever another queue is due. */
+export function useApp() {
+  const inModal = __fosp__.usePanelContext()?.scope === "modal";
+  const dataset = useRecoilValue(fos.datasetName);
+  const view = useRecoilValue(fos.view);
+  const filters = useRecoilValue(fos.filters);
+  const stages = useRecoilValue(fos.extendedStages);
+  const labels = useRecoilValue(fos.selectedLabels);
+  const samples = useRecoilValue(fos.selectedSamples);
+  const modalOpen = Boolean(useRecoilValue(fos.modalSelector));
+  // A patch has an id of its own; the sample behind it is what the operators know.
+  const modal = useRecoilValueLoadable(inModal && modalOpen ? fos.modalSample : fos.datasetName);
+  const shown = inModal && modal.state === "hasValue" ? modal.contents?.sample : null;
+  const sample = shown ? (shown._sample_id ?? shown._id ?? shown.id) : null;
+  const patches = useRecoilValue(fos.isPatchesView);
+  const key = useMemo(() => JSON.stringify([dataset, view, filters, stages]), [dataset, view, filters, stages]);
+  // A selected patch is a selected mask, and has its id.
+  const selected = useMemo(() => {
+    const chosen = (labels ?? []).map(({ labelId, field }) => ({ id: labelId, field }));
+    return patches ? [...chosen, ...[...samples.keys()].map((id) => ({ id, field: null }))] : chosen;
+  }, [labels, samples, patches]);
+  return { inModal, dataset, key, selected, sample, patches, covered: modalOpen && !inModal };
+}
+
+/**
+ * Holds the executors of our operators, and nothing else, so that their own states redraw nothing else.
+ * Fills `operators.current`: name -> function(params) -> promise of the result, or undefined where it did not load.
+ */
+export function Operators({ operators }) {
+  const executors = {};
+  for (const name of NAMES) executors[name] = __foo__.useOperatorExecutor(`${OURS}/${name}`);
+  operators.current = Object.fromEntries(
+    NAMES.filter((name) => executors[name].loadResult !== "NOT_FOUND").map((name) => [name, promised(executors[name])]),
+  );
+  return null;
+}
+
+function promised(executor) {
+  return (params) =>
+    new Promise((resolve, reject) => {
+      const callback = ({ result, error, errorMessage }) => {
+        if (error) reject(new Error(String(errorMessage || error.message || error)));
+        else resolve(result ?? {});
+      };
+      executor.execute(params, { callback, skipOutput: true, skipErrorNotification: true });
+    });
+}
+
+/** Shows a mask in the App: its sample large, the mask selected. */
+export function showInApp({ sample_id, mask_id }, field, patches) {
+  const labels = [{ field, sample_id, label_id: mask_id }];
+  __foo__.executeOperator("open_sample", { id: patches ? mask_id : sample_id });
+  __foo__.executeOperator("set_selected_labels", { labels });
+}
+
+export function clearSelection() {
+  for (const what of ["labels", "samples"]) __foo__.executeOperator(`clear_selected_${what}`, {});
+}
+
+/** Let grid and modal read again what was decided here. */
+export const refreshApp = () => __foo__.executeOperator("reload_samples", {});
+
+export const mediaUrl = (filepath) =>
+  fos.getSampleSrc?.(filepath) ?? `/media?filepath=${encodeURIComponent(filepath)}`;
+
+/** Calls `refreshApp` when nothing has happened for `ms`, counted from each change of `stamp` (0: nothing to refresh). */
+export function useQuietRefresh(stamp, ms) {
+  const pending = useRef(0);
+  useEffect(() => {
+    if (!stamp) return undefined;
+    pending.current = setTimeout(refreshApp, ms);
+    return () => clearTimeout(pending.current);
+  }, [stamp, ms]);
+}
