@@ -18,6 +18,7 @@ from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
+from fiftyone_ssa.labels.job_record import Cancelled
 from fiftyone_ssa.labels.lease import Lease, hold
 from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overwrite, content, plan
 from fiftyone_ssa.labels.source import Source, class_names
@@ -102,7 +103,11 @@ def annotate(
         if not settings.known:  # a hub model that is not here yet: its revision is known when it is
             models.load()
             settings = job.settings()
-        summary = _run(job, models, settings, lease, folder or default_folder(job.dataset), batch_size, progress)
+        try:
+            summary = _run(job, models, settings, lease, folder or default_folder(job.dataset), batch_size, progress)
+        except Cancelled:
+            try_to_prepare_app(job.dataset, label_field)  # what is done stays, and is looked at
+            raise
         try_to_prepare_app(job.dataset, label_field)
     return summary
 

@@ -7,6 +7,7 @@ break its view of a sample).
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -77,9 +78,22 @@ def prepare_app(samples: Any, label_field: str = "ssa") -> None:
 def try_to_prepare_app(dataset: fo.Dataset, label_field: str) -> None:
     """`prepare_app` at the end of a run, whose labels are written and must not seem to have failed for their looks."""
     try:
-        prepare_app(dataset, label_field)
+        if dataset.has_field(label_field):  # a run that is cancelled early has made none
+            prepare_app(dataset, label_field)
     except (InputError, PyMongoError, MongoEngineException, ValueError, ExceptionGroup) as error:
         logger.warning("the labels are written, but the App's settings for them are not: %s", error)
+
+
+def shown_colours(dataset: fo.Dataset) -> dict[str, Any]:
+    """What an App that is open has to be told, as it keeps the colours with which it opened a dataset.
+
+    For `ctx.trigger("set_color_scheme", shown_colours(dataset))`, after `ctx.ops.reload_dataset()`.
+    """
+    scheme = dataset.app_config.color_scheme
+    if scheme is None:
+        return {}
+    entries = [dict(entry) for entry in scheme.fields or []]
+    return {"color_by": scheme.color_by or fo.app_config.color_by, "fields": json.loads(json.dumps(entries))}
 
 
 @needs_database()

@@ -19,8 +19,8 @@ DOUBTFUL = 0.4
 """Doubt from which a mask that nobody reviewed is shown as doubtful."""
 BY_ENGINE = {"weak": 2.5, "late": 6.5, "absent": 2.5, "unstable": 3.5, "always": -5.2}
 """The weight of each reason to doubt a name of SSA-engine."""
-BY_VOTE = {"close": 3.0, "small": 2.0, "unstable": 1.0, "always": -3.4}
-"""The same of a name that SSA voted for: among proposals of a closed set, the margin and the size tell most."""
+BY_VOTE = {"split": 5.0, "small": 2.3, "unstable": 1.0, "always": -3.6}
+"""The same of a name that SSA voted for: the share of the vote and the size tell most."""
 CAPTION_START = 20
 """Characters of a caption in which what it is about is named."""
 SMALLEST_SHARE = 1e-3
@@ -37,7 +37,7 @@ def doubt(detection: str = "$$this") -> Expression:
         detection ("$$this"): where the detection is found, an aggregation variable or path: inside `$filter` and
             `$map`, and in `filter_labels`, "$$this"; in a collection of unwound detections, "$field.detections"
     """
-    voted = {"$ne": [{"$ifNull": [f"{detection}.vote_margin", None]}, None]}
+    voted = {"$ne": [{"$ifNull": [f"{detection}.vote_share", None]}, None]}
     branches = [
         {"case": {"$eq": [f"{detection}.area", 0]}, "then": 0},
         {"case": {"$eq": ["$$name", ""]}, "then": 1},
@@ -67,7 +67,7 @@ def _reasons(detection: str) -> Expression:
         "weak": _missing_to_one({"$cond": [proposed, {"$ifNull": [score, known]}, known]}),
         "late": _within_one({"$divide": [place, CAPTION_START]}),
         "absent": {"$cond": [{"$lt": [place, 0]}, 1, 0]},
-        "close": _missing_to_one({"$ifNull": [f"{detection}.vote_margin", 1]}),
+        "split": _missing_to_one({"$ifNull": [f"{detection}.vote_share", 1]}),
         "small": _within_one({"$divide": [{"$log10": share}, {"$log10": SMALLEST_SHARE}]}),
         "unstable": _missing_to_one({"$ifNull": [f"{detection}.stability_score", 1]}),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,8 @@ from fiftyone import ViewField as F
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import appearance
-from fiftyone_ssa.labels.appearance import RUNS_GROUP, add_names, prepare_app
+from fiftyone_ssa.labels.appearance import RUNS_GROUP, add_names, prepare_app, shown_colours
+from fiftyone_ssa.labels.job_record import Cancelled
 from fiftyone_ssa.labels.lease import SCHEMA, hold
 from fiftyone_ssa.layouts.colours import UNNAMED, colour_of
 
@@ -214,3 +216,26 @@ def test_a_run_does_not_fail_for_its_looks(
         summary = name_masks(dataset)
     assert summary.skipped == 1
     assert "the labels are written, but the App's settings for them are not" in caplog.text
+
+
+def test_a_cancelled_run_leaves_what_is_done_ready_to_look_at(
+    make_dataset: Callable[..., fo.Dataset], name_masks: Callable[..., Any]
+) -> None:
+    def cancel(progress: Any) -> None:
+        if progress.iteration:
+            raise Cancelled
+
+    dataset = make_dataset(3)
+    with pytest.raises(Cancelled):
+        name_masks(dataset, progress=cancel, batch_size=1)
+    dataset.reload()
+    assert dataset.app_config.active_fields.paths == ["ssa"]
+    assert dataset.list_saved_views() == VIEWS
+
+
+def test_an_open_app_is_told_plain_values(dataset: fo.Dataset, make_dataset: Callable[..., fo.Dataset]) -> None:
+    told = shown_colours(dataset)
+    assert json.loads(json.dumps(told)) == told
+    assert told["color_by"] == "value"
+    assert [entry["path"] for entry in told["fields"]] == ["ssa", "ssa_semantic"]
+    assert shown_colours(make_dataset(1)) == {}

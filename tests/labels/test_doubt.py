@@ -59,7 +59,7 @@ def test_each_thing_that_speaks_against_a_name_adds_doubt() -> None:
         "the caption is about something else": (captioned, SURE | {"caption": "the roof of a house below the sky"}),
         "the caption does not know it": (captioned, SURE | {"caption": "a wall"}),
         "the mask is unstable": (SURE | {"stability_score": 0.98}, SURE | {"stability_score": 0.6}),
-        "the vote is close": (VOTED, SPLIT),
+        "the vote is split": (VOTED, SPLIT),
         "the voted mask is small": (VOTED, VOTED | {"bounding_box": [0.1, 0.1, 0.04, 0.04]}),
     }
     found = doubts(*(mask for pair in pairs.values() for mask in pair))
@@ -126,5 +126,5 @@ def test_odd_values_raise_nothing() -> None:
         SURE | {"proposal_scores": [1.5, -0.5], "stability_score": 1.2},
         {"label": "$sky", "caption": "$sky $$this"},
         {"label": "sky", "caption": ""},
-        VOTED | {"vote_margin": 0.0, "bounding_box": [0.0, 0.0, 1.0, 1e-9]},
+        VOTED | {"vote_share": 0.0, "bounding_box": [0.0, 0.0, 1.0, 1e-9]},
     )
