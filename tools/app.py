@@ -83,6 +83,8 @@ def visit(page: Any, session: Any, dataset: Any, *, seconds: int = 60) -> Any:
     """Open `dataset` in the App, wait until its grid shows; returns the page."""
     from playwright.sync_api import Error
 
+    if session.dataset is not dataset:
+        session.dataset = dataset  # what the session has of another one, its colours and panels, is not this one's
     url = f"http://127.0.0.1:{session.server_port}/datasets/{quote(dataset.name)}"
     for attempt in range(seconds):  # the server takes its time to start
         try:
