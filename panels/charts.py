@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fiftyone_ssa.labels.counts import BINS, Histogram
@@ -27,6 +27,12 @@ class Bar:
     """Comes back with a click (`clicked`); anything that JSON holds."""
     chosen: bool | None = None
     """Whether a filter shows this one; None where there is no such filter."""
+
+
+def chosen(rows: Sequence[Bar], key: Any) -> list[Bar]:
+    """The rows with that of a key marked, if there is one."""
+    found = any(row.key == key for row in rows)
+    return [replace(row, chosen=row.key == key if found else None) for row in rows]
 
 
 def bars(rows: Sequence[Bar]) -> list[dict[str, Any]]:
@@ -76,9 +82,9 @@ def bars_layout(rows: Sequence[Bar]) -> dict[str, Any]:
     }
 
 
-def bars_height(rows: Sequence[Bar]) -> int:
-    """Pixels that `bars` take."""
-    return ROW_PX * max(len(rows), 1) + 8
+def bars_height(rows: Sequence[Bar]) -> str:
+    """What `bars` take; a number would be a share of the panel to FiftyOne."""
+    return f"{ROW_PX * max(len(rows), 1) + 8}px"
 
 
 def clicked(ctx: Any) -> Any:

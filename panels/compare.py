@@ -11,7 +11,7 @@ from fiftyone_ssa.labels.disagreement import count_disagreement, named_different
 from fiftyone_ssa.labels.shown import is_named
 
 from . import charts, filters
-from .shared import draw_bars, field_of, fields_of, left_out, named, title
+from .shared import draw_bars, field_of, fields_of, left_out, named, stack, title
 
 MOST = 30
 ALONE = "This dataset has one field with masks only. Name its masks again, into another field, to compare the two."
@@ -25,9 +25,10 @@ def load(ctx: Any) -> dict[str, Any]:
     assert field is not None
     if other is None:
         return {"told": ALONE}
-    found = count_disagreement(filters.view_of(ctx), field, other)
+    found = count_disagreement(filters.view_before(ctx), field, other)
     pairs = list(found.pairs.items())
     rows = [charts.Bar(f"{named(a)} → {named(b)}", masks, [a, b]) for (a, b), masks in pairs[:MOST]]
+    rows = charts.chosen(rows, filters.opened_key(ctx))
     ctx.panel.set_data("compare.pairs", charts.bars(rows))
     by = "the same pixels" if found.by == "mask" else "boxes that overlap"
     share = 100 * found.different / max(found.common, 1)
@@ -53,7 +54,7 @@ def draw(panel: types.Object, ctx: Any, shape: dict[str, Any], on: Any) -> None:
         for name in others:
             choices.add_choice(name, label=name)
         panel.enum("other_field", others, default=other, label="Compared with", view=choices, on_change=on.on_other)
-    tab = panel.v_stack("compare", gap=1)
+    tab = stack(panel, "compare")
     tab.md(shape["told"], name="told")
     rows = [charts.Bar(**row) for row in shape.get("rows") or []]
     if rows:
@@ -80,6 +81,6 @@ def open_pair(ctx: Any, by: Any) -> None:
     """Show the masks of the pair that was clicked."""
     field, other, pair = field_of(ctx), other_field(ctx), charts.clicked(ctx)
     if field is not None and other is not None and pair:
-        condition = named_differently(filters.view_of(ctx), field, other, (pair[0], pair[1]), by)
+        condition = named_differently(filters.view_before(ctx), field, other, (pair[0], pair[1]), by)
         what = f"masks that are {named(pair[0])} in {field} and {named(pair[1])} in {other}"
-        filters.open_masks(ctx, field, condition, what)
+        filters.open_masks(ctx, field, condition, what, pair)

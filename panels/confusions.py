@@ -10,7 +10,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.labels.confusions import CLOSE, Confusion, confuses, count_confusions
 
 from . import charts, filters
-from .shared import draw_bars, field_of, left_out, title
+from .shared import draw_bars, field_of, left_out, stack, title
 
 MOST = 30
 NONE = "No two names are confused: no mask has two proposals that are close, and none was given another name."
@@ -20,8 +20,10 @@ def load(ctx: Any) -> dict[str, Any]:
     """Count, hand the chart to the App, and answer what the layout needs."""
     field = field_of(ctx)
     assert field is not None
-    found = count_confusions(filters.view_of(ctx), field)
-    rows = [charts.Bar(_text(row), row.masks, [row.name, row.other]) for row in found[:MOST]]
+    found = count_confusions(filters.view_before(ctx), field)
+    rows = charts.chosen(
+        [charts.Bar(_text(row), row.masks, [row.name, row.other]) for row in found[:MOST]], filters.opened_key(ctx)
+    )
     ctx.panel.set_data("confusions.pairs", charts.bars(rows))
     rest = left_out([row.masks for row in found[MOST:]], "pair")
     return {"rows": [asdict(row) for row in rows], "rest": rest}
@@ -29,7 +31,7 @@ def load(ctx: Any) -> dict[str, Any]:
 
 def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     """Lay the tab out; `on` has the handlers."""
-    tab = panel.v_stack("confusions", gap=1)
+    tab = stack(panel, "confusions")
     rows = [charts.Bar(**row) for row in shape["rows"]]
     if not rows:
         tab.md(NONE, name="none")
@@ -45,7 +47,7 @@ def open_pair(ctx: Any) -> None:
     """Show the masks of the pair that was clicked."""
     field, pair = field_of(ctx), charts.clicked(ctx)
     if field is not None and pair:
-        filters.open_masks(ctx, field, confuses(*pair), f"masks that confuse {pair[0]} and {pair[1]}")
+        filters.open_masks(ctx, field, confuses(*pair), f"masks that confuse {pair[0]} and {pair[1]}", pair)
 
 
 def _text(row: Confusion) -> str:

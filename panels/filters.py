@@ -34,10 +34,19 @@ def view_of(ctx: Any, without: str = "") -> Any:
 
     `ctx.view` leaves the sidebar out while a saved view is open.
     """
+    return _view(ctx, stages_of(ctx), without)
+
+
+def view_before(ctx: Any) -> Any:
+    """What the App showed before `open_masks`, if that is what it shows: the other pairs stay in sight."""
+    shown = opened(ctx)
+    return _view(ctx, shown["before"]) if shown else view_of(ctx)
+
+
+def _view(ctx: Any, stages: Any, without: str = "") -> Any:
     filters = {path: value for path, value in filters_of(ctx).items() if path != without}
     extended = ctx.request_params.get("extended")
-    stages = dict(extended) if extended else None
-    return get_view(ctx.dataset, stages=stages_of(ctx), filters=filters, extended_stages=stages)
+    return get_view(ctx.dataset, stages=stages, filters=filters, extended_stages=dict(extended) if extended else None)
 
 
 def stages_of(ctx: Any) -> Any:
@@ -63,9 +72,8 @@ def chosen_range(ctx: Any, path: str) -> tuple[float, float] | None:
 
 
 def choose_value(ctx: Any, path: str, value: str) -> None:
-    """Show the masks with one value; all again if it is the one shown."""
-    again = chosen_values(ctx, path) == [value]
-    _set(ctx, path, None if again else {"values": [value], "exclude": False, "isMatching": False})
+    """Show the masks with one value."""
+    _set(ctx, path, {"values": [value], "exclude": False, "isMatching": False})
 
 
 def choose_range(ctx: Any, path: str, chosen: tuple[float, float] | None) -> None:
@@ -84,12 +92,12 @@ def clear(ctx: Any, label_field: str) -> None:
     ctx.trigger("set_filters", kept)
 
 
-def open_masks(ctx: Any, label_field: str, condition: fo.ViewExpression, what: str) -> None:
-    """Show the masks of a condition as one stage of the view; another one takes its place."""
+def open_masks(ctx: Any, label_field: str, condition: fo.ViewExpression, what: str, key: Any) -> None:
+    """Show the masks of a condition as one stage of the view; another one takes its place. `key` is the bar's."""
     shown = opened(ctx)
     before = shown["before"] if shown else stages_of(ctx)
     view = get_view(ctx.dataset, stages=before).filter_labels(label_field, condition)
-    ctx.panel.set_state("opened", {"before": before, "now": _json(view), "what": what})
+    ctx.panel.set_state("opened", {"before": before, "now": _json(view), "what": what, "key": key})
     ctx.ops.set_view(view)
 
 
@@ -99,6 +107,11 @@ def opened(ctx: Any) -> dict[str, Any] | None:
     if shown and get_view(ctx.dataset, stages=shown["now"]) == get_view(ctx.dataset, stages=stages_of(ctx)):
         return dict(shown)
     return None
+
+
+def opened_key(ctx: Any) -> Any:
+    """The key of the bar whose masks are shown; None where none is."""
+    return (opened(ctx) or {}).get("key")
 
 
 def close_masks(ctx: Any) -> None:

@@ -138,9 +138,9 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         elif shape.get("tab") == tab:
             self._draw(ctx, panel, tab, shape)
         if ctx.dataset is not None:
-            every = runs.SOON_MS if runs.is_busy(ctx) else runs.LATER_MS
+            every = runs.interval_ms(ctx, tab == "runs")
             panel.view("timer", types.TimerView(interval=every, on_interval=self.on_timer))
-        return types.Property(panel, view=types.GridView(orientation="vertical", gap=2, align_x="left", padding=2))
+        return types.Property(panel, view=types.GridView(orientation="vertical", columns=1, gap=2, pad=2))
 
     def _load(self, ctx: Any) -> None:
         """Count what the tab shows; a sentence takes its place where nothing can be counted."""

@@ -12,7 +12,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.labels.counts import count_names, count_scores
 
 from . import charts, filters
-from .shared import counted, draw_bars, field_of, left_out, named, title
+from .shared import counted, draw_bars, field_of, left_out, named, stack, title
 
 MOST_CLASSES = 25
 MOST_SOURCES = 8
@@ -78,24 +78,24 @@ def load(ctx: Any) -> dict[str, Any]:
 
 def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     """Lay the tab out; `on` has the handlers."""
-    tab = panel.v_stack("overview", gap=1)
+    tab = stack(panel, "overview")
     title(tab, "review_title", "Review", shape["reviewed"])
     if shape["progress"]:
-        tab.plot("progress", layout=charts.progress_layout(), config=charts.CONFIG, height=72)
+        tab.plot("progress", layout=charts.progress_layout(), config=charts.CONFIG, height="72px")
     title(tab, "classes_title", "Names", "click one to show its masks")
     rows = [charts.Bar(**row) for row in shape["classes"]]
     draw_bars(tab, "classes", rows, on.on_class)
     if shape["rest"]:
         tab.md(shape["rest"], name="rest")
     if shape["scores"]:
-        hist = tab.v_stack("hist", gap=1)
+        hist = stack(tab, "hist")
         for name, text in shape["scores"].items():
             hist.md(text, name=f"{name}_title")
             hist.plot(
                 name,
                 layout=charts.histogram_layout(),
                 config=charts.CONFIG,
-                height=150,
+                height="150px",
                 on_selected=getattr(on, f"on_{name}"),
             )
     if shape["sources"]:

@@ -8,9 +8,11 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.labels.jobs import JobRow, ended_since, jobs, log
 
+from .shared import stack
+
 MOST = 12
-SOON_MS, LATER_MS = 1_500, 6_000
-"""How often jobs are looked at while one runs, and while none does."""
+BUSY_MS, SHOWN_MS, IDLE_MS = 1_500, 5_000, 15_000
+"""How often jobs are looked at: while one runs, while this tab is shown, and else."""
 NONE = "Nothing ran on this dataset yet."
 SIGNS = {"waiting": "◌", "running": "▶", "done": "✓", "failed": "✕", "cancelled": "◼"}
 OPERATOR = "@fiftyone-ssa/ssa"
@@ -35,14 +37,15 @@ def announce(ctx: Any) -> bool:
     return bool(ended)
 
 
-def is_busy(ctx: Any) -> bool:
-    """Whether something waited or ran when `announce` last looked."""
-    return any(state in ("waiting", "running") for state in (ctx.panel.get_state("job_states") or {}).values())
+def interval_ms(ctx: Any, shown: bool) -> int:
+    """How long to wait before the jobs are looked at again."""
+    states = (ctx.panel.get_state("job_states") or {}).values()
+    return BUSY_MS if "running" in states or "waiting" in states else SHOWN_MS if shown else IDLE_MS
 
 
 def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     """Lay the tab out; `on` has the handlers."""
-    tab = panel.v_stack("runs", gap=2)
+    tab = stack(panel, "runs")
     if not shape["rows"]:
         tab.md(NONE, name="none")
     for row in shape["rows"]:
@@ -50,7 +53,7 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
 
 
 def _draw_row(tab: types.Object, row: dict[str, Any], on: Any) -> None:
-    card = tab.v_stack(f"job_{row['id']}", gap=1, variant="outline", componentsProps={"container": {"sx": {"p": 1}}})
+    card = tab.v_stack(f"job_{row['id']}", gap=1, columns=1, variant="outline", pad=1)
     card.md(f"{row['sign']} &nbsp; **{row['operator']}** {row['field']} &nbsp; {row['when']}", name="title")
     card.md(row["text"], name="text")
     if row["share"] is not None:

@@ -9,6 +9,8 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.labels.standings import Standing, standings
 
+from .shared import stack
+
 NONE = "Nothing was evaluated yet. Compare class maps with their truth with the operator **SSA: evaluate**."
 MOST_COLUMNS = 6
 
@@ -27,7 +29,7 @@ def load(ctx: Any) -> dict[str, Any]:
 
 def draw(panel: types.Object, shape: dict[str, Any]) -> None:
     """Lay the tab out."""
-    tab = panel.v_stack("scores", gap=1)
+    tab = stack(panel, "scores")
     if not shape["columns"]:
         tab.md(NONE, name="none")
         return

@@ -64,6 +64,11 @@ def title(panel: types.Object, name: str, text: str, more: str = "") -> None:
     panel.md(f"**{text}**{f' &nbsp; {more}' if more else ''}", name=name)
 
 
+def stack(panel: types.Object, name: str) -> types.Object:
+    """Things below each other, each as wide as the panel."""
+    return panel.v_stack(name, gap=1, columns=1)
+
+
 def draw_bars(tab: types.Object, name: str, rows: Sequence[charts.Bar], on_click: Any) -> None:
     """The chart of named counts whose data was set at `name`."""
     about = {"layout": charts.bars_layout(rows), "config": charts.CONFIG, "height": charts.bars_height(rows)}

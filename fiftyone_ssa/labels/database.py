@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -95,6 +96,17 @@ def view_definition(view: fo.DatasetView) -> list[Document]:
     """
     stages: list[Document] = view._serialize(include_uuids=False)
     return stages
+
+
+def documents_twofold(samples: Any, stages: Sequence[Document]) -> list[Document]:
+    """`documents` in no order, asked for in two halves at once: a server computes one answer on one core."""
+    below = {"$lt": 0.5}  # of the random number that FiftyOne gives each sample
+
+    def answer(part: Document) -> list[Document]:
+        return list(documents(samples, [{"$match": {"_rand": part}}, *stages]))
+
+    with ThreadPoolExecutor(2) as pool:
+        return [document for found in pool.map(answer, (below, {"$not": below})) for document in found]
 
 
 def refresh(dataset: fo.Dataset) -> None:

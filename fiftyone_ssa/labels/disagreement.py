@@ -16,7 +16,7 @@ import numpy as np
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.counts import masks_of
-from fiftyone_ssa.labels.database import documents, needs_database
+from fiftyone_ssa.labels.database import documents_twofold, needs_database
 from fiftyone_ssa.types import Floats
 
 Expression = dict[str, Any]
@@ -25,6 +25,8 @@ Pair = tuple[str | None, str | None]
 
 DIGEST_CHARS = 16
 _NO_NAME = "\0"
+_NO_DIGEST = ("<", ">")
+"""What stands for the digest of a mask without one, in the first field and in the other."""
 SAME_BOX = 0.75
 """IoU of two boxes from which they are taken for the same thing's."""
 
@@ -100,30 +102,33 @@ def named_differently(samples: Any, label_field: str, other_field: str, pair: Pa
 
 def _by_mask(samples: Any, masks: tuple[Expression, Expression]) -> Disagreement:
     """By digests: the database takes away what both fields have with the same name, and hands out the rest."""
-    # a digest and a name as one text, which makes the sets cheaper than pairs would
-    row = {"$concat": ["$$this.mask_digest", {"$ifNull": ["$$this.label", _NO_NAME]}]}
-    rows, others = ({"$map": {"input": each, "in": row}} for each in masks)
+    # a digest and a name as one text, which makes the sets cheaper than pairs would; what has no digest is never equal
+    name = {"$ifNull": ["$$this.label", _NO_NAME]}
+    rows, others = (
+        {"$map": {"input": each, "in": {"$concat": [{"$ifNull": ["$$this.mask_digest", unknown]}, name]}}}
+        for each, unknown in zip(masks, _NO_DIGEST, strict=True)
+    )
     stages: list[Expression] = [
         {"$project": {"_id": 0, "masks": {"$size": masks[0]}, "rows": rows, "others": others}},
         {
             "$project": {
                 "masks": 1,
-                "agreed": {"$setIntersection": ["$rows", "$others"]},
+                "agreed": {"$size": {"$setIntersection": ["$rows", "$others"]}},
                 "rows": {"$setDifference": ["$rows", "$others"]},
                 "others": {"$setDifference": ["$others", "$rows"]},
             }
         },
-        {"$set": {"agreed": {"$size": {"$setDifference": ["$agreed", [None]]}}}},
     ]
     total = common = 0
     pairs: Counter[Pair] = Counter()
-    for document in documents(samples, stages):
+    for document in documents_twofold(samples, stages):
         total += document["masks"]
         common += document["agreed"]
-        names = dict(_digest_and_name(text) for text in document["others"] if text is not None)
-        for digest, name in (_digest_and_name(text) for text in document["rows"] if text is not None):
-            if digest in names:
-                pairs[name, names[digest]] += 1
+        names = {text[:DIGEST_CHARS]: text[DIGEST_CHARS:] for text in document["others"] if text[0] != _NO_DIGEST[1]}
+        for text in document["rows"]:
+            other = names.get(text[:DIGEST_CHARS])
+            if other is not None:
+                pairs[_name(text[DIGEST_CHARS:]), _name(other)] += 1
     return _result("mask", total, common + pairs.total(), pairs)
 
 
@@ -137,7 +142,7 @@ def _by_box(samples: Any, masks: tuple[Expression, Expression]) -> Disagreement:
             columns[f"box{place}{side}"] = {"$map": {"input": each, "in": value}}
     total = common = 0
     pairs: Counter[Pair] = Counter()
-    for document in documents(samples, [{"$project": {"_id": 0, **columns}}]):
+    for document in documents_twofold(samples, [{"$project": {"_id": 0, **columns}}]):
         names, others = document["names0"], document["names1"]
         total += len(names)
         if not names or not others:
@@ -157,9 +162,8 @@ def _has_digests(samples: Any, label_field: str) -> bool:
     return any(isinstance(kind, fo.StringField) for kind in kinds)
 
 
-def _digest_and_name(text: str) -> tuple[str, str | None]:
-    digest, name = text[:DIGEST_CHARS], text[DIGEST_CHARS:]
-    return digest, None if name == _NO_NAME else name
+def _name(text: str) -> str | None:
+    return None if text == _NO_NAME else text
 
 
 def box_iou(boxes: Floats, others: Floats) -> Floats:
