@@ -24,6 +24,7 @@ from fiftyone_ssa.labels.database import dataset_id, needs_database, root_datase
 from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin
 from fiftyone_ssa.labels.jobs import JobRow, Where, jobs
 from fiftyone_ssa.naming.run import describe
+from fiftyone_ssa.plugin import missing
 
 from .forms import NO_DATASET, first_problem, refusal
 
@@ -171,6 +172,10 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             if not record.cancelled.is_set():
                 raise  # someone pressed Ctrl-C, and waits for Python's answer
             return row
+        except ImportError as error:
+            told = missing(error)
+            record.end("failed", str(told))
+            raise told from error
         except BaseException as error:
             record.end("failed", describe(error))
             raise

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -238,6 +239,13 @@ def test_what_stops_a_job_is_its_message(images, preset):
         assert row.state == "failed"
         assert "Slow must build an object with" in row.message
     assert "Traceback" in log(there.id)
+
+
+def test_a_library_that_is_not_installed_is_told_with_what_mends_it(images, preset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fiftyone_ssa.naming.pipeline", None)
+    with pytest.raises(ExecutionError, match=r"mend: pip install -r .*requirements\.txt"):
+        foo.execute_operator(f"{NAME}/annotate", {"dataset": images}, params=preset)
+    assert "pip install -r" in jobs(images)[0].message
 
 
 def test_a_quick_one_answers_in_the_request(images, tmp_path):
