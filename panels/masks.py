@@ -8,6 +8,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.labels.counts import latest_change
 from fiftyone_ssa.labels.database import needs_database
 
 from . import charts, compare, confusions, filters, overview, runs, scores
@@ -114,11 +115,11 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         self._load(ctx)
 
     def on_timer(self, ctx: Any) -> None:
-        """Look at the jobs, and say which ended."""
+        """Look at the jobs, say which ended, and count again what somebody changed."""
         if ctx.dataset is None:
             return
-        ended = runs.announce(ctx)
-        if ended or self._tab(ctx) == "runs":
+        ended, changed = runs.announce(ctx), ctx.panel.get_state("change") != latest_change(ctx.dataset)
+        if ended or changed or self._tab(ctx) == "runs":
             self._load(ctx)
 
     def render(self, ctx: Any) -> types.Property:
@@ -155,7 +156,9 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
                         shape = runs.with_log(ctx, shape)
         except (InputError, MissingDependencyError) as error:
             told = str(error)
-        ctx.panel.set_state({"told": told, "shape": {**shape, "tab": tab}, "shown_field": field_of(ctx)})
+        change = None if ctx.dataset is None else latest_change(ctx.dataset)
+        state = {"told": told, "shape": {**shape, "tab": tab}, "shown_field": field_of(ctx), "change": change}
+        ctx.panel.set_state(state)
 
     def _head(self, ctx: Any, panel: types.Object, shape: dict[str, Any]) -> None:
         fields, field = fields_of(ctx), field_of(ctx)

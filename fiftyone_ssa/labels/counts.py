@@ -15,7 +15,7 @@ import fiftyone as fo
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import runs
-from fiftyone_ssa.labels.database import documents, needs_database
+from fiftyone_ssa.labels.database import documents, needs_database, root_dataset, samples_of
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.review import state
 
@@ -140,6 +140,14 @@ def count_scores(samples: Any, label_field: str = "ssa") -> tuple[Histogram, His
         margins[margin] += found["count"]
         confidences[confidence] += found["count"]
     return tuple(Histogram(tuple(bars[:BINS]), bars[BINS]) for bars in (margins, confidences))  # type: ignore[return-value]
+
+
+@needs_database()
+def latest_change(samples: Any) -> str:
+    """What is another text as soon as a sample of the dataset is added, removed or written; an index answers it."""
+    collection = samples_of(root_dataset(samples))
+    last = collection.find_one({}, {"last_modified_at": 1, "_id": 0}, sort=[("last_modified_at", -1)]) or {}
+    return f"{last.get('last_modified_at')} {collection.count_documents({}, hint='_id_')}"
 
 
 def mask_fields(samples: Any) -> list[str]:

@@ -230,6 +230,13 @@ def test_jobs_are_listed_and_their_end_is_announced(panel, dataset):
     assert "notify" not in app.event("on_timer").done
 
 
+def test_what_others_write_is_counted_when_the_timer_looks(panel, dataset):
+    app = App(panel, dataset).event()
+    assert "patch_panel_data" not in app.event("on_timer").done
+    dataset.set_values("ssa.detections.review", [["accepted", "rejected"], ["accepted", "accepted"]])
+    assert [trace["x"] for trace in app.event("on_timer").data["overview.progress"]] == [[3], [0], [1], [0]]
+
+
 @pytest.mark.parametrize("tab", TABS)
 def test_nothing_open_no_images_no_masks_and_somebody_elses(panel, tab):
     app = App(panel)
