@@ -6,6 +6,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
+from fiftyone_ssa.labels.appearance import shown_colours
 from fiftyone_ssa.labels.jobs import JobRow, ended_since, jobs, log
 
 from .shared import stack
@@ -34,6 +35,8 @@ def announce(ctx: Any) -> bool:
     ctx.panel.set_state("job_states", {row.id: row.state for row in rows})
     if ended:
         ctx.ops.reload_dataset()
+        if colours := shown_colours(ctx.dataset):
+            ctx.trigger("set_color_scheme", colours)
     return bool(ended)
 
 
