@@ -20,6 +20,7 @@ from fiftyone.operators.executor import ExecutionContext, ExecutionError, Execut
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels import background
+from fiftyone_ssa.labels.appearance import shown_colours
 from fiftyone_ssa.labels.database import dataset_id, needs_database, root_dataset, serialized
 from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin
 from fiftyone_ssa.labels.jobs import JobRow, Where, jobs
@@ -188,13 +189,20 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         row = background.wait(identity, self.patience if ctx.dataset is not None else WITHOUT_PANEL)
         if row.state != "running":
             return self._close(ctx, row)
-        ctx.ops.open_panel(PANEL, layout="horizontal", state={"tab": "runs"})
-        ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks", variant="info")
+        if not ctx.current_sample:  # over a large sample the App opens no panel of the grid
+            # in words of the App's, as FiftyOne 1.14 knows no `state` here
+            on_runs = {"state": {"tab": "runs"}}
+            ctx.trigger("open_panel", {"name": PANEL, "isActive": True, "layout": "horizontal", "state": on_runs})
+        ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks, tab Runs", variant="info")
         return {"job": identity, "state": "running", "message": "started"}
 
     def show(self, ctx: Any, row: JobRow) -> None:
         """Show in the App what a job that has ended has done."""
         ctx.ops.reload_dataset()
+        if is_from_app(ctx) and ctx.dataset is not None:
+            ctx.dataset.reload()
+            if colours := shown_colours(ctx.dataset):  # an open App keeps those with which it opened a dataset
+                ctx.trigger("set_color_scheme", colours)
 
     def _close(self, ctx: Any, row: JobRow) -> dict[str, Any]:
         self.show(ctx, row)
