@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from fiftyone_ssa.labels.deciding import Decision
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
 from .forms import NO_DATASET, choice, refusal
+
+FRESH_SECONDS = 5.0
+_read: dict[str, tuple[float, Any]] = {}
+"""A dataset's id to when it was read, and the dataset."""
 
 
 class Answer(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
@@ -111,6 +116,24 @@ def opened(ctx: Any) -> Any:
     return ctx.view
 
 
+def opened_dataset(ctx: Any) -> Any:
+    """The dataset that is open, as it was at most `FRESH_SECONDS` ago, or its patches where these are shown.
+
+    `ctx.dataset` is read anew at every call, which takes ten times as long as a decision.
+    """
+    identity = ctx.request_params.get("dataset_id")
+    stages = [str(stage.get("_cls", "")) for stage in ctx.request_params.get("view") or ()]
+    if identity is None or any(name.endswith("Patches") for name in stages):
+        return opened(ctx)
+    read, dataset = _read.get(identity, (0.0, None))
+    if dataset is None or dataset.deleted or time.monotonic() - read > FRESH_SECONDS:
+        if (dataset := ctx.dataset) is None:
+            raise InputError(NO_DATASET)
+        _read.clear()  # one dataset is reviewed at a time
+        _read[identity] = (time.monotonic(), dataset)
+    return dataset
+
+
 def field_of(ctx: Any, samples: Any) -> str:
     """The label field that was named, or that of the selected labels, or the one that is shown."""
     known = detections_fields(samples)
@@ -122,9 +145,10 @@ def masks_meant(ctx: Any) -> Masks:
     """The masks with the ids that were passed, else the selected ones, else all that the view, or what is selected of
     it, shows.
     """
-    samples = opened(ctx)
+    by_ids = ctx.params.get("ids") is not None
+    samples = opened_dataset(ctx) if by_ids and ctx.params.get("quiet") else opened(ctx)
     field = field_of(ctx, samples)
-    if ctx.params.get("ids") is not None:
+    if by_ids:
         return Masks(samples, field, ctx.params["ids"], ctx.params.get("sample_ids"), "these masks")
     selected = [row["label_id"] for row in ctx.selected_labels or () if row["field"] == field]
     if selected:

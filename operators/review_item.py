@@ -6,7 +6,7 @@ from typing import Any
 
 from fiftyone_ssa.labels.queue import review_items
 
-from ._decide import Answer, field_of, opened
+from ._decide import Answer, field_of, opened_dataset
 
 
 class ReviewItem(Answer):
@@ -17,5 +17,5 @@ class ReviewItem(Answer):
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """The masks that are still there, in order."""
-        samples = opened(ctx)
+        samples = opened_dataset(ctx)
         return {"items": review_items(samples, field_of(ctx, samples), ctx.params.get("items") or [])}
