@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.operators as foo
+from bson import json_util
 from fiftyone.operators import types
+from fiftyone.server.view import get_view
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
-from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.database import needs_database, serialized
 from fiftyone_ssa.labels.deciding import Decision
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
@@ -113,7 +116,17 @@ def opened(ctx: Any) -> Any:
     """What is open in the App, filters and all. Raises InputError where nothing is."""
     if ctx.dataset is None:
         raise InputError(NO_DATASET)
-    return ctx.view
+    request = ctx.request_params
+    if not (request.get("view_name") and request.get("filters")):
+        return ctx.view
+    # FiftyOne leaves the sidebar's filters out of a saved view
+    stages = request.get("view") or _stages(ctx.dataset.load_saved_view(request["view_name"]))
+    return get_view(ctx.dataset, stages=stages, filters=request["filters"], extended_stages=request.get("extended"))
+
+
+def _stages(view: Any) -> Any:
+    """A view's stages as a request has them."""
+    return json.loads(json_util.dumps(serialized(view)))
 
 
 def opened_dataset(ctx: Any) -> Any:
@@ -138,7 +151,9 @@ def field_of(ctx: Any, samples: Any) -> str:
     """The label field that was named, or that of the selected labels, or the one that is shown."""
     known = detections_fields(samples)
     selected = [row["field"] for row in ctx.selected_labels or () if row["field"] in known]
-    return ctx.params.get("label_field") or (selected[0] if selected else field_shown(samples))
+    if named := ctx.params.get("label_field") or (selected[0] if selected else None):
+        return str(named)
+    return field_shown(samples, ctx.active_fields or ())
 
 
 def masks_meant(ctx: Any) -> Masks:

@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone_ssa.labels import queue as library
 from fiftyone_ssa.labels.shown import detections_fields
 
-from ._decide import Answer, opened
+from ._decide import Answer, field_of, opened
 
 DEFAULTS: dict[str, Any] = {
     "label_field": None,
@@ -32,6 +32,7 @@ class ReviewQueue(Answer):
         samples = opened(ctx)
         if not detections_fields(samples):
             return {"label_field": None, "fields": [], "total": 0, "open": 0, "reviewed": 0, "ids": [], "names": []}
-        found = dataclasses.asdict(library.review_queue(samples, params.pop("label_field") or None, **params))
+        params["label_field"] = field_of(ctx, samples)
+        found = dataclasses.asdict(library.review_queue(samples, **params))
         found["ids"] = found.pop("rows")
         return found

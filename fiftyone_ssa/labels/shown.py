@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import fiftyone as fo
@@ -75,8 +75,9 @@ def detections_fields(samples: Any) -> list[str]:
     return list(root_dataset(samples).get_field_schema(embedded_doc_type=fo.Detections))
 
 
-def field_shown(samples: Any) -> str:
-    """The Detections field that a person most likely means: patches' own, the filtered one, "ssa", or one of SSA's.
+def field_shown(samples: Any, active: Sequence[str] = ()) -> str:
+    """The Detections field that a person most likely means: patches' own, the filtered one, one of the `active` ones
+    that the App draws, "ssa", or one of SSA's.
 
     Raises InputError where there is none.
     """
@@ -84,7 +85,7 @@ def field_shown(samples: Any) -> str:
     patches = [name for name in known if is_generated(samples) and shown_dataset(samples).has_sample_field(name)]
     filtered = [path.split(".")[0] for path in filtered_fields(samples)]
     named = [name for name in known if is_named(samples, name)]
-    for name in (*patches, *filtered, DEFAULT_FIELD, *named, *known):
+    for name in (*patches, *filtered, *(n for n in active if n in named), DEFAULT_FIELD, *named, *known):
         if name in known:
             return name
     raise InputError(f"no field of {root_dataset(samples).name!r} holds masks; annotate first")

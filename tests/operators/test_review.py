@@ -185,6 +185,29 @@ def test_labels_that_are_selected_in_another_field_say_which_is_meant(registry, 
     assert reviews(dataset) == [None] * 9
 
 
+def test_the_sidebar_filters_a_saved_view_too(registry, dataset):
+    dataset.save_view("two", dataset.limit(2))
+    filters = {"ssa.detections.label": {"values": ["sky"], "exclude": False, "isMatching": False}}
+    request = {
+        "dataset_name": dataset.name,
+        "view_name": "two",
+        "view": [],
+        "filters": filters,
+        "params": {"quiet": True},
+    }
+    context = foo.ExecutionContext(request, operator_uri=f"{NAME}/review")
+    operator = registry.get_operator(f"{NAME}/review")
+    with context:
+        assert operator.execute(context)["message"] == "accepted 2 masks in 2 images"
+
+
+def test_the_field_that_the_app_draws_is_meant(registry, dataset):
+    dataset.clone_sample_field("ssa", "other")
+    for active, field in (([], "ssa"), (["filepath", "other"], "other")):
+        context = {"dataset": dataset, "active_fields": active}
+        assert foo.execute_operator(f"{NAME}/review_queue", context).result["label_field"] == field
+
+
 def test_a_dataset_without_masks_has_an_empty_queue(registry, photographs):
     queue = foo.execute_operator(f"{NAME}/review_queue", {"dataset": photographs}).result
     assert (queue["label_field"], queue["fields"], queue["ids"]) == (None, [], [])
