@@ -12,6 +12,7 @@ import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import read_image
+from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.edited import mark_edited
 from fiftyone_ssa.labels.fields import Fields, check_field_types, check_label_field
@@ -85,6 +86,7 @@ def repaint(
             for sample_id, branch in bar(maps):
                 painter.paint(sample_id, paths[sample_id], branch)
         painter.finish()
+        try_to_prepare_app(dataset, label_field)  # classes that people named have a colour in the maps, too
     return painter.done
 
 

@@ -17,6 +17,7 @@ from fiftyone_ssa.labels import appearance
 from fiftyone_ssa.labels.appearance import RUNS_GROUP, add_names, prepare_app, shown_colours
 from fiftyone_ssa.labels.job_record import Cancelled
 from fiftyone_ssa.labels.lease import SCHEMA, hold
+from fiftyone_ssa.labels.repaint import repaint
 from fiftyone_ssa.layouts.colours import UNNAMED, colour_of
 
 VIEWS = ["doubtful", "unnamed", "failed", "corrected", "rejected"]
@@ -162,6 +163,18 @@ def test_new_names_are_added_to_what_is_ours(dataset: fo.Dataset, name_masks: Ca
     dataset.reload()
     assert {"roof", "wall"} <= colours(dataset, "ssa").keys()
     assert {"roof", "wall"} <= set(dataset.label_schemas["ssa"]["classes"])
+
+
+def test_a_class_that_a_person_named_has_its_colour_in_repainted_maps(dataset: fo.Dataset) -> None:
+    sample = dataset.first()
+    sample.ssa.detections[0].label = "hedge"
+    sample.save()
+    repaint(dataset, "ssa", progress=False)
+    dataset.reload()
+    assert colours(dataset, "ssa_semantic") == {
+        n + 1: colour_of(name) for n, name in enumerate(("sky", "grass", "hedge"))
+    }
+    assert colours(dataset, "ssa")["hedge"] == colour_of("hedge")
 
 
 def test_saved_views_stay_true_when_masks_are_reviewed(dataset: fo.Dataset) -> None:
