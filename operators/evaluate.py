@@ -15,7 +15,7 @@ from fiftyone_ssa.labels.eval_keys import check_eval_key
 from fiftyone_ssa.labels.preview import count_of
 
 from .forms import Form, by_sight, counted, given
-from .job import Job, report
+from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"pred_field": "", "gt_field": "", "eval_key": "ssa_eval", "only_annotated": False}
 """Empty: the field that is shown, and the one that is called after the truth."""
@@ -76,7 +76,7 @@ class Evaluate(Job):
         if not form.wrong:
             form.note("amount", f"{count_of(counted(samples), 'image')} will be compared.")
 
-    def run(self, ctx: Any) -> str:
+    def run(self, ctx: Any) -> Outcome:
         """Evaluate and store."""
         params, samples = given(ctx.params, DEFAULTS), ctx.target_view()
         params |= _guessed(by_sight(ctx, samples, evaluation.segmentation_fields(samples)), params)
@@ -93,7 +93,9 @@ class Evaluate(Job):
             f"mIoU {100 * scores.mean_iou:.2f} %, mAcc {100 * scores.mean_accuracy:.2f} %, "
             f"aAcc {100 * scores.pixel_accuracy:.2f} % over {scores.images} images, stored as {params['eval_key']}"
         )
-        return "; ".join(filter(None, [message, scores.not_compared, *scores.notes]))
+        paths = zip(*samples.select(list(results.errors)).values(["id", "filepath"]), strict=True)
+        errors = {path: results.errors[sample_id] for sample_id, path in paths}
+        return Outcome("; ".join(filter(None, [message, scores.not_compared, *scores.notes])), errors)
 
 
 def _check_samples(samples: Any, fields: Sequence[str]) -> None:

@@ -178,7 +178,7 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             record.end("failed", str(told))
             raise told from error
         except BaseException as error:
-            record.end("failed", describe(error))
+            record.end("failed", str(error) if isinstance(error, InputError) else describe(error))
             raise
         outcome = answer if isinstance(answer, Outcome) else Outcome(answer)
         return record.end("done", with_failures(outcome, record.total), outcome.errors)

@@ -25,6 +25,8 @@ Where = Literal["app", "schedule", "python"]
 TIMEOUT_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 """How long a scheduled job waits before it is told that maybe nothing takes it."""
+SHOWN_ERRORS = 100
+"""How many failures a log lists."""
 DIED = "its process ended without a word (killed, or out of memory); what is done is kept, resume goes on from there"
 LAUNCH = "nothing takes it: run `fiftyone delegated launch` in a terminal on the machine that is to do it"
 CANCELLED_WAITING = "cancelled before it began"
@@ -126,11 +128,13 @@ def cancel(identity: str) -> str:
 
 
 def log(identity: str) -> str:
-    """What a job said while it ran, and what its process printed if it runs, or died, in the background."""
+    """What a job said while it ran, which images failed and why, and what its own process printed."""
     document = document_of(identity)
     lines: Sequence[str] = document.get("log") or ()
-    output = _tail(document.get("output"))
-    return "\n".join([*lines, *([output] if output else [])])
+    failed = [f"{entry['path']}: {entry['reason']}" for entry in document["errors"][:SHOWN_ERRORS]]
+    rest = document["failed"] - len(failed)
+    more = [f"and {rest} more images failed"] if rest > 0 else []
+    return "\n".join(filter(None, [*lines, *failed, *more, _tail(document.get("output"))]))
 
 
 def settle() -> None:

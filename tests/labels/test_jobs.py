@@ -68,7 +68,8 @@ def test_a_job_is_followed_from_its_begin_to_its_end(dataset: fo.Dataset, monkey
     assert (row.state, row.message, row.failed, dict(row.errors)) == ("done", "3 images", 1, {"/a.png": "broken"})
     assert row.variant == "warning"
     assert row.ended is not None
-    assert log(row.id).endswith("half way")
+    assert log(row.id).splitlines()[0].endswith("half way")
+    assert log(row.id).splitlines()[1] == "/a.png: broken"
     assert ended_since([row], before) == [row]
     assert ended_since([row], {row.id: "done"}) == []
     assert jobs(fo.Dataset()) == []

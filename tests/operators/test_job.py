@@ -24,6 +24,7 @@ from fiftyone.operators.executor import ExecutionError, ExecutionResult, execute
 
 from fiftyone_ssa.labels.database import own_collection, samples_of
 from fiftyone_ssa.labels.jobs import DIED, LAUNCH, JobRow, cancel, job, jobs, log
+from fiftyone_ssa.labels.lease import hold
 from fiftyone_ssa.plugin import NAME
 
 SLOW = """
@@ -188,6 +189,13 @@ def test_from_the_app_it_starts_is_followed_cancelled_and_resumed(images, preset
     assert images.exists("ssa").count() == COUNT
 
 
+def test_where_another_process_writes_the_field_it_fails_with_that_sentence(images, preset):
+    with hold(images, "ssa"):
+        row = ended(press_execute("annotate", images, **preset).result["job"])
+    assert row.state == "failed"
+    assert row.message.startswith(f"'ssa' of dataset {images.name!r} is being written by process {os.getpid()} on ")
+
+
 def test_a_killed_one_has_failed_and_resume_goes_on(images, preset):
     identity = press_execute("annotate", images, **preset).result["job"]
     wait_for(lambda: samples_of(images).count_documents({"ssa": {"$exists": True, "$ne": None}}))
@@ -276,3 +284,17 @@ def test_a_dataset_is_loaded_and_opened_where_none_is(parity, tmp_path):
     assert "loaded" in dict(told(result))["open_dataset"].values()
     assert jobs(None)[0].operator == "load_dataset"
     fo.delete_dataset("loaded")
+
+
+def test_an_evaluation_tells_which_images_it_could_not_compare(images):
+    truth = fo.Segmentation(mask=np.ones((4, 4), np.uint8))
+    for name in ("ground_truth", "ssa_semantic"):
+        images.set_values(name, [truth.copy() for _ in range(COUNT)])
+    images.default_mask_targets = {1: "cat"}
+    images.save()
+    first = images.first()
+    first["ssa_semantic"] = fo.Segmentation(mask_path=str(Path(first.filepath).with_name("no.png")))
+    first.save()
+    result = foo.execute_operator(f"{NAME}/evaluate", {"dataset": images})
+    assert result.result["message"].startswith(f"1 of {COUNT} images failed (")
+    assert list(jobs(images)[0].errors) == [first.filepath]
