@@ -2,7 +2,7 @@
 
     python -m benchmarks.app_counts [--samples 300 1000 3000]
 
-Needs mongod; works in a database of its own. Each figure is the median of five, in seconds, FiftyOne's a single call;
+Needs mongod; works in a database of its own. Each figure is the median of three, in seconds, FiftyOne's a single call;
 "cold" is the first one after a restart of the server whose files the system has forgotten. Prints one JSON object.
 """
 
@@ -31,7 +31,7 @@ MASKS = 100
 DISTINCT = 8
 """Different images, whose masks the samples share; names, scores and reviews are each mask's own."""
 CLASSES = 150
-REPEATS = 5
+REPEATS = 3
 Figures = dict[str, Any]
 
 

@@ -16,6 +16,8 @@ from .shared import counted, draw_bars, field_of, left_out, named, stack, title
 
 MOST_CLASSES = 25
 MOST_SOURCES = 8
+REVIEW = {"name": "review_masks", "isActive": True, "layout": "horizontal"}
+DOUBTFUL = "@fiftyone-ssa/ssa/show_doubtful"
 SCORES = {"vote_margin": "Margin", "confidence": "Confidence"}
 
 
@@ -23,6 +25,7 @@ SCORES = {"vote_margin": "Margin", "confidence": "Confidence"}
 class Shape:
     """What the layout has to know of the numbers."""
 
+    field: str
     line: str
     reviewed: str
     classes: list[charts.Bar]
@@ -63,6 +66,7 @@ def load(ctx: Any) -> dict[str, Any]:
     rest = left_out(list(names["label"].classes.values())[MOST_CLASSES:], "name")
     share = 100 * everything.reviewed / max(everything.masks, 1)
     shape = Shape(
+        field=field,
         line=f"{counted(everything.masks, 'mask')} in {counted(everything.images, 'image')}",
         reviewed=f"{everything.reviewed:,} of {everything.masks:,}, {share:.0f} %"
         if ours
@@ -82,6 +86,10 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     title(tab, "review_title", "Review", shape["reviewed"])
     if shape["progress"]:
         tab.plot("progress", layout=charts.progress_layout(), config=charts.CONFIG, height="72px")
+        buttons = tab.h_stack("buttons", gap=1)
+        buttons.btn("review", "Review", variant="outlined", on_click="open_panel", params=REVIEW)
+        shown = {"label_field": shape["field"]}
+        buttons.btn("doubtful", "Show doubtful masks", variant="outlined", on_click=DOUBTFUL, params=shown)
     title(tab, "classes_title", "Names", "click one to show its masks")
     rows = [charts.Bar(**row) for row in shape["classes"]]
     draw_bars(tab, "classes", rows, on.on_class)

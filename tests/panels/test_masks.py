@@ -268,3 +268,23 @@ def test_patches(panel, dataset, tab):
         assert names_of(app.data["overview.classes"]) == {"sky": 2, "tree": 1, "wall": 1}
         app.event("on_class", id=json.dumps("tree"))
         assert list(app.done["set_filters"][0]) == ["ssa.label"]
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_groups_and_videos(panel, tab):
+    dataset = fo.Dataset()
+    dataset.add_group_field("group", default="left")
+    group = fo.Group()
+    for name, count in (("left", 1), ("right", 3)):
+        masks = fo.Detections(detections=[mask(name, "sea", 0.5) for _ in range(count)])
+        dataset.add_sample(fo.Sample(filepath="/a.png", group=group.element(name), ssa=masks), dynamic=True)
+    app = App(panel, dataset)
+    app.state["tab"] = tab
+    assert ("1 mask in 1 image" in app.event().texts) == (tab == "overview")
+    dataset.delete()
+    videos = fo.Dataset()
+    videos.add_sample(fo.Sample(filepath="/a.mp4"))
+    app = App(panel, videos)
+    app.state["tab"] = tab
+    app.event()
+    videos.delete()
