@@ -1,7 +1,8 @@
-"""Seconds that each part of the presets takes on this machine's CPU: what `models.speeds` tells of them.
+"""Seconds of one CPU core that each part of the presets takes here: what `models.speeds` tells of them.
 
 The published architectures with random weights on a made-up image of 1500 x 2250; parts of an image's masks are timed
-on a few of them. `python -m benchmarks.preset_seconds [PART ...]`
+on a few of them. Seconds of the processor are counted, so that other work beside does not count; subnormal numbers, of
+which random weights make many, are taken for zero. `python -m benchmarks.preset_seconds [PART ...]`
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -64,7 +66,8 @@ def engine_small(folder: Path) -> dict[str, float]:
 
 def _engine(folder: Path, size: str) -> dict[str, float]:
     engine = load_engine(architectures.build_models(size, folder / size), CPU, torch.float32)
-    engine([inputs_of(*made_up_case(MASKS))])
+    with mock.patch("fiftyone_ssa.naming.engine.time.perf_counter", time.process_time):
+        engine([inputs_of(*made_up_case(MASKS))])
     return {stage: seconds / (1 if stage == "segment" else MASKS) for stage, seconds in engine.timings.items()}
 
 
@@ -76,9 +79,9 @@ def _map(folder: Path) -> dict[str, float]:
 
 def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
     with torch.inference_mode():
-        started = time.perf_counter()
+        started = time.process_time()
         result = run()
-        return time.perf_counter() - started, result
+        return time.process_time() - started, result
 
 
 PARTS = {part.__name__: part for part in (sam, segformer, oneformer_tiny, engine_base, engine_small)}
@@ -86,7 +89,9 @@ PARTS = {part.__name__: part for part in (sam, segformer, oneformer_tiny, engine
 
 def main(names: list[str]) -> None:
     """Measure the parts that are named, or all, and print them as JSON."""
-    report: dict[str, Any] = {"threads": torch.get_num_threads()}
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    report: dict[str, Any] = {}
     for name in names or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             report[name] = {what: round(seconds, 3) for what, seconds in PARTS[name](Path(folder)).items()}
