@@ -10,7 +10,7 @@ from fiftyone_ssa.labels import annotate as library
 
 from .annotate_choice import DEFAULTS, Choice, chosen_overwrite, save_trial, trial_of
 from .annotate_form import Questions
-from .forms import Form, given
+from .forms import Form, given, target_of
 from .job import Job, Outcome, report
 from .preset_cards import OWN_FILE
 
@@ -43,12 +43,12 @@ class Annotate(Job):
         """Start it; the images of a trial are shown at once, and their masks as soon as they are named."""
         answer: dict[str, Any] = super().launch(ctx, apart=apart)
         if ctx.params.get("try_first"):
-            ctx.ops.set_view(name=save_trial(ctx.target_view(), given(ctx.params, DEFAULTS)))
+            ctx.ops.set_view(name=save_trial(target_of(ctx), given(ctx.params, DEFAULTS)))
         return answer
 
     def run(self, ctx: Any) -> Outcome:
         """Annotate."""
-        params, samples = given(ctx.params, DEFAULTS), ctx.target_view()
+        params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
         if params["try_first"]:
             samples = trial_of(samples)
         chosen = Choice(samples, params)

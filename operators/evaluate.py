@@ -14,7 +14,7 @@ from fiftyone_ssa.labels.database import is_part_of_images
 from fiftyone_ssa.labels.eval_keys import check_eval_key
 from fiftyone_ssa.labels.preview import count_of
 
-from .forms import Form, by_sight, counted, given
+from .forms import Form, by_sight, counted, given, target_of
 from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"pred_field": "", "gt_field": "", "eval_key": "ssa_eval", "only_annotated": False}
@@ -78,7 +78,7 @@ class Evaluate(Job):
 
     def run(self, ctx: Any) -> Outcome:
         """Evaluate and store."""
-        params, samples = given(ctx.params, DEFAULTS), ctx.target_view()
+        params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
         params |= _guessed(by_sight(ctx, samples, evaluation.segmentation_fields(samples)), params)
         results = evaluation.evaluate(
             samples,

@@ -17,7 +17,7 @@ from fiftyone_ssa.exports.coco import export_coco
 from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.naming.arguments import check_path
 
-from .forms import Card, Form, by_sight, counted, given
+from .forms import Card, Form, by_sight, counted, given, target_of
 from .job import Job, Outcome, report
 
 COUNTED = 1000
@@ -118,7 +118,7 @@ class Export(Job):
 
     def run(self, ctx: Any) -> Outcome:
         """Export."""
-        params, samples = given(_params(ctx), DEFAULTS), ctx.target_view()
+        params, samples = given(_params(ctx), DEFAULTS), target_of(ctx)
         fields = by_sight(ctx, samples, coco_arguments.detections_fields(samples))
         params["label_field"] = params["label_field"] or fields[0]
         params["export_dir"] = params["export_dir"] or _own_folder(ctx.dataset.name, params)

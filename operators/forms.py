@@ -17,7 +17,7 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
 from fiftyone_ssa.exports.coco_arguments import is_filtered
-from fiftyone_ssa.labels.database import dataset_id, root_dataset
+from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
 from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.naming.arguments import check_count, check_device
 
@@ -117,6 +117,7 @@ class Form:
 
     def target(self, ctx: Any) -> Any:
         """What the job works on, with the number of images of each choice; answers the collection."""
+        see_filters(ctx)
         counts = {
             "dataset_description": _images(ctx.dataset),
             "current_view_description": _images(ctx.view),
@@ -125,7 +126,7 @@ class Form:
         }
         labels = {"dataset_label": "Whole dataset", "current_view_label": "What the App shows now"}
         self.inputs.view_target(ctx, selected_samples_label="Selected images", **labels, **counts)
-        return ctx.target_view()
+        return target_of(ctx)
 
     def device(self, name: str = "device") -> None:
         """Where models run; whether it is there only the machine that runs the job can tell."""
@@ -156,6 +157,12 @@ class Form:
         return {"invalid": True, "error_message": self.wrong[name]} if name in self.wrong else {}
 
 
+def target_of(ctx: Any) -> Any:
+    """The collection that a job works on: what the App shows, filters and all, or what was chosen instead."""
+    see_filters(ctx)
+    return ctx.target_view()
+
+
 def by_sight(ctx: Any, samples: Any, fields: Sequence[str]) -> list[str]:
     """Fields in the order in which one means them: what a view filters, what the App shows, then the others."""
     active = list(ctx.active_fields or ())
@@ -171,7 +178,7 @@ _counts: dict[tuple[str, str, str], tuple[float, int]] = {}
 def counted(samples: Any, path: str = "") -> int:
     """The samples of a collection, or the masks that it shows at `path`; the same answer for some seconds."""
     view = samples.view()
-    key = (str(dataset_id(root_dataset(samples))), json_util.dumps(view._serialize()), path)
+    key = (str(dataset_id(root_dataset(samples))), json_util.dumps(serialized(view)), path)
     when, count = _counts.get(key, (-math.inf, 0))
     if time.monotonic() - when > COUNTED_FOR_S:
         count = int(view.count(path) if path else view.count())

@@ -14,7 +14,7 @@ from fiftyone_ssa.labels.database import is_generated
 from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.presets import load_preset, preset_names
 
-from .forms import Form, by_sight, counted, given
+from .forms import Form, by_sight, counted, given, target_of
 from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "", "preset": "", "device": "auto"}
@@ -74,7 +74,7 @@ class Repaint(Job):
 
     def run(self, ctx: Any) -> Outcome:
         """Paint."""
-        params, samples = given(ctx.params, DEFAULTS), ctx.target_view()
+        params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
         done = library.repaint(
             samples,
             params["label_field"] or _usual_field(ctx, samples),

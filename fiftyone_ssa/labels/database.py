@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import fiftyone as fo
-from bson import ObjectId
+from bson import ObjectId, json_util
 from fiftyone.core.config import FiftyOneConfigError
 from fiftyone.core.odm import get_db_conn
 from pymongo.errors import PyMongoError
@@ -176,3 +177,14 @@ def unschedule(identity: ObjectId, why: str) -> bool:
     now = datetime.now(UTC).replace(tzinfo=None)
     update = {"run_state": "failed", "failed_at": now, "updated_at": now, "result": {"error": why}}
     return bool(get_db_conn().delegated_ops.update_one(where, {"$set": update}).matched_count)
+
+
+def see_filters(ctx: Any) -> None:
+    """Let an operator's `ctx.view` be what the App shows: FiftyOne drops the sidebar's filters from a saved view."""
+    from fiftyone.server.view import get_view  # loads the App's server
+
+    request = ctx.request_params
+    name, filters, extended = (request.get(key) for key in ("view_name", "filters", "extended"))
+    if ctx.dataset is not None and name and (filters or extended):
+        stages = request.get("view") or json.loads(json_util.dumps(serialized(ctx.dataset.load_saved_view(name))))
+        ctx._view = get_view(ctx.dataset, stages=stages, filters=filters, extended_stages=extended)

@@ -76,6 +76,20 @@ def test_what_is_shown_comes_before_what_is_not(form, dataset):
     assert form("export", dogs, active_fields=["corrected"])["label_field"]["default"] == "ssa"
 
 
+def test_the_sidebars_filters_count_in_a_saved_view_too(registry, dataset, tmp_path):
+    dataset.save_view("two", dataset.limit(2))
+    filters = {"ssa.detections.label": {"values": ["dog"], "exclude": False, "isMatching": False}}
+    params = {"export_dir": str(tmp_path / "out"), "export_media": "none"}
+    request = {"dataset_name": dataset.name, "view_name": "two", "filters": filters, "params": params}
+    operator = registry.get_operator(URI)
+    context = foo.ExecutionContext(request, executor=foo.executor.Executor(), operator_uri=URI)
+    with context:
+        fields = operator.resolve_type(context, "inputs").to_json()["type"]["properties"]
+    assert fields["amount"]["view"]["label"].startswith("2 masks of 2 images, as filtered;")
+    with foo.ExecutionContext(request, executor=foo.executor.Executor(), operator_uri=URI) as context:
+        assert operator.execute(context)["message"].startswith("2 masks of 2 images in")
+
+
 def test_form_counts_what_would_be_written(form, dataset):
     assert form("export", dataset)["amount"]["view"]["label"].startswith("6 masks of 3 images;")
     dogs = dataset.limit(1).filter_labels("ssa", F("label") == "dog")
