@@ -8,6 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.labels.disagreement import count_disagreement, named_differently
+from fiftyone_ssa.labels.remembered import remembered
 from fiftyone_ssa.labels.shown import is_named
 
 from . import charts, filters
@@ -25,7 +26,7 @@ def load(ctx: Any) -> dict[str, Any]:
     assert field is not None
     if other is None:
         return {"told": ALONE}
-    found = count_disagreement(filters.view_before(ctx), field, other)
+    found = remembered(count_disagreement, filters.view_before(ctx), field, other)
     pairs = list(found.pairs.items())
     rows = [charts.Bar(f"{named(a)} → {named(b)}", masks, [a, b]) for (a, b), masks in pairs[:MOST]]
     rows = charts.chosen(rows, filters.opened_key(ctx))

@@ -8,6 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.labels.confusions import CLOSE, Confusion, confuses, count_confusions
+from fiftyone_ssa.labels.remembered import remembered
 
 from . import charts, filters
 from .shared import draw_bars, field_of, left_out, stack, title
@@ -20,7 +21,7 @@ def load(ctx: Any) -> dict[str, Any]:
     """Count, hand the chart to the App, and answer what the layout needs."""
     field = field_of(ctx)
     assert field is not None
-    found = count_confusions(filters.view_before(ctx), field)
+    found = remembered(count_confusions, filters.view_before(ctx), field)
     rows = charts.chosen(
         [charts.Bar(_text(row), row.masks, [row.name, row.other]) for row in found[:MOST]], filters.opened_key(ctx)
     )

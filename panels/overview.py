@@ -10,6 +10,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.labels.counts import count_names, count_scores
+from fiftyone_ssa.labels.remembered import remembered
 
 from . import charts, filters
 from .shared import counted, draw_bars, field_of, left_out, named, stack, title
@@ -119,9 +120,9 @@ def _each(
     "" that of the whole view. Where no such filter is set, all are one and the same count.
     """
     set_ = filters.filters_of(ctx)
-    whole = pool.submit(count, filters.view_of(ctx), field)
+    whole = pool.submit(remembered, count, filters.view_of(ctx), field)
     futures = {
-        name: pool.submit(count, filters.view_of(ctx, path), field) if path in set_ else whole
+        name: pool.submit(remembered, count, filters.view_of(ctx, path), field) if path in set_ else whole
         for name, path in paths.items()
     }
     return {"": whole, **futures}
