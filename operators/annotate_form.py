@@ -9,9 +9,9 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.coco_arguments import detections_fields
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.labels.evaluation import segmentation_fields
-from fiftyone_ssa.labels.preview import LOOKED_AT, preview
+from fiftyone_ssa.labels.preview import LOOKED_AT, count_of, preview
 from fiftyone_ssa.models.catalogue import facts, preferred_preset
-from fiftyone_ssa.models.hardware import hardware
+from fiftyone_ssa.models.hardware import Hardware, hardware
 from fiftyone_ssa.models.speeds import seconds_an_image
 from fiftyone_ssa.naming.arguments import DTYPES, LARGEST_BATCH, check_device
 from fiftyone_ssa.presets import Preset
@@ -69,7 +69,7 @@ class Questions:
             description="Always the same ones; they open as a saved view. Run it again without this for the rest",
         )
         if not form.wrong:
-            self._tell(here.is_gpu)
+            self._tell(here)
         form.put_last("more", *MORE)
 
     def _base(self) -> Preset:
@@ -160,22 +160,26 @@ class Questions:
         check_new_name(self.params["label_field"], "the label field")
         Choice(self.samples, self.params).work().check_content(at_most=LOOKED_AT)
 
-    def _tell(self, gpu: bool) -> None:
+    def _tell(self, here: Hardware) -> None:
         """What is in the field, what becomes of it, and how long that takes."""
         chosen = Choice(self.samples, self.params)
         found = preview(chosen.work())
         trial = min(TRIED, found.to_do) if self.params["try_first"] else 0
         count = trial or found.to_do
         what = f" Now {trial} of them:" if trial else ""
-        self.form.note("summary", f"{found}{what}{_time(chosen.preset, count, gpu) if count else ''}")
+        self.form.note("summary", f"{found}{what}{_time(chosen.preset, count, here) if count else ''}")
         missing = facts(chosen.preset).missing
         if missing:
             self.form.warn("missing", f"The run begins with a download: {', '.join(missing)}")
 
 
-def _time(preset: Preset, count: int, gpu: bool) -> str:
-    seconds = seconds_an_image(preset, gpu=gpu)
+def _time(preset: Preset, count: int, here: Hardware) -> str:
+    seconds = seconds_an_image(preset, here)
     if seconds is None:
         return " How long that takes is not known for these models."
-    basis = "estimated for an H100, no GPU has run this yet" if gpu else "roughly, on two CPU cores"
+    basis = (
+        "estimated for an H100, no GPU has run this yet"
+        if here.is_gpu
+        else f"roughly, on {count_of(here.cores, 'core')}"
+    )
     return f" About {duration(seconds * count)} ({duration(seconds)} an image, {basis})."

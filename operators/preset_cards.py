@@ -46,14 +46,15 @@ def preset_cards(here: Hardware) -> list[Card]:
 
 def _card(preset: Preset, about: Facts, here: Hardware) -> Card:
     lines = [preset_purpose(preset.name), _models(about), _needs(about), _time(preset, here)]
-    return Card(preset.name, f"{preset.name} ({_state(about)})", f"{'. '.join(lines)}.")
+    return Card(preset.name, f"{preset.name} ({_state(about, here)})", f"{'. '.join(lines)}.")
 
 
-def _state(about: Facts) -> str:
+def _state(about: Facts, here: Hardware) -> str:
     if about.packages:
         return f"needs pip install {' '.join(about.packages)}"
     if not about.missing:
-        return "ready"
+        fits = about.can_run(gpu=here.is_gpu, free_gb=here.free_gb)
+        return "ready" if fits else f"needs more memory than the {here.free_gb:.0f} GB that are free"
     size = f", {about.download_gb:.1f} GB" if about.download_gb else ""
     return f"not downloaded{size}"
 
@@ -72,7 +73,7 @@ def _needs(about: Facts) -> str:
 
 
 def _time(preset: Preset, here: Hardware) -> str:
-    seconds = seconds_an_image(preset, gpu=here.is_gpu)
+    seconds = seconds_an_image(preset, here)
     if seconds is None:
         return "Speed unknown"
     return f"About {duration(seconds)} an image on {'a GPU (estimate)' if here.is_gpu else 'this CPU'}"

@@ -23,6 +23,8 @@ class Hardware:
     """`CPU`, or the GPU's name."""
     free_gb: float | None
     """None if it is not known."""
+    cores: int = 1
+    """What a CPU's models can use of it."""
 
     @property
     def is_gpu(self) -> bool:
@@ -35,7 +37,7 @@ def hardware(device: str = "auto") -> Hardware:
     index = device.partition(":")[2]
     found = () if device == "cpu" else gpus()
     position = int(index) if index.isdecimal() else 0
-    return found[position] if position < len(found) else Hardware("CPU", _free_memory_gb())
+    return found[position] if position < len(found) else Hardware("CPU", _free_memory_gb(), _cores())
 
 
 def gpus() -> tuple[Hardware, ...]:
@@ -56,6 +58,12 @@ def _ask(_: int) -> tuple[Hardware, ...]:
         return ()
     rows = (line.rpartition(",") for line in answer.splitlines())
     return tuple(Hardware(name, int(free) / 1024) for name, _, free in rows if free.strip().isdecimal())
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _free_memory_gb() -> float | None:

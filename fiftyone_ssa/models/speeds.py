@@ -1,9 +1,9 @@
 """Rough seconds that a preset takes an image: what is known of each of its models, added up.
 
-CPU: measured with random weights of the published architectures, in float32 on two threads of an Intel Xeon beside
-other work, on an image of 1500 x 2250 (`python -m benchmarks.preset_seconds`); the small models on the quickstart's
-scenes of 256 x 256. GPU: **estimated** for an H100 from counted operations (`benchmarks/_estimates.py`), +-40 %, as no
-GPU has run this code yet. Other machines differ by a small factor either way.
+CPU: seconds of one core of an Intel Xeon, measured with random weights of the published architectures in float32 on an
+image of 1500 x 2250 (`python -m benchmarks.preset_seconds`), small models on the quickstart's scenes of 256 x 256; that
+several cores share the work evenly is assumed. GPU: **estimated** for an H100 from counted operations
+(`benchmarks/_estimates.py`), +-40 %, as no GPU has run this code yet. Other machines differ by a factor either way.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fiftyone_ssa.models.catalogue import preset_models
+from fiftyone_ssa.models.hardware import Hardware
 from fiftyone_ssa.presets import Masks, Preset
 
 USUAL_MASKS = 100
@@ -21,20 +22,20 @@ POINTS_AT_A_TIME = 64
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds on a CPU and on a GPU: for each image (of a SAM: each crop), each mask, each 64 points."""
+    """Seconds of a CPU's core, and of a GPU: for each image (of a SAM: each crop), each mask, each 64 points."""
 
     image: tuple[float, float] = (0.0, 0.0)
     mask: tuple[float, float] = (0.0, 0.0)
     points: tuple[float, float] = (0.0, 0.0)
 
 
-_B5 = Speed(image=(3.4, 0.05))
+_B5 = Speed(image=(8.2, 0.05))
 _SWIN_L, _SWIN_T = Speed(image=(15.9, 0.1)), Speed(image=(8.7, 0.08))
 SPEEDS = {
-    "facebook/sam-vit-huge": Speed(image=(60.0, 0.15), points=(3.0, 0.013)),
+    "facebook/sam-vit-huge": Speed(image=(68.0, 0.15), points=(3.6, 0.013)),
     "nvidia/segformer-b5-finetuned-ade-640-640": _B5,
-    "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": Speed(image=(8.7, 0.1)),  # 2.56 times B5's pixels
-    "nvidia/segformer-b0-finetuned-ade-512-512": Speed(image=(0.5, 0.02)),  # a guess: mostly what enlarges the map
+    "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": Speed(image=(21.0, 0.1)),  # 2.56 times the pixels
+    "nvidia/segformer-b0-finetuned-ade-512-512": Speed(image=(1.0, 0.02)),  # a guess
     "shi-labs/oneformer_coco_swin_large": _SWIN_L,
     "shi-labs/oneformer_ade20k_swin_large": _SWIN_L,
     "shi-labs/oneformer_ade20k_swin_tiny": _SWIN_T,
@@ -58,9 +59,9 @@ SMALL = {
 """The models that come with the package, by their folders' names; a scene has 43 masks, so each counts less."""
 
 
-def seconds_an_image(preset: Preset, *, gpu: bool, masks: float = USUAL_MASKS) -> float | None:
+def seconds_an_image(preset: Preset, here: Hardware, *, masks: float = USUAL_MASKS) -> float | None:
     """Rough seconds a preset takes an image with that many masks; None where one of its models is not known."""
-    total, column = 0.0, int(gpu)
+    total, column = 0.0, int(here.is_gpu)
     for model in preset_models(preset):
         speed = SPEEDS.get(model) or (SMALL.get(Path(model).name) if "quickstart" in Path(model).parts else None)
         if speed is None:
@@ -70,7 +71,7 @@ def seconds_an_image(preset: Preset, *, gpu: bool, masks: float = USUAL_MASKS) -
             looks, points = _looks(preset.masks)
             total += points / POINTS_AT_A_TIME * speed.points[column]
         total += looks * speed.image[column] + masks * speed.mask[column]
-    return total
+    return total / here.cores
 
 
 def _looks(settings: Masks) -> tuple[int, int]:
