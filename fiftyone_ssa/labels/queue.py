@@ -31,7 +31,20 @@ from fiftyone_ssa.labels.shown import (
 )
 from fiftyone_ssa.labels.stored_masks import stored_mask
 
-ORDERS = ("doubt", "area", "class")
+_RANKED = {
+    "id": "$$this._id",
+    "label": "$$this.label",
+    "doubt": doubt(),
+    "area": {
+        "$ifNull": ["$$this.area", {"$multiply": [{"$arrayElemAt": ["$$this.bounding_box", side]} for side in (2, 3)]}]
+    },
+}
+_SORTED = {
+    "doubt": {"mask.doubt": -1, "mask.id": 1},
+    "area": {"mask.area": -1, "mask.id": 1},
+    "class": {"mask.label": 1, "mask.doubt": -1, "mask.id": 1},
+}
+ORDERS = tuple(_SORTED)
 LIMIT = 1000
 """Masks that a queue lists."""
 LOOKING_SECONDS = 0.5
@@ -90,36 +103,28 @@ def review_queue(
     field = check_queue(samples, label_field, order, states, limit)
     mark_edited(samples, field, seconds=LOOKING_SECONDS)
     ours = is_named(samples, field)
-    box = [{"$ifNull": [{"$arrayElemAt": ["$$this.bounding_box", place]}, 0]} for place in (2, 3)]
-    columns = {
-        "id": "$$this._id",
-        "label": {"$ifNull": ["$$this.label", None]},
-        "state": state(ours=ours),
-        "doubt": doubt(),
-        "area": {"$ifNull": ["$$this.area", {"$multiply": box}]},
-    }
     images = None if sample_ids is None else object_ids("sample_ids", sample_ids)
-    found: list[tuple[Any, ...]] = []
-    counts: Counter[str] = Counter()
-    for row in masks_of(samples, field, columns, sample_ids=images):
-        for mask in zip(*(row[name] for name in columns), strict=True):
-            if class_name is None or mask[1] == class_name:
-                counts[mask[2]] += 1
-                if mask[2] in states:
-                    found.append((row["sample"], *mask))
-    keys = {
-        "doubt": lambda mask: -mask[4],
-        "area": lambda mask: -mask[5],
-        "class": lambda mask: (mask[2] or "", -mask[4]),
-    }
-    found.sort(key=keys[order])
+    is_asked = {"$eq": ["$$this.label", {"$literal": class_name}]} if class_name is not None else True
+    of_class = {"state": {"$cond": [is_asked, state(ours=ours), None]}}
+    groups = masks_of(
+        samples, field, of_class, sample_ids=images, then=[{"$unwind": "$state"}, {"$sortByCount": "$state"}]
+    )
+    counts = Counter({group["_id"]: group["count"] for group in groups if group["_id"] is not None})
+    rows = masks_of(
+        samples,
+        field,
+        {"mask": _RANKED},
+        where={"$and": [is_asked, {"$in": [state(ours=ours), list(states)]}]},
+        sample_ids=images,
+        then=[{"$unwind": "$mask"}, {"$sort": _SORTED[order]}, {"$limit": limit}],
+    )
     return Queue(
         field,
         detections_fields(samples),
         counts.total(),
         counts[OPEN],
         sum(counts[name] for name in REVIEWS),
-        [(str(mask[0]), str(mask[1]), round(float(mask[4]), 3)) for mask in found[:limit]],
+        [(str(row["sample"]), str(row["mask"]["id"]), round(float(row["mask"]["doubt"]), 3)) for row in rows],
         names_of(samples, field),
     )
 

@@ -24,7 +24,13 @@ DEFAULT_FIELD = "ssa"
 
 
 def masks_of(
-    samples: Any, label_field: str, columns: Mapping[str, Any], *, sample_ids: Collection[ObjectId] | None = None
+    samples: Any,
+    label_field: str,
+    columns: Mapping[str, Any],
+    *,
+    where: Document | None = None,
+    sample_ids: Collection[ObjectId] | None = None,
+    then: Sequence[Document] = (),
 ) -> Iterator[Document]:
     """A document for each sample or patch: `sample`, its image's id, and a list for each of the columns.
 
@@ -32,17 +38,22 @@ def masks_of(
         samples: a collection that `check_masks` let pass
         label_field: its Detections field
         columns: name to a MongoDB expression of the mask `$$this`
+        where (None): such an expression of the masks to look at; None: all
         sample_ids (None): the images to look at; None: all
+        then (()): further stages of aggregation, whose documents come instead
     """
     patches = is_generated(samples)
     label = f"${label_field}"
     rows: Any = {"$ifNull": [f"{label}.detections", []]}
     if patches:  # to_patches() holds a Detection a sample, to_evaluation_patches() a list as images do
         rows = {"$cond": [{"$eq": [f"{label}._cls", "Detection"]}, [label], rows]}
+    if where is not None:
+        rows = {"$filter": {"input": rows, "cond": where}}
     found = {name: {"$map": {"input": rows, "in": expression}} for name, expression in columns.items()}
     image = "_sample_id" if patches else "_id"
     wanted = [] if sample_ids is None else [{"$match": {image: {"$in": list(sample_ids)}}}]
-    yield from documents(samples, [*wanted, {"$project": {"_id": 0, "sample": f"${image}", **found}}])
+    shown = {"$project": {"_id": 0, "sample": f"${image}", **found}}
+    yield from documents(samples, [*wanted, shown, *then])
 
 
 def check_masks(samples: Any, label_field: Any) -> None:
