@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from fiftyone_ssa.labels.decisions import rename_classes as rename_classes
     from fiftyone_ssa.labels.decisions import review as review
     from fiftyone_ssa.labels.decisions import undo as undo
+    from fiftyone_ssa.labels.embed import embed as embed
     from fiftyone_ssa.labels.evaluation import evaluate as evaluate
     from fiftyone_ssa.labels.image_loader import load_images as load_images
+    from fiftyone_ssa.labels.likeness import find_like as find_like
     from fiftyone_ssa.labels.loaders import load_ade20k as load_ade20k
     from fiftyone_ssa.labels.loaders import load_cityscapes as load_cityscapes
     from fiftyone_ssa.labels.loaders import load_foggy_driving as load_foggy_driving
@@ -34,8 +36,10 @@ _HOMES = {
     "annotate_files": "folders.annotate",
     "build_pipeline": "naming.pipeline",
     "clean": "labels.clean",
+    "embed": "labels.embed",
     "evaluate": "labels.evaluation",
     "export_coco": "exports.coco",
+    "find_like": "labels.likeness",
     "load_ade20k": "labels.loaders",
     "load_cityscapes": "labels.loaders",
     "load_foggy_driving": "labels.loaders",

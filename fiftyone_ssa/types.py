@@ -19,6 +19,8 @@ Image = npt.NDArray[np.uint8]
 ClassIds = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """Class ids, (H, W) uint8 or uint16."""
 Floats = npt.NDArray[np.float64]
+Embeddings = npt.NDArray[np.float16]
+"""Unit vectors, (N, d) float16; a row of zeros where there is none."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -227,6 +229,8 @@ class Annotation:
     """N captions (engine only)."""
     label_sources: tuple[str | None, ...] = ()
     """N names of what proposed the winner: coco, ade20k, caption, vocabulary ... (engine only)."""
+    embeddings: Embeddings | None = None
+    """(N, d) what the class filter saw in each mask's crop, on request; zeros where a mask is empty (engine only)."""
 
     def __post_init__(self) -> None:
         count = len(self.masks)
@@ -236,6 +240,8 @@ class Annotation:
         for name in ("captions", "label_sources"):
             if len(getattr(self, name)) not in (0, count):
                 raise InputError(f"Annotation.{name} must hold 0 or {count} entries, got {len(getattr(self, name))}")
+        if self.embeddings is not None and len(self.embeddings) != count:
+            raise InputError(f"Annotation.embeddings must hold {count} rows, got {len(self.embeddings)}")
 
     @property
     def unlabelled(self) -> int:

@@ -14,6 +14,7 @@ from .review_item import ReviewItem
 from .review_queue import ReviewQueue
 from .show_confusions import ShowConfusions
 from .show_doubtful import ShowDoubtful
+from .show_like import ShowLike
 
 OPERATORS = (
     LoadDataset,
@@ -33,4 +34,5 @@ OPERATORS = (
     ShowFailures,
     ShowConfusions,
     ShowDoubtful,
+    ShowLike,
 )

@@ -13,8 +13,9 @@ import fiftyone as fo
 import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.labels import runs
+from fiftyone_ssa.labels import embeddings, runs
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
+from fiftyone_ssa.labels.brain import try_to_offer
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
@@ -47,6 +48,7 @@ def annotate(
     batch_size: int = 4,
     overwrite: Overwrite = False,
     keep_branch: bool = False,
+    keep_embeddings: bool = False,
     trust_remote_code: bool = False,
     progress: bool | Callable[[Any], None] | None = None,
 ) -> Summary:
@@ -77,6 +79,8 @@ def annotate(
             they are, and new masks that overlap one (IoU of 0.5) give way. "everything" drops those as well. A run
             that was killed is gone on with where it was
         keep_branch (False): whether to keep the segmenter's own map, too
+        keep_embeddings (False): whether to keep what CLIP saw in each mask (engine presets only), so that `find_like`,
+            the App's "sort by similarity" and its Embeddings panel find masks that look alike
         trust_remote_code (False): whether to run code that comes with a Hugging Face model
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
@@ -93,8 +97,16 @@ def annotate(
         semantic_field=semantic_field,
         overwrite=overwrite,
         keep_branch=keep_branch,
+        keep_embeddings=keep_embeddings,
     )
-    models = _Models(job.preset, device, dtype, trust_remote_code, keep_branch=job.keeps_branch)
+    models = _Models(
+        job.preset,
+        device,
+        dtype,
+        trust_remote_code,
+        keep_branch=job.keeps_branch,
+        keep_embeddings=job.keeps_embeddings,
+    )
     check_batch_size(batch_size)
     folder = check_path("semantic_dir", semantic_dir).resolve() if semantic_dir is not None else None
     with hold(job.dataset, label_field) as lease:
@@ -126,6 +138,7 @@ class Job:
         semantic_field: str | None = None,
         overwrite: Any = False,
         keep_branch: bool = False,
+        keep_embeddings: bool = False,
     ) -> None:
         """Raises InputError for a bad preset or argument, or fields that are not there or of another type."""
         self.fields = check_label_field(label_field)
@@ -138,6 +151,8 @@ class Job:
         ssa = self.preset.pipeline == "ssa"
         self.maps = (*((self.fields.semantic,) if ssa else ()), *((self.fields.branch,) if keep_branch else ()))
         self.keeps_branch = keep_branch or (ssa and self.dataset.has_sample_field(self.fields.branch))
+        self.needs_embeddings = embeddings.check_keep_embeddings(keep_embeddings, self.preset)
+        self.keeps_embeddings = keep_embeddings or (not ssa and embeddings.are_kept(self.dataset, self.fields.label))
         targets = class_names(samples, semantic_field) if semantic_field is not None else {}
         existing = self.preset.masks.source == "existing"
         self.source = Source(samples, existing, masks_field, semantic_field, targets)
@@ -158,7 +173,16 @@ class Job:
 class _Models:
     """A preset's models, loaded when they are needed: a dataset that is done needs none."""
 
-    def __init__(self, preset: Preset, device: str, dtype: str, trust_remote_code: bool, *, keep_branch: bool) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        device: str,
+        dtype: str,
+        trust_remote_code: bool,
+        *,
+        keep_branch: bool,
+        keep_embeddings: bool,
+    ) -> None:
         self._preset = preset
         self._pipeline: Pipeline | None = None
         self._options: dict[str, Any] = {
@@ -166,6 +190,7 @@ class _Models:
             "dtype": check_dtype(dtype),
             "trust_remote_code": check_flag("trust_remote_code", trust_remote_code),
             "keep_branch": keep_branch,
+            "keep_embeddings": keep_embeddings,
         }
 
     def load(self) -> Pipeline:
@@ -185,14 +210,23 @@ def _run(
     dataset, fields = job.dataset, job.fields
     remove_leftovers(fields.label, runs.killed(dataset, fields.label))
     goes_on = runs.unfinished(dataset, fields.label, settings, job.overwrite)
-    chosen = plan(dataset, fields, job.source, settings.fingerprint, job.maps, goes_on if job.overwrite else None)
+    chosen = plan(
+        dataset,
+        fields,
+        job.source,
+        settings.fingerprint,
+        job.maps,
+        goes_on if job.overwrite else None,
+        job.needs_embeddings,
+    )
     summary = Summary(skipped=chosen.skipped, redone=chosen.redone)
     if not chosen.paths:
         runs.finish(goes_on)
         return summary
     job.check_content()
     pipeline = models.load()
-    token = runs.begin(dataset, fields.label, job.preset.name, settings, folder, job.overwrite)
+    class_filter = job.preset.open_vocabulary.class_filter if job.keeps_embeddings else ""
+    token = runs.begin(dataset, fields.label, job.preset.name, settings, folder, job.overwrite, class_filter)
     writer = LabelWriter(
         dataset,
         fields,
@@ -205,7 +239,7 @@ def _run(
         in_place=job.source.masks_field == fields.label,
         from_before=chosen.from_before,
     )
-    writer.declare(job.preset.pipeline, job.keeps_branch)
+    writer.declare(job.preset.pipeline, job.keeps_branch, job.keeps_embeddings)
     results = run(job.source.tasks(chosen.paths), pipeline, batch_size=batch_size)
     started = time.perf_counter()
     try:
@@ -223,6 +257,8 @@ def _run(
     runs.finish({token, *goes_on})
     summary.seconds = time.perf_counter() - started
     _count(summary, writer, chosen)
+    if job.keeps_embeddings:
+        try_to_offer(dataset, fields.label)
     return summary
 
 

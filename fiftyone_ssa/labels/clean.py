@@ -1,4 +1,4 @@
-"""Remove files of class maps and masks that no label of any dataset points to any more, and what killed runs left."""
+"""Remove the files (maps, masks, embeddings) that no label of any dataset points to, and what killed runs left."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from fiftyone_ssa.naming.arguments import check_flag
 
 PART_SECONDS = 3600.0
 """Age from which a part file in a folder that others may write to, too, is taken for left behind."""
-_MAP = re.compile(r"[0-9a-f]{24}(-(?P<run>[0-9a-f]{12}))?\.png")
+_FILE = re.compile(r"[0-9a-f]{24}(-(?P<run>[0-9a-f]{12}))?\.(png|npy)")
 _MASKS = re.compile(r"[0-9a-f]{24}(-(?P<run>[0-9a-f]{12}))?")
-_POINTED_TO = r"[0-9a-f]{24}(-[0-9a-f]{12})?(/[0-9]+)?\.png$"
-_FOLDERS = ("_semantic", "_branch", "_masks")
+_POINTED_TO = r"[0-9a-f]{24}(-[0-9a-f]{12})?(/[0-9]+)?\.(png|npy)$"
+_FOLDERS = ("_semantic", "_branch", "_masks", "_embeddings")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def default_folder(dataset: fo.Dataset) -> Path:
 
 @needs_database()
 def clean(dataset: fo.Dataset | str, *, dry_run: bool = False) -> Cleaned:
-    """Remove the class maps and masks of a dataset's runs that no label in the whole database points to any more.
+    """Remove the class maps, masks and embeddings of a dataset's runs that no label in the database points to any more.
 
     Runs never write a file twice, so that clones and copied fields keep theirs; what is replaced stays until it is
     cleaned. Looks below the dataset's own folder, and below every `semantic_dir` that was given, there only at files
@@ -97,7 +97,7 @@ def remove_leftovers(field: str, killed: Mapping[str, Path]) -> None:
         remove(_parts(folder, 0.0 if folder.parent == _root() else PART_SECONDS, field))
     files = [file for folder in set(killed.values()) for file in _files(folder, frozenset(killed), field)]
     if files:
-        used = pointed_to(rf"-({'|'.join(killed)})(/[0-9]+)?\.png$")
+        used = pointed_to(rf"-({'|'.join(killed)})(/[0-9]+)?\.(png|npy)$")
         remove(file for file in files if _key(file) not in used)
     runs.tidied(killed)
 
@@ -148,14 +148,14 @@ def _label_fields(folder: Path) -> Iterator[str]:
 
 
 def _files(folder: Path, tokens: frozenset[str] | None, field: str = "*") -> Iterator[Path]:
-    """The files of class maps and masks below a folder; with `tokens`, those of these runs only."""
+    """The files of class maps, masks and embeddings below a folder; with `tokens`, those of these runs only."""
 
     def is_ours(match: re.Match[str] | None) -> bool:
         return match is not None and (tokens is None or match["run"] in tokens)
 
     for ending in _FOLDERS if folder.is_dir() else ():
         for path in folder.glob(f"{field}{ending}/*"):
-            if is_ours(_MAP.fullmatch(path.name)):
+            if is_ours(_FILE.fullmatch(path.name)):
                 yield path
             elif is_ours(_MASKS.fullmatch(path.name)):
                 yield from path.glob("*.png")

@@ -48,6 +48,11 @@ class Fields:
         """The folder of masks that are too large for the database."""
         return f"{self.label}_masks"
 
+    @property
+    def embeddings_folder(self) -> str:
+        """The folder of what the class filter saw in each mask."""
+        return f"{self.label}_embeddings"
+
     def types(self, pipeline: str, keep_branch: bool) -> dict[str, type[Any]]:
         """Each field that a run fills, with its label or field type."""
         maps = {self.semantic: fo.Segmentation} if pipeline == "ssa" else {}

@@ -150,8 +150,11 @@ def plan(
     fingerprint: str,
     maps: Sequence[str],
     redo: frozenset[str] | None = None,
+    embeddings: bool = False,
 ) -> Plan:
     """Which samples of a source are to be done, `maps` being the class map fields that each must have.
+
+    `embeddings`: whether each must have those of its masks, too.
 
     `redo` is given where finished ones are redone: what the runs with these tokens wrote counts as done.
     """
@@ -163,7 +166,7 @@ def plan(
             before.add(state.id)
         if state.preset != fingerprint or state.error or (redo is not None and state.run not in redo):
             todo.add(state.id)
-        elif (gone := missing_output(state, maps)) is not None:
+        elif (gone := missing_output(state, maps, embeddings)) is not None:
             todo.add(state.id)
             redone[gone] += 1
         else:

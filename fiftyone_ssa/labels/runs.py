@@ -22,8 +22,19 @@ OPEN, TIDIED, DONE = "open", "tidied", "done"
 """A run's states: it goes on, or was killed; it was killed, and what it left is removed; it ended, or was given up."""
 
 
-def begin(dataset: fo.Dataset, field: str, preset: str, settings: Settings, folder: Path, overwrite: bool | str) -> str:
-    """Record a run that begins, and answer its token; one that overwrites gives up what others were to overwrite."""
+def begin(
+    dataset: fo.Dataset,
+    field: str,
+    preset: str,
+    settings: Settings,
+    folder: Path,
+    overwrite: bool | str,
+    class_filter: str = "",
+) -> str:
+    """Record a run that begins, and answer its token; one that overwrites gives up what others were to overwrite.
+
+    `class_filter` is the name of the model whose embeddings it keeps, as a preset has it.
+    """
     runs, here, token = own_collection("runs"), {"dataset": dataset_id(dataset), "field": field}, secrets.token_hex(6)
     same = {"fingerprint": settings.fingerprint, "overwrite": overwrite}
     if overwrite:
@@ -37,6 +48,7 @@ def begin(dataset: fo.Dataset, field: str, preset: str, settings: Settings, fold
             "preset": preset,
             "values": json.dumps(dict(settings.values), sort_keys=True),
             "folder": str(folder),
+            "class_filter": class_filter,
             "began": datetime.now(UTC),
             "state": OPEN,
         }
@@ -79,3 +91,13 @@ def settings_of(fingerprint: str) -> tuple[str, Mapping[str, Any]] | None:
     """The preset's name and the settings behind a fingerprint, None if no run of this database had them."""
     row = own_collection("runs").find_one({"fingerprint": fingerprint}, {"values": 1, "preset": 1})
     return (row["preset"], json.loads(row["values"])) if row else None
+
+
+def class_filters(tokens: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Token to the class filter of a run that kept embeddings: its name, and what it was (its files, its revision)."""
+    found = own_collection("runs").find({"_id": {"$in": list(tokens)}}, {"class_filter": 1, "values": 1})
+    return {
+        row["_id"]: (row["class_filter"], json.loads(row["values"]).get("open_vocabulary.class_filter", ""))
+        for row in found
+        if row.get("class_filter")
+    }

@@ -19,6 +19,7 @@ from bson import ObjectId
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import Document, samples_of
+from fiftyone_ssa.labels.embeddings import PATH as EMBEDDINGS_PATH
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.review import digest_of
 from fiftyone_ssa.naming.stamp import file_stamp
@@ -44,6 +45,8 @@ class State:
     """Every file that the labels point to."""
     maps: frozenset[str] = field(default_factory=frozenset)
     """The names of the class map fields that hold something."""
+    embeddings: str = ""
+    """The file of its masks' embeddings, if one was kept."""
 
     @property
     def parts(self) -> tuple[str, str, str, str, str]:
@@ -82,6 +85,7 @@ def _projection(fields: Fields) -> Document:
         "labelled": {"$eq": [{"$type": f"${fields.label}"}, "object"]},
         "masks": {"$size": {"$ifNull": [masks, []]}},
         "files": f"{masks}.mask_path",
+        "embeddings": f"${fields.label}.{EMBEDDINGS_PATH}",
     }
 
 
@@ -98,6 +102,7 @@ def _state(sample_id: str, path: str, fields: Fields, document: Document) -> Sta
         document.get("masks", 0),
         tuple(filter(None, files)),
         frozenset(name for name, label in maps.items() if label),
+        document.get("embeddings") or "",
     )
 
 
@@ -121,12 +126,17 @@ def changed_input(state: State, image: str, masks: str, class_map: str) -> str |
     return "image with a changed class map" if was_map != (class_map or "gone") else None
 
 
-def missing_output(state: State, maps: Sequence[str]) -> str | None:
-    """What of a sample's labels is gone, `maps` being the class maps that it must have; None where all is there."""
+def missing_output(state: State, maps: Sequence[str], embeddings: bool = False) -> str | None:
+    """What of a sample's labels is gone, `maps` being the class maps that it must have; None where all is there.
+
+    `embeddings`: whether the file with those of its masks must be there, too.
+    """
     if not state.labelled or (state.masks == 0 and state.parts[3] != "0"):
         return "image whose labels were gone"
     if not state.maps.issuperset(maps):
         return "image without a class map"
+    if embeddings and state.masks and not (state.embeddings and _is_there(state.embeddings)):
+        return "image without embeddings"
     return None if all(map(_is_there, state.files)) else "image whose files were gone"
 
 

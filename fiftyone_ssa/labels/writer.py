@@ -18,7 +18,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, WriteError
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels import looked
+from fiftyone_ssa.labels import embeddings, looked
 from fiftyone_ssa.labels.database import Document, dataset_document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import (
     ENGINE_ATTRIBUTES,
@@ -37,7 +37,7 @@ from fiftyone_ssa.labels.merge import Merged, beside_touched, in_place
 from fiftyone_ssa.labels.metadata import mended
 from fiftyone_ssa.labels.source import Taken
 from fiftyone_ssa.labels.stamps import run_of
-from fiftyone_ssa.types import Annotation, MaskSet, Result, SemanticMap
+from fiftyone_ssa.types import Annotation, Embeddings, MaskSet, Result, SemanticMap
 
 BATCH_SAMPLES = 16
 BATCH_SECONDS = 5.0
@@ -59,6 +59,9 @@ class _Entry:
     masks: MaskSet | None = None
     taken: Taken | None = None
     """What the labels are made from; None for a failure."""
+    mask_ids: Sequence[ObjectId] = ()
+    embeddings: Embeddings | None = None
+    """Of the masks with those ids, where they are kept."""
     unlabelled: int = 0
     files: list[Path] = field(default_factory=list)
     kept: int = 0
@@ -109,7 +112,7 @@ class LabelWriter:
         self._identity, self._name = dataset_id(self.dataset), self.dataset.name
         self._collection = samples_of(self.dataset)
 
-    def declare(self, pipeline: str, keep_branch: bool) -> None:
+    def declare(self, pipeline: str, keep_branch: bool, keep_embeddings: bool = False) -> None:
         """Declare every field that this run fills, so that the App's sidebar shows and filters them."""
         types = self.fields.types(pipeline, keep_branch)
         with hold(self.dataset, SCHEMA, wait_seconds=30):
@@ -121,6 +124,8 @@ class LabelWriter:
                     self.dataset.add_sample_field(f"{name}.painted_from", fo.StringField)
                 else:
                     self.dataset.add_sample_field(name, kind)
+            if keep_embeddings:
+                embeddings.declare(self.dataset, self.fields.label)
         self._declared = frozenset(types)
 
     def write(self, result: Result) -> None:
@@ -191,6 +196,10 @@ class LabelWriter:
         else:
             entry.label = annotation_document(annotation, self.folder / self.fields.masks_folder / name)
             entry.files += [Path(row["mask_path"]) for row in entry.label["detections"] if "mask_path" in row]
+        if annotation.embeddings is not None:
+            entry.embeddings = annotation.embeddings
+            entry.mask_ids = taken.mask_ids if entry.label is None else [r["_id"] for r in entry.label["detections"]]
+            entry.files.append(self._embeddings_file(sample_id))
         for map_name, semantic in (
             (self.fields.semantic, annotation.semantic),
             (self.fields.branch, annotation.branch),
@@ -281,8 +290,9 @@ class LabelWriter:
         if entry.taken is not None and entry.masks is not None:
             where["last_modified_at"] = document.get("last_modified_at")
             entry.dates = (document.get("last_modified_at"), values["last_modified_at"])
-            merged = self._merged(entry, document.get(self.fields.label))
-            values[self.fields.label] = merged.label
+            old = document.get(self.fields.label)
+            merged = self._merged(entry, old)
+            values[self.fields.label] = self._with_embeddings(entry, merged.label, old)
             values[self.fields.inputs] = entry.taken.stamp(len(merged.label["detections"]), self.run)
             entry.kept, entry.unused = merged.kept, merged.unused_files
             size_hw = entry.masks.size_hw
@@ -307,6 +317,15 @@ class LabelWriter:
             entry.masks,
             from_before=entry.id in self.from_before,
         )
+
+    def _with_embeddings(self, entry: _Entry, label: Document, old: Document | None) -> Document:
+        if entry.embeddings is None:
+            return label
+        file = self._embeddings_file(entry.id)
+        return embeddings.with_file(file, label, entry.mask_ids, entry.embeddings, old)
+
+    def _embeddings_file(self, sample_id: str) -> Path:
+        return self.folder / self.fields.embeddings_folder / f"{sample_id}-{self.run}.npy"
 
     def _unwritten(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """Those of the entries that did not reach their samples; the next try tells which were deleted."""

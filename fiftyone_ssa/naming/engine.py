@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.masks.rle import scaled_crop_xyxy
@@ -29,7 +30,7 @@ from fiftyone_ssa.naming.ranking import Ranking
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.naming.voting import vote
 from fiftyone_ssa.presets import OpenVocabulary, Preset
-from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap
+from fiftyone_ssa.types import Annotation, Embeddings, Inputs, MaskSet, Proposals, SemanticMap
 
 CAPTION, VOCABULARY = "caption", "vocabulary"
 
@@ -48,6 +49,8 @@ class Candidate:
     proposals: Proposals = field(default_factory=Proposals)
     label: str | None = None
     confidence: float = 0.0
+    look: npt.NDArray[np.float32] | None = None
+    """The class filter's (d,) embedding of its crop, where it is kept."""
 
     def crop_xyxy(self, scale: float) -> tuple[int, int, int, int]:
         """The published crop around the box that the mask's source states."""
@@ -68,6 +71,7 @@ class Engine:
     """Names the masks of a batch of images from an open vocabulary.
 
     `segmenters` are (source name, segmenter) pairs. Without `captioner` no caption is made and `phrases` is not used.
+    With `keep_embeddings` an annotation holds what the class filter saw in each crop; it looks but once all the same.
     `timings` sums the seconds spent in each stage, by its name, over all batches; clear it as you like.
     """
 
@@ -83,8 +87,9 @@ class Engine:
         phrases: NounPhrases | None = None,
         vocabulary: Sequence[str] = (),
         generator: MaskGenerator | None = None,
+        keep_embeddings: bool = False,
     ) -> None:
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.keep_embeddings = settings, device, keep_embeddings
         self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
         self.class_filter, self.decider, self.generator = class_filter, decider, generator
         self.ranking = Ranking(class_filter, vocabulary, settings.top_k)
@@ -102,7 +107,9 @@ class Engine:
         self._propose_phrases_and_filter(groups)
         with self._stage("decide"):
             self._decide(groups)
-        return [_annotation(masks, group) for masks, group in zip(mask_sets, per_image, strict=True)]
+        return [
+            _annotation(masks, group, self.keep_embeddings) for masks, group in zip(mask_sets, per_image, strict=True)
+        ]
 
     def _candidates(self, inputs: Inputs, masks: MaskSet) -> list[Candidate]:
         image = upload(np.ascontiguousarray(inputs.image), self.device)
@@ -136,6 +143,9 @@ class Engine:
         with self._stage("filter"):
             found = self.class_filter.images([[c.crop(scale) for c in group] for group in groups])
             looks = list(chain.from_iterable(found))
+            if self.keep_embeddings:
+                for candidate, look in zip(candidates, looks, strict=True):
+                    candidate.look = look
         if reading is not None:
             with self._stage("phrases"):
                 phrases = reading.result()
@@ -187,6 +197,7 @@ def build_engine(
     *,
     generator: MaskGenerator | None = None,
     trust_remote_code: bool = False,
+    keep_embeddings: bool = False,
 ) -> Engine:
     """The engine that a preset's `open_vocabulary` describes, its models on `device`.
 
@@ -217,6 +228,7 @@ def build_engine(
         phrases=phrases,
         vocabulary=read_vocabulary(settings.vocabulary) if settings.vocabulary else (),
         generator=generator,
+        keep_embeddings=keep_embeddings,
     )
 
 
@@ -242,7 +254,7 @@ def _size(box_xyxy: tuple[int, int, int, int]) -> int:
     return max(box_xyxy[2] - box_xyxy[0], 0) * max(box_xyxy[3] - box_xyxy[1], 0)
 
 
-def _annotation(masks: MaskSet, candidates: list[Candidate]) -> Annotation:
+def _annotation(masks: MaskSet, candidates: list[Candidate], keep_embeddings: bool) -> Annotation:
     count = len(masks)
     labels: list[str | None] = [None] * count
     sources: list[str | None] = [None] * count
@@ -260,4 +272,14 @@ def _annotation(masks: MaskSet, candidates: list[Candidate]) -> Annotation:
         proposals=tuple(proposals),
         captions=tuple(captions),
         label_sources=tuple(sources),
+        embeddings=embeddings_of(count, candidates) if keep_embeddings else None,
     )
+
+
+def embeddings_of(count: int, candidates: list[Candidate]) -> Embeddings:
+    """What was seen in each of `count` masks; zeros where none of the candidates is that mask."""
+    looks = {candidate.index: candidate.look for candidate in candidates if candidate.look is not None}
+    embeddings = np.zeros((count, len(next(iter(looks.values()), ()))), np.float16)
+    for index, look in looks.items():
+        embeddings[index] = look
+    return embeddings

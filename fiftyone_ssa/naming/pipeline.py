@@ -17,6 +17,7 @@ def build_pipeline(
     dtype: str = "auto",
     trust_remote_code: bool = False,
     keep_branch: bool = False,
+    keep_embeddings: bool = False,
 ) -> Pipeline:
     """The pipeline that a preset describes, its models loaded: a batch of `types.Inputs` in, annotations out.
 
@@ -26,11 +27,14 @@ def build_pipeline(
         dtype ("auto"): auto (bfloat16 on a GPU, float32 on the CPU), float32, bfloat16 or float16
         trust_remote_code (False): whether to run code that comes with a Hugging Face model
         keep_branch (False): whether to keep the segmenter's own map beside the refined one (SSA only)
+        keep_embeddings (False): whether to keep what CLIP saw in each mask's crop (engine only)
 
     Raises InputError if a model cannot be loaded, with what to do; MissingDependencyError if a package is missing.
     """
     if keep_branch and preset.pipeline != "ssa":
         raise InputError("only SSA has a segmenter's map to keep; leave keep_branch off for the engine")
+    if keep_embeddings and preset.pipeline != "engine":
+        raise InputError("only the engine has embeddings to keep: SSA looks at no crops; leave keep_embeddings off")
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
     generator: Any = None
@@ -41,7 +45,14 @@ def build_pipeline(
     if preset.pipeline == "engine":
         from fiftyone_ssa.naming.engine import build_engine
 
-        return build_engine(preset, torch_device, torch_dtype, generator=generator, trust_remote_code=trust_remote_code)
+        return build_engine(
+            preset,
+            torch_device,
+            torch_dtype,
+            generator=generator,
+            trust_remote_code=trust_remote_code,
+            keep_embeddings=keep_embeddings,
+        )
     from fiftyone_ssa.models.segmenters import load_segmenter
     from fiftyone_ssa.naming.ssa import SSA
 

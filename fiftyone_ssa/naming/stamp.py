@@ -75,6 +75,11 @@ def settings_stamp(preset: Preset, **more: str | None) -> Settings:
     return Settings(values, known=not any(content.endswith((UNKNOWN, MISSING)) for content in contents.values()))
 
 
+def model_stamp(name: str) -> str:
+    """What a model's name stands for: the digest of its files, or the hub id with its revision."""
+    return _content(name)
+
+
 def file_stamp(path: Path) -> str:
     """Size in bytes and modification time of a file as text; empty where it cannot be found."""
     try:

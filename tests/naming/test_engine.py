@@ -16,7 +16,7 @@ from PIL import Image
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import encode, mask_set
-from fiftyone_ssa.naming.engine import Engine, build_engine, source_name
+from fiftyone_ssa.naming.engine import Candidate, Engine, build_engine, source_name
 from fiftyone_ssa.presets import Masks, OpenVocabulary, Preset
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet
 from tests.naming.plain_engine import PlainEngine, read_case
@@ -128,6 +128,40 @@ def test_no_bit_depends_on_the_batch(engine: Engine, batch: list[Inputs], annota
     turned = engine(batch[::-1])[::-1]
     for together, single, other in zip(annotations, alone, turned, strict=True):
         assert everything(together) == everything(single) == everything(other)
+
+
+def test_what_clip_saw_is_kept_on_request(
+    engine: Engine, build: Build, batch: list[Inputs], annotations: list[Annotation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "keep_embeddings", True)
+    kept = engine(batch)
+    assert [everything(annotation) for annotation in kept] == [everything(annotation) for annotation in annotations]
+    assert all(annotation.embeddings is None for annotation in annotations)
+    for inputs, annotation in zip(batch, kept, strict=True):
+        assert inputs.masks is not None
+        assert annotation.embeddings is not None
+        (alone,) = engine([inputs])
+        np.testing.assert_array_equal(alone.embeddings, annotation.embeddings)
+        image = torch.from_numpy(inputs.image)
+        crops = [Candidate(image, inputs.masks, index).crop(1.2) for index in range(len(inputs.masks))]
+        (looks,) = engine.class_filter.images([crops])
+        np.testing.assert_array_equal(annotation.embeddings, looks.astype(np.float16))
+        np.testing.assert_allclose(np.linalg.norm(annotation.embeddings.astype(float), axis=1), 1, atol=1e-3)
+
+
+def test_an_empty_mask_has_an_embedding_of_zeros(engine: Engine, parity: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "keep_embeddings", True)
+    both, none = engine(
+        [
+            one_image(parity, [rectangle(0, 0, 0, 0), rectangle(10, 10, 60, 60)]),
+            one_image(parity, [rectangle(0, 0, 0, 0)]),
+        ]
+    )
+    assert both.embeddings is not None
+    assert none.embeddings is not None
+    assert both.embeddings.any(axis=1).tolist() == [False, True]
+    assert not none.embeddings.any()
+    assert len(none.embeddings) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
