@@ -16,7 +16,7 @@ from fiftyone_ssa.presets import Preset, load_preset, parse_override
 
 from .preset_cards import OWN_FILE
 
-FIND, BESIDE = "sam", "json"
+AS_PRESET, FIND, BESIDE = "preset", "sam", "json"
 TRIED = 5
 SEED = 51
 """With it FiftyOne's `take` draws the same samples whenever it is asked."""
@@ -31,11 +31,11 @@ MORE: dict[str, Any] = {
 DEFAULTS: dict[str, Any] = {
     "preset": "",
     "preset_file": "",
-    "masks": "",
+    "masks": AS_PRESET,
     "masks_field": "",
     "vocabulary": "",
     "only_vocabulary": False,
-    "vote": "",
+    "vote": AS_PRESET,
     "label_field": "ssa",
     "overwrite": False,
     "everything": False,
@@ -55,7 +55,8 @@ class Choice:
         """Raises InputError for a preset, a change or a field that is none."""
         self.samples, self.params = samples, params
         self.base = base_preset(params)
-        self.masks = params["masks_field"] or params["masks"] or usual_masks(samples, self.base)
+        named = params["masks_field"] or params["masks"] or AS_PRESET
+        self.masks = usual_masks(samples, self.base) if named == AS_PRESET else named
 
     @property
     def masks_field(self) -> str | None:
@@ -67,7 +68,7 @@ class Choice:
         """The preset with what the form changes in it, the user's own changes last."""
         params = self.params
         changes: dict[str, Any] = {"masks.source": "sam" if self.masks == FIND else "existing"}
-        if self.base.pipeline == "ssa" and params["vote"]:
+        if self.base.pipeline == "ssa" and params["vote"] not in ("", AS_PRESET):
             changes["semantic.vote"] = params["vote"]
         if self.base.pipeline == "engine" and params["vocabulary"].strip():
             changes["open_vocabulary.vocabulary"] = f"{params['vocabulary'].strip()}\n"

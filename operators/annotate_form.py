@@ -17,6 +17,7 @@ from fiftyone_ssa.naming.arguments import DTYPES, LARGEST_BATCH, check_device
 from fiftyone_ssa.presets import Preset
 
 from .annotate_choice import (
+    AS_PRESET,
     BESIDE,
     FIND,
     MORE,
@@ -78,13 +79,16 @@ class Questions:
     def _ask_sources(self, base: Preset) -> None:
         """Where masks come from, and names."""
         form, params = self.form, self.params
-        params["masks"] = params["masks_field"] or params["masks"] or usual_masks(self.samples, base)
-        sources = [Card(FIND, "Find them with SAM"), Card(BESIDE, "Take them from the .json beside each image (SA-1B)")]
-        sources += [Card(name, f"Take those of the field {name}") for name in self.fields]
-        form.choice("masks", sources, label="Masks", check=self._check_masks)
+        ways = {FIND: "find them with SAM", BESIDE: "take them from the .json beside each image (SA-1B)"}
+        ways |= {name: f"take those of the field {name}" for name in self.fields}
+        usual = usual_masks(self.samples, base)
+        params["masks"] = params["masks_field"] or params["masks"] or AS_PRESET
+        as_preset = Card(AS_PRESET, f"As {base.name} does it: {ways[usual]}")
+        cards = [Card(value, way[:1].upper() + way[1:]) for value, way in ways.items()]
+        form.choice("masks", [as_preset, *cards], label="Masks", check=lambda: self._check_masks(usual))
         if base.pipeline == "ssa":
-            params["vote"] = params["vote"] or base.semantic.vote
-            votes = [Card(name, f"{name}: {line}") for name, line in VOTES.items()]
+            votes = [Card(AS_PRESET, f"As {base.name} does it: {base.semantic.vote}")]
+            votes += [Card(name, f"{name}: {line}") for name, line in VOTES.items()]
             form.choice("vote", votes, label="Vote", description=CLOSED)
             return
         form.text(
@@ -100,9 +104,10 @@ class Questions:
                 description="Nothing else is proposed: faster, and every mask gets one of them",
             )
 
-    def _check_masks(self) -> None:
+    def _check_masks(self, usual: str) -> None:
         """Raise InputError where masks are to lie beside the images, and the first has none."""
-        first = self.samples.limit(1).values("filepath") if self.params["masks"] == BESIDE else []
+        masks = usual if self.params["masks"] == AS_PRESET else self.params["masks"]
+        first = self.samples.limit(1).values("filepath") if masks == BESIDE else []
         for path in map(masks_beside, map(Path, first)):
             if not path.is_file():
                 raise InputError(f"{path} is not there: masks would be read from the .json beside each image")

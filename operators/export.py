@@ -107,13 +107,15 @@ class Export(Job):
             label="Overwrite",
             description="Replace an earlier export in the folder; files that others put there stay",
         )
-        if not form.wrong:
-            params["export_dir"] = params["export_dir"] or _own_folder(ctx.dataset.name, params)
+        usual = "" if form.wrong else _own_folder(ctx.dataset.name, params)
         form.text(
             "export_dir",
             label="Folder",
-            description="A new or empty one, or one of an earlier export; an absolute path on the machine of the job",
-            check=None if form.wrong else lambda: _check_folder(params),
+            description="An absolute path on the machine of the job: new, empty, or of an earlier export. "
+            f"Empty: {usual or 'one of its own'}",
+            check=None
+            if form.wrong
+            else lambda: _check_folder({**params, "export_dir": params["export_dir"] or usual}),
         )
 
     def run(self, ctx: Any) -> Outcome:

@@ -1,6 +1,7 @@
 """`annotate` from the App: its form tells what is wrong, and the published answers come out."""
 
 import inspect
+from pathlib import Path
 
 import fiftyone as fo
 import fiftyone.operators as foo
@@ -153,16 +154,29 @@ def test_the_proposed_preset_is_one_that_can_run(form, photographs):
 def test_masks_come_from_where_they_are(form, photographs, tmp_path):
     photographs.set_values("drawn", [fo.Detections(detections=[fo.Detection(label="cat")])] * 3)
     masks = form("annotate", photographs, preset="engine-base", label_field="new")["masks"]
-    assert masks["default"] == "json"  # the parity photographs have theirs beside them
-    assert [choice["value"] for choice in masks["view"]["choices"]] == ["sam", "json", "drawn"]
-    assert form("annotate", photographs, preset="mini-ssa")["masks"]["default"] == "sam"
+    assert [choice["value"] for choice in masks["view"]["choices"]] == ["preset", "sam", "json", "drawn"]
+    assert masks["default"] == "preset"
+    assert usual_masks(form, photographs, "engine-base").endswith("take them from the .json beside each image (SA-1B)")
+    assert usual_masks(form, photographs, "mini-ssa").endswith("find them with SAM")
     (tmp_path / "bare.png").touch()
     bare = fo.Dataset()
     bare.add_sample(fo.Sample(filepath=str(tmp_path / "bare.png"), drawn=fo.Detections()))
     try:
-        assert form("annotate", bare, preset="engine-base")["masks"]["default"] == "drawn"
+        assert usual_masks(form, bare, "engine-base").endswith("take those of the field drawn")
     finally:
         bare.delete()
+
+
+def usual_masks(form, samples, preset):
+    """How the form words what a preset does without being told."""
+    return form("annotate", samples, preset=preset)["masks"]["view"]["choices"][0]["label"]
+
+
+def test_a_preset_of_ones_own_keeps_its_vote(form, photographs, preset):
+    path = Path(preset)
+    path.write_text(f'{path.read_text()}vote = "soft"\n')
+    vote = form("annotate", photographs, preset="own TOML file", preset_file=preset)["vote"]
+    assert (vote["default"], vote["view"]["choices"][0]["label"]) == ("preset", "As own does it: soft")
 
 
 def test_names_of_ones_own_are_asked_for_where_they_count(form, photographs):

@@ -40,7 +40,8 @@ def test_form_says_what_is_wrong_with_a_folder_and_proposes_one(form, dataset, t
     (tmp_path / "file").touch()
     fields = form("export", dataset)
     assert fields["label_field"]["default"] == "ssa"
-    assert Path(fields["export_dir"]["default"]) == Path(fo.config.default_dataset_dir, "exports", OWN.format(dataset))
+    own = Path(fo.config.default_dataset_dir, "exports", OWN.format(dataset))
+    assert fields["export_dir"]["view"]["description"].endswith(f"Empty: {own}")
     assert not fields["export_dir"]["invalid"]
     for folder, message in (
         ("out", "must be an absolute path"),
