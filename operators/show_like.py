@@ -9,7 +9,8 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels.database import is_generated, needs_database
-from fiftyone_ssa.labels.likeness import MOST, NEAREST, check_find, check_kept, check_text, find_like, kept_fields
+from fiftyone_ssa.labels.kept import check_kept
+from fiftyone_ssa.labels.likeness import MOST, NEAREST, check_find, check_text, find_like, kept_fields
 from fiftyone_ssa.labels.shown import detections_fields
 
 from ._decide import field_of, opened

@@ -12,7 +12,8 @@ from fiftyone.brain.similarity import Similarity, SimilarityConfig, SimilarityIn
 from pymongo.errors import PyMongoError
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels.likeness import MOST, Kept, object_ids, rows_of
+from fiftyone_ssa.labels.kept import Kept, object_ids, rows_of
+from fiftyone_ssa.labels.likeness import MOST
 
 logger = logging.getLogger(__name__)
 
@@ -102,14 +103,14 @@ class KeptSimilarityIndex(SimilarityIndex):  # type: ignore[misc]
         vectors = np.atleast_2d(query) if _is_numeric(query) else self._vectors(kept, query)
         mean = vectors.mean(axis=0, keepdims=True).astype(np.float32)
         mean /= np.linalg.norm(mean) or 1
-        found = kept.nearest(-mean if reverse else mean, "", min(k or MOST, MOST))
-        samples, labels = list(found.sample_ids), list(found.ids)
+        found = kept.nearest(-mean if reverse else mean, min(k or MOST, MOST))
+        samples, labels = list(map(str, found.images)), [identity.hex() for identity in found.ids]
         distances = [1 - (-value if reverse else value) for value in found.similarities]
         return (samples, labels, distances) if return_dists else (samples, labels)
 
     def _vectors(self, kept: Kept, ids: Any) -> Any:
         wanted = object_ids([ids] if isinstance(ids, str) else list(ids))
-        return kept.vectors_of(wanted, rows_of(kept.dataset, kept.label_field, wanted))
+        return kept.query(wanted, [row["sample"] for row in rows_of(kept.dataset, kept.label_field, wanted)])
 
     @classmethod
     def _from_dict(cls, d: Any, samples: Any, config: Any, brain_key: str) -> KeptSimilarityIndex:

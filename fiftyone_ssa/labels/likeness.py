@@ -1,35 +1,27 @@
-"""Masks that look alike: the nearest to a mask or to words, and the look-alikes of one that was wrongly named.
-
-Exact search over the embeddings that runs keep (`labels.embeddings`), file by file: memory holds one block of vectors,
-and the similarity of every mask.
-"""
+"""Masks that look alike: the nearest to a mask or to words, and the look-alikes of one that was wrongly named."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import fiftyone as fo
 import numpy as np
-import numpy.typing as npt
 from bson import ObjectId
-from bson.errors import InvalidId
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import embeddings
-from fiftyone_ssa.labels.database import Document, needs_database, root_dataset, samples_of
+from fiftyone_ssa.labels.database import needs_database, root_dataset
+from fiftyone_ssa.labels.kept import Found, Kept, Vectors, check_kept, object_ids, rows_of
 from fiftyone_ssa.labels.review import OPEN, state
-from fiftyone_ssa.labels.shown import check_masks, detections_fields, field_shown, is_named, masks_of
+from fiftyone_ssa.labels.shown import detections_fields, field_shown, is_named
 
 NEAREST = 50
 MOST = 10_000
 """Masks that a view can be ordered by: FiftyOne's `select(ordered=True)` looks each up in the whole list."""
-ALIKE = 0.0
-"""Masks with the same wrong name are offered from this similarity on; `benchmarks.likeness` measures it."""
-BLOCK_ROWS = 4096
-Vectors = npt.NDArray[np.float32]
+CANDIDATES = 10
+"""Masks with the same wrong name are chosen among so many times as many as may be offered, the nearest."""
 
 
 @dataclass(frozen=True)
@@ -84,30 +76,54 @@ def find_like(
         label_field (None): a Detections field; None is the one that the view shows
         text (None): what to look for instead, in plain words as a class name has them
         k (50): masks to find at most
-        same_wrong_name (False): find only masks that SSA gave the same name as those with these ids, that no one has
-            reviewed, and that look alike enough (`ALIKE`): after one is corrected, the others that may need it, too
+        same_wrong_name (False): find only masks that SSA gave the same name as those with these ids, that nobody has
+            reviewed, and that look more like these than like the nearest others of that name: after one is corrected,
+            those that may need it, too
 
     Raises InputError for a bad argument, or where no embeddings are kept, with how to keep some.
     """
     field = check_find(samples, ids, label_field, text, k, same_wrong_name)
     kept = Kept(samples, field)
     if text is not None:
-        query, what = kept.model.texts([text.strip()]), f'"{text.strip()}"'
-        return kept.nearest(query, what, k)
+        words = text.strip()
+        return _likeness(kept, f'"{words}"', kept.nearest(kept.model.texts([words]), k))
     wanted = object_ids(ids or ())
     rows = rows_of(kept.dataset, field, wanted)
-    query = kept.vectors_of(wanted, rows)
-    names = {row["class_name"] for row in rows}
+    query = kept.query(wanted, [row["sample"] for row in rows])
     what = f"this one ({rows[0]['label']})" if len(wanted) == 1 else f"these {len(wanted)}"
     if not same_wrong_name:
-        return kept.nearest(query, what, k)
+        return _likeness(kept, what, kept.nearest(query, k))
+    names = {row["class_name"] for row in rows}
     if len(names) != 1:
         raise InputError("these masks had several names; choose masks that SSA gave one and the same name")
-    name = names.pop()
+    (name,) = names
+    found = _same_wrong_name(kept, query, {identity.binary for identity in wanted}, name, k)
+    return _likeness(kept, f"{what} among those named {name!r} and not reviewed", found)
+
+
+def _same_wrong_name(kept: Kept, query: Vectors, corrected: set[bytes], name: str | None, k: int) -> Found:
+    """The masks with a name that are more like those corrected than like the others of that name."""
+    named = {"$eq": [{"$ifNull": ["$$this.label", None]}, name]}
     told = {"$eq": [{"$ifNull": ["$$this.class_name", None]}, name]}
-    open_ = {"$eq": [state(ours=is_named(samples, field)), OPEN]}
-    what = f"{what}, of those that are named {name!r} and not reviewed"
-    return kept.nearest(query, what, k, only={"$and": [told, open_]}, least=ALIKE)
+    open_ = {"$eq": [state(ours=is_named(kept.samples, kept.label_field)), OPEN]}
+    near = kept.nearest(query, min(CANDIDATES * k, MOST), {"$and": [told, open_]})
+    if not near.ids:
+        return near
+    others = kept.likeness_to_others(near, corrected, named)
+    return near.only(np.array(near.similarities) >= others).first(k)
+
+
+def _likeness(kept: Kept, what: str, found: Found) -> Likeness:
+    return Likeness(
+        kept.dataset,
+        kept.label_field,
+        what,
+        tuple(identity.hex() for identity in found.ids),
+        tuple(map(str, found.images)),
+        found.similarities,
+        found.searched,
+        found.unseen,
+    )
 
 
 def check_find(samples: Any, ids: Any, label_field: Any, text: Any, k: Any, same_wrong_name: Any = False) -> str:
@@ -135,146 +151,7 @@ def kept_fields(samples: Any) -> list[str]:
     return [name for name in detections_fields(dataset) if embeddings.are_kept(dataset, name)]
 
 
-def check_kept(samples: Any, label_field: str) -> None:
-    """Raise InputError unless a label field is there and embeddings of its masks are kept."""
-    check_masks(samples, label_field)
-    dataset = root_dataset(samples)
-    where = {f"{label_field}.{embeddings.PATH}": {"$type": "string"}}
-    if samples_of(dataset).find_one(where, {"_id": 1}) is None:
-        raise InputError(
-            f"no embeddings of the masks in {label_field!r} are kept; annotate with keep_embeddings=True (engine "
-            f'presets), or call fiftyone_ssa.embed(dataset, {label_field!r}, "engine-base")'
-        )
-
-
 def check_text(text: Any) -> None:
     """Raise InputError unless a text says something."""
     if not (isinstance(text, str) and text.strip()):
         raise InputError(f"text must say what to look for, got {shown(text)}")
-
-
-def object_ids(ids: Any) -> list[ObjectId]:
-    """Ids as the database has them. Raises InputError where one is none."""
-    if isinstance(ids, str) or not isinstance(ids, Sequence) or not ids:
-        raise InputError(f"ids must be a list of ids of masks, got {shown(ids)}")
-    try:
-        return [ObjectId(identity) for identity in ids]
-    except (InvalidId, TypeError) as error:
-        raise InputError(f"ids must be ids of masks, 24 hex digits each ({error})") from error
-
-
-class Kept:
-    """The kept embeddings of one label field, as far as a collection shows its masks."""
-
-    def __init__(self, samples: Any, label_field: str) -> None:
-        """Raises InputError where there are none."""
-        self.samples, self.label_field, self.dataset = samples, label_field, root_dataset(samples)
-        self.files: Mapping[ObjectId, str] = embeddings.files_of(self.dataset, label_field)
-        if not self.files:
-            check_kept(samples, label_field)
-            raise InputError(
-                f"the embeddings in {label_field!r} are of runs that this database does not know; "
-                "call fiftyone_ssa.embed again"
-            )
-
-    @property
-    def model(self) -> Any:
-        """The class filter that saw the masks, for texts: loaded once in a process."""
-        return _class_filter(embeddings.model_of(self.files.values()))
-
-    def vectors_of(self, wanted: Sequence[ObjectId], rows: Sequence[Document]) -> Vectors:
-        """(Q, d) vectors of masks, of which `rows` say in which image they are. Raises InputError if none is kept."""
-        keys = {identity.binary for identity in wanted}
-        found = []
-        for sample in {row["sample"] for row in rows}:
-            stored = embeddings.read(self.files.get(sample, ""))
-            if stored is not None:
-                found += [row["vector"] for row in stored if row["id"].tobytes() in keys]
-        if not found:
-            raise InputError(
-                "these masks have no embedding: drawn later, or empty; call fiftyone_ssa.embed, or choose others"
-            )
-        return np.stack(found).astype(np.float32)
-
-    def blocks(self, only: Any = True) -> Iterator[tuple[list[ObjectId], list[bytes], Vectors]]:
-        """Blocks of masks that the collection shows: image and id of each, and their (n, d) vectors.
-
-        `only` is a MongoDB expression of the mask `$$this`.
-        """
-        images: list[ObjectId] = []
-        ids: list[bytes] = []
-        parts: list[npt.NDArray[np.float16]] = []
-        self.shown = 0
-        for row in masks_of(self.samples, self.label_field, {"id": "$$this._id", "only": only}):
-            masks = {identity.binary for identity, chosen in zip(row["id"], row["only"], strict=True) if chosen}
-            self.shown += len(masks)
-            stored = embeddings.read(self.files.get(row["sample"], "")) if masks else None
-            if stored is None or not len(stored):
-                continue
-            there = stored["id"].tolist()
-            places = [place for place, identity in enumerate(there) if identity in masks]
-            ids += [there[place] for place in places]
-            images += [row["sample"]] * len(places)
-            parts.append(stored["vector"][places])
-            if len(ids) >= BLOCK_ROWS:
-                yield images, ids, np.concatenate(parts).astype(np.float32)
-                images, ids, parts = [], [], []
-        if ids:
-            yield images, ids, np.concatenate(parts).astype(np.float32)
-
-    def nearest(self, query: Vectors, what: str, k: int, *, only: Any = True, least: float = -1.0) -> Likeness:
-        """The `k` masks nearest to the nearest of (Q, d) vectors, as far as they are `least` similar."""
-        images: list[ObjectId] = []
-        ids: list[bytes] = []
-        parts = [np.zeros(0, np.float32)]
-        for some_images, some_ids, vectors in self.blocks(only):
-            images += some_images
-            ids += some_ids
-            parts.append((vectors @ query.T).max(axis=1))
-        similarities = np.concatenate(parts).round(5)  # what is behind depends on how a block is cut
-        order = np.argsort(-similarities, kind="stable")[:k]
-        order = order[similarities[order] >= least]
-        return Likeness(
-            self.dataset,
-            self.label_field,
-            what,
-            tuple(ids[place].hex() for place in order),
-            tuple(str(images[place]) for place in order),
-            tuple(similarities[order].tolist()),
-            len(ids),
-            self.shown - len(ids),
-        )
-
-
-@lru_cache(maxsize=1)
-def _class_filter(model: str) -> Any:
-    import torch
-
-    from fiftyone_ssa.models.class_filter import ClassFilter
-
-    return ClassFilter(model, torch.device("cpu"), torch.float32)
-
-
-def rows_of(dataset: fo.Dataset, label_field: str, wanted: Sequence[ObjectId]) -> list[Document]:
-    """What the database says of masks, in the order of their ids. Raises InputError where one is not there."""
-    masks = f"${label_field}.detections"
-    found = samples_of(dataset).aggregate(
-        [
-            {"$match": {f"{label_field}.detections._id": {"$in": list(wanted)}}},
-            {"$project": {"mask": {"$filter": {"input": masks, "cond": {"$in": ["$$this._id", list(wanted)]}}}}},
-            {"$unwind": "$mask"},
-            {
-                "$project": {
-                    "sample": "$_id",
-                    "_id": "$mask._id",
-                    "label": "$mask.label",
-                    "class_name": "$mask.class_name",
-                }
-            },
-        ]
-    )
-    rows = {row["_id"]: {"label": None, "class_name": None, **row} for row in found}
-    gone = [identity for identity in wanted if identity not in rows]
-    if gone:
-        raise InputError(f"{label_field!r} has no mask {gone[0]}; was it deleted, or is it of another field?")
-    return [rows[identity] for identity in wanted]

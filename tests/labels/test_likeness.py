@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from bson import ObjectId
 
-from fiftyone_ssa import annotate, clean, embed, find_like, relabel
+from fiftyone_ssa import annotate, clean, embed, find_like, relabel, review
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
-from fiftyone_ssa.labels import brain, embeddings, likeness
+from fiftyone_ssa.labels import brain, embeddings, kept
 from fiftyone_ssa.labels.clean import default_folder
 from fiftyone_ssa.labels.documents import masks_document
 from fiftyone_ssa.quickstart.run import draw
@@ -157,7 +157,7 @@ def test_the_nearest_are_those_of_a_plain_search(named: fo.Dataset, monkeypatch:
     assert found.ids[0] == query
     assert [scores[identity] for identity in found.ids] == pytest.approx(sorted(scores.values())[:-13:-1], abs=1e-4)
     assert (found.searched, found.unseen) == (len(rows), 0)
-    monkeypatch.setattr(likeness, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(kept, "BLOCK_ROWS", 1)
     assert find_like(named, [query], "engine", k=12).ids == found.ids
     several = find_like(named, [query, ids_of(named)[9]], "engine", k=2)
     assert set(several.ids) == {query, ids_of(named)[9]}
@@ -186,19 +186,29 @@ def test_words_find_what_they_name(named: fo.Dataset) -> None:
         assert truth[find_like(named, text=name, label_field="engine", k=1).ids[0]] == name
 
 
-def test_masks_with_the_same_wrong_name_are_offered(dataset: fo.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likeness, "ALIKE", -1.0)
+def test_masks_with_the_same_wrong_name_are_offered_if_they_are_more_like_it(dataset: fo.Dataset) -> None:
+    rows = {identity: vector.astype(np.float64) for identity, vector in rows_of(dataset).items()}
     names = dataset.values("engine.detections.class_name", unwind=True)
     wrong = max(set(filter(None, names)), key=names.count)
     ids = [identity for identity, name in zip(ids_of(dataset), names, strict=True) if name == wrong]
-    relabel(dataset, "engine", ids=ids[:2], label="right")
-    found = find_like(dataset, ids[:1], "engine", same_wrong_name=True, k=500)
-    assert sorted(found.ids) == sorted(ids[2:])
-    assert f"named '{wrong}' and not reviewed" in str(found)
-    assert relabel(dataset, "engine", ids=list(found.ids), label="right").masks == len(ids) - 2
-    assert not find_like(dataset, ids[:1], "engine", same_wrong_name=True).ids
-    monkeypatch.setattr(likeness, "ALIKE", 1.1)
-    assert str(find_like(dataset, ids[:1], "engine", same_wrong_name=True)).startswith("no mask is like this one")
+    corrected, accepted = ids[0], ids[1]
+    relabel(dataset, "engine", ids=[corrected], label="right")
+    review(dataset, "accept", "engine", ids=[accepted])
+    expected = set()
+    for mask in ids[2:]:
+        others = sorted(rows[mask] @ rows[other] for other in ids[1:] if other != mask)[-3:]
+        if rows[mask] @ rows[corrected] >= np.mean(others):
+            expected.add(mask)
+    assert expected
+    found = find_like(dataset, [corrected], "engine", same_wrong_name=True, k=500)
+    assert set(found.ids) == expected
+    assert list(found.similarities) == sorted(found.similarities, reverse=True)
+    assert f"among those named '{wrong}' and not reviewed" in str(found)
+    assert relabel(dataset, "engine", ids=list(found.ids), label="right").masks == len(expected)
+    again = find_like(dataset, [corrected], "engine", same_wrong_name=True, k=500)
+    assert not set(again.ids) & expected
+    relabel(dataset, "engine", ids=ids, label="right")
+    assert str(find_like(dataset, [corrected], "engine", same_wrong_name=True)).startswith("no mask is like this one")
 
 
 def test_a_deleted_mask_is_not_found_and_a_drawn_one_is_counted(dataset: fo.Dataset) -> None:
