@@ -63,6 +63,7 @@ class Annotate(Job):
             batch_size=int(params["batch_size"]),
             overwrite=chosen_overwrite(params),
             keep_branch=params["keep_branch"],
+            keep_embeddings=chosen.keep_embeddings,
             progress=report(ctx),
         )
         shown = f"; they are the saved view {save_trial(samples, params)!r}" if params["try_first"] else ""

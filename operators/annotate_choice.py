@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "masks_field": "",
     "vocabulary": "",
     "only_vocabulary": False,
+    "keep_embeddings": False,
     "vote": AS_PRESET,
     "label_field": "ssa",
     "overwrite": False,
@@ -76,6 +77,11 @@ class Choice:
                 changes |= {"open_vocabulary.segmenters": (), "open_vocabulary.captioner": ""}
         return load_preset(self.base, changes | parsed_overrides(params))
 
+    @property
+    def keep_embeddings(self) -> bool:
+        """Whether what CLIP sees of each mask is kept; SSA presets have none."""
+        return self.base.pipeline == "engine" and bool(self.params["keep_embeddings"])
+
     def work(self) -> Work:
         """The library's own checks of all that, together with the fields'."""
         params = self.params
@@ -88,6 +94,7 @@ class Choice:
             semantic_field=params["semantic_field"] or None,
             overwrite="everything" if everything else params["overwrite"],
             keep_branch=params["keep_branch"],
+            keep_embeddings=self.keep_embeddings,
         )
 
 

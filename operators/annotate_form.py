@@ -103,6 +103,11 @@ class Questions:
                 label="Only these names",
                 description="Nothing else is proposed: faster, and every mask gets one of them",
             )
+        form.switch(
+            "keep_embeddings",
+            label="Keep embeddings (find look-alikes)",
+            description="So that masks which look alike are found: about 1 KB a mask beside the dataset, no more time",
+        )
 
     def _check_masks(self, usual: str) -> None:
         """Raise InputError where masks are to lie beside the images, and the first has none."""

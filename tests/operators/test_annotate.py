@@ -183,9 +183,11 @@ def test_names_of_ones_own_are_asked_for_where_they_count(form, photographs):
     ssa = form("annotate", photographs)
     assert "vote" in ssa
     assert "vocabulary" not in ssa
+    assert "keep_embeddings" not in ssa
     engine = form("annotate", photographs, preset="mini-engine", vocabulary="cat")
     assert "vote" not in engine
     assert "only_vocabulary" in engine
+    assert engine["keep_embeddings"]["default"] is False
 
 
 def test_what_few_need_is_folded_away_until_it_is_used(form, photographs):

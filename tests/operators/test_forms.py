@@ -29,6 +29,7 @@ WRONG = [
         {"preset": "mini-engine", "vocabulary": "cat", "only_vocabulary": "no"},
         "only_vocabulary must be true or false, got 'no'",
     ),
+    ("annotate", {"preset": "mini-engine", "keep_embeddings": 1}, "keep_embeddings must be true or false, got 1"),
     ("annotate", {"label_field": "my field"}, "must be letters, digits and underscores"),
     ("annotate", {"label_field": 7}, "label_field must be text, got 7"),
     ("annotate", {"label_field": "filepath"}, "exists and is no Detections"),
