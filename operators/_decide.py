@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.operators as foo
-from bson import json_util
 from fiftyone.operators import types
-from fiftyone.server.view import get_view
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
-from fiftyone_ssa.labels.database import needs_database, serialized
+from fiftyone_ssa.labels.database import needs_database, see_filters
 from fiftyone_ssa.labels.deciding import Decision
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
@@ -116,17 +113,8 @@ def opened(ctx: Any) -> Any:
     """What is open in the App, filters and all. Raises InputError where nothing is."""
     if ctx.dataset is None:
         raise InputError(NO_DATASET)
-    request = ctx.request_params
-    if not (request.get("view_name") and request.get("filters")):
-        return ctx.view
-    # FiftyOne leaves the sidebar's filters out of a saved view
-    stages = request.get("view") or _stages(ctx.dataset.load_saved_view(request["view_name"]))
-    return get_view(ctx.dataset, stages=stages, filters=request["filters"], extended_stages=request.get("extended"))
-
-
-def _stages(view: Any) -> Any:
-    """A view's stages as a request has them."""
-    return json.loads(json_util.dumps(serialized(view)))
+    see_filters(ctx)
+    return ctx.view
 
 
 def opened_dataset(ctx: Any) -> Any:
