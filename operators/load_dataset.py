@@ -36,7 +36,7 @@ class LoadDataset(Job):
     icon = "folder_open"
     needs_dataset = False
     named_by = ("", "")
-    patience = 20.0
+    patience = 120.0  # it opens what it has loaded, which only the request that waits for it can
     if_cancelled = "nothing of it is kept"
 
     def __call__(self, folder: str, kind: str = "Images", *, delegate: bool = False, **params: Any) -> Any:
