@@ -15,7 +15,7 @@ import fiftyone as fo
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.atomic import PART
-from fiftyone_ssa.labels import lease, runs
+from fiftyone_ssa.labels import journal, lease, runs
 from fiftyone_ssa.labels.database import Document, all_datasets, dataset_id, needs_database
 from fiftyone_ssa.naming.arguments import check_flag
 
@@ -85,6 +85,8 @@ def clean(dataset: fo.Dataset | str, *, dry_run: bool = False) -> Cleaned:
         if not dry_run:
             remove([*unused, *parts])
         stale = lease.stale() if dry_run else lease.drop_stale()
+    if not dry_run:
+        journal.drop_gone()
     return Cleaned(len(unused), size, len(parts), stale, dry_run)
 
 

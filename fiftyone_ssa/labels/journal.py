@@ -74,6 +74,13 @@ def masks_of(token: str) -> dict[ObjectId, Pairs]:
     }
 
 
+def drop_gone() -> None:
+    """Forget what was decided and looked through in datasets that are gone."""
+    known = own_collection("decisions").database.datasets.distinct("_id")
+    for name in ("decisions", "looked"):
+        own_collection(name).delete_many({"dataset": {"$nin": known}})
+
+
 def take_back(token: str) -> None:
     """Record that a decision was taken back."""
     own_collection("decisions").update_many({"token": token}, {"$set": {"undone": True}})

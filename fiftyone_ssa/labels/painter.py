@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import fiftyone as fo
@@ -24,6 +23,7 @@ from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
 from fiftyone_ssa.labels.painted import painted_now
 from fiftyone_ssa.labels.review import is_rejected
 from fiftyone_ssa.labels.stored_masks import mask_counts, stored_values
+from fiftyone_ssa.labels.updates import later
 from fiftyone_ssa.layouts.class_names import fold
 from fiftyone_ssa.masks.rle import mask_set
 from fiftyone_ssa.naming.stamp import Settings
@@ -116,7 +116,7 @@ class Painter:
                 self.done.errors[path] = str(error)
                 return
             where = {"_id": document["_id"], "last_modified_at": document.get("last_modified_at")}
-            now = datetime.now(UTC).replace(tzinfo=None)
+            now = later(document.get("last_modified_at"))
             update = {"$set": {**painting.labels, "last_modified_at": now}}
             if samples_of(self.dataset).update_one(where, update).matched_count:
                 looked.move(dataset_id(self.dataset), {document["_id"]: (document.get("last_modified_at"), now)})

@@ -74,6 +74,11 @@ def change_of(place: str, pairs: Pairs) -> tuple[Document, list[Document]]:
     return dict(change), filters
 
 
+def later(read: datetime | None) -> datetime:
+    """A date of change that a sample never had: a second change within a millisecond would go unseen by others."""
+    return now() if read is None else max(now(), read + timedelta(milliseconds=1))
+
+
 def now() -> datetime:
     """The date as the database holds it: in UTC, to the millisecond."""
     date = datetime.now(UTC).replace(tzinfo=None)
@@ -83,6 +88,4 @@ def now() -> datetime:
 def edit_of(document: Document, found: int, pairs: Pairs) -> Edit:
     """What is to become of a sample that was just read."""
     read = document.get("last_modified_at")
-    # never a date that the sample had: a second change within a millisecond would go unseen by other writers
-    stamp = now() if read is None else max(now(), read + timedelta(milliseconds=1))
-    return Edit(document["_id"], read, stamp, found, pairs)
+    return Edit(document["_id"], read, later(read), found, pairs)

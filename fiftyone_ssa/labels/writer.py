@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import fiftyone as fo
@@ -37,6 +37,7 @@ from fiftyone_ssa.labels.merge import Merged, beside_touched, in_place
 from fiftyone_ssa.labels.metadata import mended
 from fiftyone_ssa.labels.source import Taken
 from fiftyone_ssa.labels.stamps import run_of
+from fiftyone_ssa.labels.updates import later
 from fiftyone_ssa.types import Annotation, Embeddings, MaskSet, Result, SemanticMap
 
 BATCH_SAMPLES = 16
@@ -285,7 +286,7 @@ class LabelWriter:
 
     def _update(self, entry: _Entry, document: Document) -> UpdateOne:
         """The update of one sample. Raises InputError or an error of BSON if no document can hold it."""
-        values = {**entry.values, "last_modified_at": datetime.now(UTC).replace(tzinfo=None)}
+        values = {**entry.values, "last_modified_at": later(document.get("last_modified_at"))}
         where: Document = {"_id": document["_id"]}
         if entry.taken is not None and entry.masks is not None:
             where["last_modified_at"] = document.get("last_modified_at")

@@ -18,6 +18,7 @@ from fiftyone import ViewField as F
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels import deciding
+from fiftyone_ssa.labels.clean import clean
 from fiftyone_ssa.labels.database import own_collection, samples_of
 from fiftyone_ssa.labels.decisions import relabel, rename_classes, review, undo
 
@@ -367,3 +368,15 @@ def test_a_sample_that_changes_while_it_is_written(dataset: fo.Dataset, monkeypa
     undo(dataset)
     assert said(dataset)[:2] == [("bird", "corrected"), ("bird", "corrected")]
     assert own_collection("decisions").count_documents({"sample": ObjectId(dataset.first().id)}) == 2
+
+
+def test_what_was_decided_in_datasets_that_are_gone_is_forgotten(dataset: fo.Dataset, make_dataset: Make) -> None:
+    other = make_dataset(1)
+    review(other, "accept", "masks")
+    review(dataset, "accept")
+    gone = other._doc.id
+    other.delete()
+    assert own_collection("decisions").count_documents({"dataset": gone}) == 1
+    clean(dataset)
+    assert own_collection("decisions").count_documents({"dataset": gone}) == 0
+    assert undo(dataset).masks == 9
