@@ -43,7 +43,8 @@ class Annotate(Job):
         """Start it; the images of a trial are shown at once, and their masks as soon as they are named."""
         answer: dict[str, Any] = super().launch(ctx, apart=apart)
         if ctx.params.get("try_first"):
-            ctx.ops.set_view(name=save_trial(target_of(ctx), given(ctx.params, DEFAULTS)))
+            name = save_trial(target_of(ctx), given(ctx.params, DEFAULTS))
+            ctx.ops.set_view(view=ctx.dataset.load_saved_view(name))  # by its name only what an open App has read
         return answer
 
     def run(self, ctx: Any) -> Outcome:

@@ -176,7 +176,7 @@ class Questions:
         found = preview(chosen.work())
         trial = min(TRIED, found.to_do) if self.params["try_first"] else 0
         count = trial or found.to_do
-        what = f" Now {trial} of them:" if trial else ""
+        what = f" Now {trial} of them." if 0 < trial < found.to_do else ""
         self.form.note("summary", f"{found}{what}{_time(chosen.preset, count, here) if count else ''}")
         missing = facts(chosen.preset).missing
         if missing:

@@ -108,15 +108,15 @@ class Export(Job):
             description="Replace an earlier export in the folder; files that others put there stay",
         )
         usual = "" if form.wrong else _own_folder(ctx.dataset.name, params)
+        chosen = {**params, "export_dir": params["export_dir"] or usual}
         form.text(
             "export_dir",
             label="Folder",
             description="An absolute path on the machine of the job: new, empty, or of an earlier export. "
             f"Empty: {usual or 'one of its own'}",
-            check=None
-            if form.wrong
-            else lambda: _check_folder({**params, "export_dir": params["export_dir"] or usual}),
+            check=None if form.wrong else lambda: _check_folder(chosen),
         )
+        form.put_last("overwrite")
 
     def run(self, ctx: Any) -> Outcome:
         """Export."""

@@ -57,7 +57,8 @@ def test_five_are_tried_first_and_shown(app, scenes, session, shot):
     scenes.reload()
     assert scenes.exists("mine").count() == 3
     assert sorted(scenes.load_saved_view("try mine").values("id")) == sorted(view.values("id"))
-    wait_until(lambda: page.get_by_text("try mine").count(), "the saved view is not open", page=page)
+    bar = page.locator("[data-cy=view-bar]")
+    wait_until(lambda: "Select" in bar.inner_text(), f"the trial is not shown: {bar.inner_text()}", page=page)
     shot(page, "forms_trial")
 
 
