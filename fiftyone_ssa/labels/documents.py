@@ -8,6 +8,7 @@ Conventions, which everything on the FiftyOne side relies on:
   are those of the image as `files.read_image` reads it, upright by its EXIF orientation, which is how the App shows it.
 - Attributes (`ATTRIBUTES`) are declared on the dataset by `declare_detections`, so that the sidebar filters by them;
   what is unknown is left out. Boxes and points are in pixels, unlike `bounding_box`.
+- `<label_field>.embeddings_path`, where they are kept: the file of what the class filter saw (`labels.embeddings`).
 - `<label_field>_semantic`, `<label_field>_branch`: Segmentation, a PNG (8 bits up to the value 254, 16 above), and
   `dataset.mask_targets[field] = {value: name}`: class id + 1, where the field holds no maps of other classes; a value
   once given keeps its name. 0 is ignored.
