@@ -26,6 +26,7 @@ from fiftyone_ssa.labels.database import (
 from fiftyone_ssa.labels.documents import declare_detections
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import SCHEMA, hold
+from fiftyone_ssa.labels.review import REVIEWS
 from fiftyone_ssa.labels.shown import masks_of, object_ids
 from fiftyone_ssa.labels.updates import Edit, change_of, edit_of, now, said, write
 
@@ -44,6 +45,8 @@ _VERBS = {
     "rename": ("renames", "renamed"),
     "undo": ("takes back", "took back"),
 }
+_OVERRULING = ("reject", "relabel", "rename")
+"""What changes masks of a view that people reviewed already, which is told."""
 Change = Callable[[Document], Said | None]
 """What is to be said of a mask from now on, None where it stays as it is."""
 
@@ -123,17 +126,25 @@ def decide(
             f"none of the {counted(gone, 'mask')} is in {work.field!r} of {work.dataset.name!r}; "
             "they were deleted, or a run replaced them"
         )
-    notes = [note, f"{counted(gone, 'mask')} {'is' if gone == 1 else 'are'} no longer there" if gone > 0 else ""]
+    is_gone = f"{counted(gone, 'mask')} {'is' if gone == 1 else 'are'} no longer there" if gone > 0 else ""
+    told = [note, *_told(work, action, writer.reviewed), is_gone]
     return Decision(
         writer.token if writer.masks and not work.dry_run else None,
         action,
         writer.masks,
         writer.samples,
         detail,
-        "; ".join(filter(None, notes)),
+        "; ".join(filter(None, told)),
         work.dry_run,
         dict(writer.labels),
     )
+
+
+def _told(work: Work, action: str, reviewed: int) -> list[str]:
+    """That masks of a view were reviewed already, where that is overruled."""
+    if work.asked is not None or action not in _OVERRULING or not reviewed:
+        return []
+    return [f"{reviewed} of them {'was' if reviewed == 1 else 'were'} reviewed already"]
 
 
 def _shown(work: Work, change: Change) -> Mapping[ObjectId, journal.Pairs]:
@@ -153,7 +164,7 @@ class _Writer:
 
     def __init__(self, work: Work, action: str, change: Change, token: str, recorded: bool) -> None:
         self.work, self.action, self.change, self.token, self.recorded = work, action, change, token, recorded
-        self.found = self.masks = self.samples = 0
+        self.found = self.masks = self.samples = self.reviewed = 0
         self.labels: Counter[str | None] = Counter()
 
     def write(self, samples: Iterable[ObjectId]) -> None:
@@ -209,6 +220,7 @@ class _Writer:
             self.found += edit.found
             self.masks += len(edit.pairs)
             self.samples += bool(edit.pairs)
+            self.reviewed += sum(before.review in REVIEWS for before, _ in edit.pairs.values())
             self.labels.update(before.label for before, _ in edit.pairs.values())
 
 

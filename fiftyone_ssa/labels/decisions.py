@@ -19,6 +19,7 @@ from fiftyone_ssa.labels.shown import check_masks, is_named
 from fiftyone_ssa.labels.typed_names import check_name, settled
 from fiftyone_ssa.labels.updates import now, said
 from fiftyone_ssa.layouts.class_names import first_names
+from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.naming.arguments import check_flag
 
 ACTIONS = ("accept", "reject", "reopen")
@@ -111,7 +112,7 @@ def review(
         raise InputError(f"action must be one of {', '.join(ACTIONS)}, got {shown(action)}")
     if class_name is not None:
         class_name = check_name(class_name)
-    if min_margin is not None and (type(min_margin) not in (int, float) or not 0 <= min_margin <= 1):
+    if min_margin is not None and not (is_number(min_margin) and 0 <= min_margin <= 1):
         raise InputError(f"min_margin must be a number from 0 to 1, got {shown(min_margin)}")
     ours, date = is_named(work.dataset, label_field), now()
 

@@ -202,8 +202,11 @@ def test_undo_after_a_run_rewrote_the_field(dataset: fo.Dataset, name_masks: Run
 
 def test_classes_are_renamed_and_merged(dataset: fo.Dataset) -> None:
     review(dataset, "reject", ids=mask_ids(dataset, 0))
+    overruled = review(dataset, "reject", dry_run=True)
+    assert str(overruled) == "rejects 9 masks in 3 images; 1 of them was reviewed already"
     told = rename_classes(dataset, {"sky": "outside", "grass": "outside"}, dry_run=True)
-    assert str(told) == "renames 9 masks (sky to outside: 6, grass to outside: 3) in 3 images"
+    renames = "renames 9 masks (sky to outside: 6, grass to outside: 3) in 3 images"
+    assert str(told) == f"{renames}; 1 of them was reviewed already"
     done = rename_classes(dataset.limit(1), {"sky": "grass", "grass": "sky"})
     assert done.masks == 3
     assert said(dataset)[:4] == [("grass", "rejected"), ("grass", "corrected"), ("sky", "corrected"), ("sky", None)]
@@ -380,3 +383,12 @@ def test_what_was_decided_in_datasets_that_are_gone_is_forgotten(dataset: fo.Dat
     clean(dataset)
     assert own_collection("decisions").count_documents({"dataset": gone}) == 0
     assert undo(dataset).masks == 9
+
+
+def test_no_two_changes_of_a_sample_have_one_date(dataset: fo.Dataset) -> None:
+    dates = []
+    for turn in range(12):
+        relabel(dataset, ids=mask_ids(dataset, 0), sample_ids=[dataset.first().id], label=f"kite {turn}")
+        dates.append(samples_of(dataset).find_one()["last_modified_at"])
+    assert len(set(dates)) == 12
+    assert dates == sorted(dates)

@@ -86,7 +86,7 @@ def test_what_the_view_shows_is_decided(execute, dataset):
     message = execute("review", view, action="accept", min_margin=0.5)["message"]
     assert message == "accepted 2 masks above margin 0.5 in 2 images"
     assert execute("rename_classes", view, mapping="dog = hound")["message"] == (
-        "renamed 4 masks (dog to hound: 4) in 2 images"
+        "renamed 4 masks (dog to hound: 4) in 2 images; 2 of them were reviewed already"
     )
     assert dataset.count_values("ssa.detections.label") == {"dog": 2, "hound": 4, "sky": 3}
 
