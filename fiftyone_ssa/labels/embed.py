@@ -73,7 +73,7 @@ def embed(
     Returns the counts. Images whose masks all have embeddings of the same model are skipped. Raises InputError for a
     bad argument, if the model cannot be loaded, or while another run writes the field.
     """
-    check_device(device), check_dtype(dtype), check_batch_size(batch_size)
+    device, dtype, batch_size = check_device(device), check_dtype(dtype), check_batch_size(batch_size)
     check_masks(samples, label_field)
     if is_generated(samples):
         raise InputError("embed takes whole images, got a view of patches; pass the view before it")
@@ -86,7 +86,7 @@ def embed(
         from fiftyone_ssa.naming.looking import Looker  # loads torch
 
         looker = Looker(chosen, device=device, dtype=dtype)
-        folder = default_folder(dataset)
+        folder = runs.last_folder(dataset, label_field) or default_folder(dataset)
         model = chosen.open_vocabulary.class_filter
         settings = Settings({"open_vocabulary.class_filter": model_stamp(model), "embed": True})
         token = runs.begin(dataset, label_field, chosen.name, settings, folder, False, model)
@@ -94,7 +94,8 @@ def embed(
             embeddings.declare(dataset, label_field)
         writer = _Writer(dataset, fields, lease, folder, token)
         paths = dict(zip(*samples.exists(label_field).values(["id", "filepath"]), strict=True))
-        todo = {sample: path for sample, path in paths.items() if sample in writer.unseen()}
+        unseen = writer.unseen()
+        todo = {sample: path for sample, path in paths.items() if sample in unseen}
         writer.done.skipped = len(paths) - len(todo)
         source = Source(dataset, True, label_field, None, {})
         with fou.ProgressBar(total=len(todo), progress=progress) as bar:
@@ -112,21 +113,18 @@ class _Writer:
         self.dataset, self.fields, self.lease, self.token = dataset, fields, lease, token
         self.folder = folder / fields.embeddings_folder
         self.done = Embedded()
-        self._unseen: set[str] | None = None
 
     def unseen(self) -> set[str]:
         """The ids of samples with a mask that has no embedding of this run's model."""
-        if self._unseen is None:
-            label = self.fields.label
-            files = embeddings.files_of(self.dataset, label, self.token)
-            self._unseen = set()
-            for row in masks_of(self.dataset, label, {"id": "$$this._id", "area": "$$this.area"}):
-                rows = embeddings.read(files.get(row["sample"], ""))
-                seen = set(rows["id"].tolist()) if rows is not None else set()
-                masks = {i.binary for i, area in zip(row["id"], row["area"], strict=True) if area != 0}
-                if not masks <= seen:
-                    self._unseen.add(str(row["sample"]))
-        return self._unseen
+        label, found = self.fields.label, set()
+        files = embeddings.files_of(self.dataset, label, self.token)
+        for row in masks_of(self.dataset, label, {"id": "$$this._id", "area": "$$this.area"}):
+            rows = embeddings.read(files.get(row["sample"], ""))
+            seen = set(rows["id"].tolist()) if rows is not None else set()
+            masks = {i.binary for i, area in zip(row["id"], row["area"], strict=True) if area != 0}
+            if not masks <= seen:
+                found.add(str(row["sample"]))
+        return found
 
     def write(self, result: Result, path: str, source: Source) -> None:
         """Store one image's embeddings, or say why there are none."""

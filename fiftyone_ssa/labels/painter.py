@@ -86,7 +86,7 @@ class Painter:
         self.dataset, self.fields, self.lease = dataset, fields, lease
         self.done = Repainted()
         remove_leftovers(fields.label, runs.killed(dataset, fields.label))
-        self._folder = _folder(dataset, fields.label)
+        self._folder = runs.last_folder(dataset, fields.label) or default_folder(dataset)
         self._run = runs.begin(dataset, fields.label, "repaint", Settings({"repaint": True}), self._folder, False)
 
     def declare(self, *, with_branch: bool) -> None:
@@ -223,12 +223,6 @@ class Painter:
         if not all(isinstance(value, int) for value in targets):
             raise InputError(f"{field_name!r} has mask targets that are no whole numbers; only such maps are painted")
         return dict(targets)
-
-
-def _folder(dataset: fo.Dataset, label_field: str) -> Path:
-    """Where the field's last run put its maps."""
-    folders = [Path(row["folder"]) for row in runs.of_dataset(dataset) if row["field"] == label_field]
-    return folders[-1] if folders else default_folder(dataset)
 
 
 def _sixteen_bits(values: npt.NDArray[np.integer]) -> Pixels:

@@ -87,6 +87,12 @@ def of_dataset(dataset: fo.Dataset) -> list[dict[str, Any]]:
     return list(found.sort("began"))
 
 
+def last_folder(dataset: fo.Dataset, field: str) -> Path | None:
+    """Where a field's last run put its files, None where there was no run."""
+    folders = [Path(row["folder"]) for row in of_dataset(dataset) if row["field"] == field]
+    return folders[-1] if folders else None
+
+
 def settings_of(fingerprint: str) -> tuple[str, Mapping[str, Any]] | None:
     """The preset's name and the settings behind a fingerprint, None if no run of this database had them."""
     row = own_collection("runs").find_one({"fingerprint": fingerprint}, {"values": 1, "preset": 1})

@@ -294,3 +294,9 @@ def test_vectors_of_another_model_are_not_compared(dataset: fo.Dataset) -> None:
     assert not set(found.ids) & {detection.id for detection in sample.engine.detections}
     assert found.unseen == len(sample.engine.detections)
     assert ObjectId(found.ids[0])
+
+
+def test_files_go_where_the_fields_last_run_put_its_own(dataset: fo.Dataset, tmp_path: Path) -> None:
+    run(dataset, label_field="plain", semantic_dir=tmp_path)
+    embed(dataset, "plain", "mini-engine")
+    assert {Path(path).parent for path in dataset.values(f"plain.{embeddings.PATH}")} == {tmp_path / "plain_embeddings"}
