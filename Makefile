@@ -1,8 +1,8 @@
-# make quickstart | install | format | lint | test | test-app | js | check | test-lowest | bench | scores | doctor
+# make quickstart | install | format | lint | test | test-app | app-pictures | js | check | test-lowest | bench | scores | doctor
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart install format lint test test-app js check test-lowest bench scores doctor
+.PHONY: quickstart install format lint test test-app app-pictures js check test-lowest bench scores doctor
 
 install: $(INSTALLED)
 
@@ -24,7 +24,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile
 
 check: lint test
 
@@ -32,6 +32,10 @@ check: lint test
 test-app: export SSA_SCREENSHOTS ?= $(CURDIR)/.screenshots
 test-app: $(INSTALLED)
 	$(BIN)/pytest tests/app -rs $(ARGS)
+
+# docs/app's pictures, made by the browser tests
+app-pictures: $(INSTALLED)
+	$(BIN)/python tools/app_pictures.py
 
 # the App's panel "Review masks": its parts are tested, its bundle is built anew; needs node 20 or later
 js: js/node_modules

@@ -17,8 +17,8 @@ def test_masks_change_the_picture_and_the_forms_are_found(app, scenes, shot):
     box.click()
     page.mouse.move(800, 900)
     wait_until(lambda: image.screenshot() != bare, "the masks change nothing in the picture", page=page)
-    form = open_form(page, "SSA: name masks", {"Label field": "mine"})
-    form.get_by_role("button", name="Schedule").wait_for(timeout=20_000)
+    form = open_form(page, "SSA: name masks", {"Preset": "mini-ssa", "Label field": "mine"})
+    form.get_by_role("button", name="Execute").wait_for(timeout=20_000)
     shot(page, "form")
 
 
