@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import fiftyone as fo
 from bson import ObjectId
@@ -28,6 +28,7 @@ from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import SCHEMA, hold
 from fiftyone_ssa.labels.review import REVIEWS
 from fiftyone_ssa.labels.shown import masks_of, object_ids
+from fiftyone_ssa.labels.stored_masks import whole_rows
 from fiftyone_ssa.labels.updates import Edit, change_of, edit_of, now, said, write
 
 BATCH_SAMPLES = 100
@@ -47,7 +48,9 @@ _VERBS = {
 }
 _OVERRULING = ("reject", "relabel", "rename")
 """What changes masks of a view that people reviewed already, which is told."""
-Change = Callable[[Document], Said | None]
+Row: TypeAlias = Mapping[str, Any]
+"""A mask as the database holds it."""
+Change: TypeAlias = Callable[[Row], Said | None]
 """What is to be said of a mask from now on, None where it stays as it is."""
 
 
@@ -191,9 +194,7 @@ class _Writer:
 
     def _decided(self, document: Document) -> Edit:
         wanted = (self.work.masks or {})[document["_id"]]
-        rows = [
-            row for row in (document.get(self.work.field) or {}).get("detections") or () if row.get("_id") in wanted
-        ]
+        rows = [row for row in whole_rows(document.get(self.work.field)) if row["_id"] in wanted]
         pairs = {}
         for row in rows:
             if (after := self.change(row)) is not None:

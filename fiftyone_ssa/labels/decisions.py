@@ -10,8 +10,8 @@ from typing import Any
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.appearance import add_names
-from fiftyone_ssa.labels.database import Document, needs_database
-from fiftyone_ssa.labels.deciding import Decision, Work, counted, decide, work_on
+from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.deciding import Decision, Row, Work, counted, decide, work_on
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import LeaseHeldError
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
@@ -66,9 +66,10 @@ def relabel(
         raise InputError(f"proposal must be a whole number, 1 for the first; got {shown(proposal)}")
     place = proposal - 1
 
-    def take(row: Document) -> Said | None:
-        names = row.get("class_proposals") or []
-        return _named(row, names[place]) if place < len(names) else None
+    def take(row: Row) -> Said | None:
+        names = row.get("class_proposals")
+        name = names[place] if isinstance(names, list) and place < len(names) else None
+        return _named(row, name) if isinstance(name, str) else None
 
     done = decide(work, "relabel", take, detail=f" by their proposal {proposal}")
     if ids is not None and not done.masks:
@@ -116,7 +117,7 @@ def review(
         raise InputError(f"min_margin must be a number from 0 to 1, got {shown(min_margin)}")
     ours, date = is_named(work.dataset, label_field), now()
 
-    def change(row: Document) -> Said | None:
+    def change(row: Row) -> Said | None:
         margin = margin_of(row)
         if class_name is not None and row.get("label") != class_name:
             return None
@@ -161,7 +162,7 @@ def rename_classes(
     if same:
         raise InputError(f"{same[0]!r} would be renamed to itself; leave it out")
 
-    def change(row: Document) -> Said | None:
+    def change(row: Row) -> Said | None:
         label = row.get("label")
         if label not in pairs:
             return None
@@ -202,7 +203,7 @@ def undo(samples: Any, label_field: str = "ssa", token: str | None = None, *, dr
     work = replace(work, masks=entries, asked=None)
     every = {mask: pair for masks in entries.values() for mask, pair in masks.items()}
 
-    def change(row: Document) -> Said | None:
+    def change(row: Row) -> Said | None:
         before, after = every[row["_id"]]
         return before if said(row) in (before, after) else None
 

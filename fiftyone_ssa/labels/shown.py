@@ -44,7 +44,7 @@ def masks_of(
     """
     patches = is_generated(samples)
     label = f"${label_field}"
-    rows: Any = {"$ifNull": [f"{label}.detections", []]}
+    rows: Any = {"$cond": [{"$isArray": f"{label}.detections"}, f"{label}.detections", []]}
     if patches:  # to_patches() holds a Detection a sample, to_evaluation_patches() a list as images do
         rows = {"$cond": [{"$eq": [f"{label}._cls", "Detection"]}, [label], rows]}
     if where is not None:

@@ -392,3 +392,14 @@ def test_no_two_changes_of_a_sample_have_one_date(dataset: fo.Dataset) -> None:
         dates.append(samples_of(dataset).find_one()["last_modified_at"])
     assert len(set(dates)) == 12
     assert dates == sorted(dates)
+
+
+def test_labels_of_another_form_are_passed_over(dataset: fo.Dataset) -> None:
+    ids = [ObjectId(value) for value in dataset.values("id")]
+    for sample, label in zip(ids, ("no label", {"_cls": "Detections", "detections": "none"}), strict=False):
+        samples_of(dataset).update_one({"_id": sample}, {"$set": {"ssa": label}})
+    samples_of(dataset).update_one({"_id": ids[2]}, {"$set": {"ssa.detections.0.class_proposals": "kite"}})
+    assert review(dataset, "accept").masks == 3
+    masks = [row["_id"] for row in samples_of(dataset).find_one({"_id": ids[2]})["ssa"]["detections"]]
+    assert review(dataset, "reject", ids=masks, sample_ids=ids).masks == 3
+    assert relabel(dataset, proposal=1).masks == 2
