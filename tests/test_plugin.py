@@ -1,6 +1,7 @@
 """The plugin's folder: linked, unlinked, reported, and whole as a copy and in a wheel."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -183,3 +184,10 @@ def test_the_skill_is_listed(plugins):
     (found,) = skills.list_skills(plugin=NAME)
     assert found.name in MANIFEST["skills"]
     assert len(found.description) > 40
+
+
+def test_the_skill_names_operators_that_there_are():
+    text = (ROOT / "skills" / MANIFEST["skills"][0] / "SKILL.md").read_text()
+    names = re.findall(r"`(\w+)`", text.partition("## Operators")[2].partition(":")[0])
+    assert len(names) > 8
+    assert set(names) <= LISTED
