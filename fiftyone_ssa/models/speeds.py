@@ -29,23 +29,21 @@ class Speed:
     points: tuple[float, float] = (0.0, 0.0)
 
 
-_B5 = Speed(image=(8.2, 0.05))
-_SWIN_L, _SWIN_T = Speed(image=(15.9, 0.1)), Speed(image=(8.7, 0.08))
 SPEEDS = {
     "facebook/sam-vit-huge": Speed(image=(68.0, 0.15), points=(3.6, 0.013)),
-    "nvidia/segformer-b5-finetuned-ade-640-640": _B5,
-    "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": Speed(image=(21.0, 0.1)),  # 2.56 times the pixels
+    "nvidia/segformer-b5-finetuned-ade-640-640": Speed(image=(8.2, 0.05)),
+    "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": Speed(image=(21.0, 0.1)),  # by its pixels
     "nvidia/segformer-b0-finetuned-ade-512-512": Speed(image=(1.0, 0.02)),  # a guess
-    "shi-labs/oneformer_coco_swin_large": _SWIN_L,
-    "shi-labs/oneformer_ade20k_swin_large": _SWIN_L,
-    "shi-labs/oneformer_ade20k_swin_tiny": _SWIN_T,
-    "shi-labs/oneformer_cityscapes_dinat_large": Speed(image=(40.0, 0.3)),  # a guess: Swin-L's on twice the pixels
-    "Salesforce/blip-image-captioning-large": Speed(mask=(2.9, 0.0018)),
-    "Salesforce/blip-image-captioning-base": Speed(mask=(1.4, 0.001)),
-    "timm/vit_large_patch14_clip_224.openai": Speed(mask=(0.84, 0.0005)),
-    "timm/vit_base_patch32_clip_224.openai": Speed(mask=(0.08, 0.0002)),
-    "CIDAS/clipseg-rd64-refined": Speed(mask=(1.3, 0.0012)),
-    "CIDAS/clipseg-rd16": Speed(mask=(1.0, 0.0012)),
+    "shi-labs/oneformer_coco_swin_large": Speed(image=(29.5, 0.1)),
+    "shi-labs/oneformer_ade20k_swin_large": Speed(image=(19.0, 0.1)),  # by its pixels
+    "shi-labs/oneformer_ade20k_swin_tiny": Speed(image=(6.5, 0.08)),
+    "shi-labs/oneformer_cityscapes_dinat_large": Speed(image=(65.0, 0.3)),  # a guess, by its pixels
+    "Salesforce/blip-image-captioning-large": Speed(mask=(6.2, 0.0018)),
+    "Salesforce/blip-image-captioning-base": Speed(mask=(2.8, 0.001)),
+    "timm/vit_large_patch14_clip_224.openai": Speed(mask=(2.0, 0.0005)),
+    "timm/vit_base_patch32_clip_224.openai": Speed(mask=(0.37, 0.0002)),
+    "CIDAS/clipseg-rd64-refined": Speed(mask=(1.9, 0.0012)),
+    "CIDAS/clipseg-rd16": Speed(mask=(2.0, 0.0012)),
 }
 """By the name that a preset gives a model."""
 SMALL = {
