@@ -44,17 +44,40 @@ export function NameField({ names, inputRef, take, leave, label = "Another name"
 
   return (
     <Box sx={{ position: "relative" }}>
-      <TextField fullWidth size="small" placeholder={label} value={typed} inputRef={inputRef} autoComplete="off"
+      <TextField
+        fullWidth
+        size="small"
+        placeholder={label}
+        value={typed}
+        inputRef={inputRef}
+        autoComplete="off"
         inputProps={{ "data-cy": cy, "aria-label": label, role: "combobox", "aria-expanded": open && lines.length > 0 }}
         InputProps={{ endAdornment: hint && <Key>{hint}</Key> }}
-        onChange={(event) => change(event.target.value)} onKeyDown={press} onFocus={() => setOpen(true)}
-        onBlur={() => setOpen(false)} />
+        onChange={(event) => change(event.target.value)}
+        onKeyDown={press}
+        onFocus={() => setOpen(true)}
+        onBlur={() => setOpen(false)}
+      />
       {open && lines.length > 0 && (
         <Box role="listbox" data-cy={`${cy}-list`} sx={LIST}>
           {lines.map((name, i) => (
-            <Box key={name} role="option" aria-selected={i === at} data-cy={`${cy}-option`}
-              onMouseDown={(event) => { event.preventDefault(); finish(name); }}
-              sx={{ px: 1.5, py: 0.5, cursor: "pointer", bgcolor: i === at ? "action.selected" : undefined, "&:hover": { bgcolor: "action.hover" } }}>
+            <Box
+              key={name}
+              role="option"
+              aria-selected={i === at}
+              data-cy={`${cy}-option`}
+              onMouseDown={(event) => {
+                event.preventDefault();
+                finish(name);
+              }}
+              sx={{
+                px: 1.5,
+                py: 0.5,
+                cursor: "pointer",
+                bgcolor: i === at ? "action.selected" : undefined,
+                "&:hover": { bgcolor: "action.hover" },
+              }}
+            >
               {fits.includes(name) ? name : `“${name}”, a new name`}
             </Box>
           ))}
@@ -65,6 +88,18 @@ export function NameField({ names, inputRef, take, leave, label = "Another name"
 }
 
 const LIST = {
-  position: "absolute", zIndex: 5, left: 0, right: 0, bottom: "100%", mb: 0.5, maxHeight: 280, overflow: "auto",
-  color: "text.primary", bgcolor: "background.level1", border: 1, borderColor: "divider", borderRadius: 1, fontSize: 14,
+  position: "absolute",
+  zIndex: 5,
+  left: 0,
+  right: 0,
+  bottom: "100%",
+  mb: 0.5,
+  maxHeight: 280,
+  overflow: "auto",
+  color: "text.primary",
+  bgcolor: "background.level1",
+  border: 1,
+  borderColor: "divider",
+  borderRadius: 1,
+  fontSize: 14,
 };

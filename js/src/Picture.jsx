@@ -40,18 +40,53 @@ export function Picture({ item, picture, whole, showMask, toggleWhole, toggleMas
     });
   }, [drawable, item, picture, size, whole, showMask]);
   return (
-    <Box ref={place} data-cy="review-picture" data-shown={drawable ? item.mask_id : ""}
-      sx={{ position: "relative", flex: 1, minHeight: 180, overflow: "hidden", borderRadius: 1, bgcolor: "background.level3" }}>
-      <canvas ref={canvas} role="img" aria-label={item ? `Mask named ${item.label}` : "Mask"} onDoubleClick={toggleWhole}
-        style={{ position: "absolute", inset: 0, width: "100%", height: "100%", display: drawable ? "block" : "none" }} />
+    <Box
+      ref={place}
+      data-cy="review-picture"
+      data-shown={drawable ? item.mask_id : ""}
+      sx={{
+        position: "relative",
+        flex: 1,
+        minHeight: 180,
+        overflow: "hidden",
+        borderRadius: 1,
+        bgcolor: "background.level3",
+      }}
+    >
+      <canvas
+        ref={canvas}
+        role="img"
+        aria-label={item ? `Mask named ${item.label}` : "Mask"}
+        onDoubleClick={toggleWhole}
+        style={{ position: "absolute", inset: 0, width: "100%", height: "100%", display: drawable ? "block" : "none" }}
+      />
       {!drawable && (
         <Box sx={{ position: "absolute", inset: 0, display: "flex" }}>
-          {picture?.error ? <Quiet sx={{ m: "auto", p: 2 }}>{picture.error}</Quiet> : <CircularProgress size={28} sx={{ m: "auto" }} />}
+          {picture?.error ? (
+            <Quiet sx={{ m: "auto", p: 2 }}>{picture.error}</Quiet>
+          ) : (
+            <CircularProgress size={28} sx={{ m: "auto" }} />
+          )}
         </Box>
       )}
-      <Box sx={{ position: "absolute", right: 8, bottom: 6, display: "flex", gap: 2, px: 1, borderRadius: 1, bgcolor: "background.level1" }}>
-        <Link cy="review-whole" onClick={toggleWhole} title="w">{whole ? "Closer" : "Whole image"}</Link>
-        <Link cy="review-mask" onClick={toggleMask} title="m">{showMask ? "Hide colour" : "Show colour"}</Link>
+      <Box
+        sx={{
+          position: "absolute",
+          right: 8,
+          bottom: 6,
+          display: "flex",
+          gap: 2,
+          px: 1,
+          borderRadius: 1,
+          bgcolor: "background.level1",
+        }}
+      >
+        <Link cy="review-whole" onClick={toggleWhole} title="w">
+          {whole ? "Closer" : "Whole image"}
+        </Link>
+        <Link cy="review-mask" onClick={toggleMask} title="m">
+          {showMask ? "Hide colour" : "Show colour"}
+        </Link>
       </Box>
     </Box>
   );

@@ -69,8 +69,7 @@ export function clearSelection() {
 /** Let grid and modal read again what was decided here. */
 export const refreshApp = () => __foo__.executeOperator("reload_samples", {});
 
-export const mediaUrl = (filepath) =>
-  fos.getSampleSrc?.(filepath) ?? `/media?filepath=${encodeURIComponent(filepath)}`;
+export const mediaUrl = (filepath) => fos.getSampleSrc?.(filepath) ?? `/media?filepath=${encodeURIComponent(filepath)}`;
 
 /** Calls `refreshApp` when nothing has happened for `ms`, counted from each change of `stamp` (0: nothing to refresh). */
 export function useQuietRefresh(stamp, ms) {

@@ -4,7 +4,16 @@ import { Review } from "./Review.jsx";
 
 function Icon() {
   return (
-    <svg width="14" height="14" viewBox="0 0 24 24" fill="none" stroke="currentColor" strokeWidth="2" style={{ marginRight: "0.5rem" }} aria-hidden>
+    <svg
+      width="14"
+      height="14"
+      viewBox="0 0 24 24"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="2"
+      style={{ marginRight: "0.5rem" }}
+      aria-hidden
+    >
       <path d="M3 12.5 9 18.5 21 6.5" />
     </svg>
   );
@@ -16,5 +25,9 @@ __fop__.registerComponent({
   component: Review,
   type: __fop__.PluginComponentType.Panel,
   Icon,
-  panelOptions: { surfaces: "grid modal", category: "curate", helpMarkdown: "Accept, rename or reject masks one after the other, most doubtful first." },
+  panelOptions: {
+    surfaces: "grid modal",
+    category: "curate",
+    helpMarkdown: "Accept, rename or reject masks one after the other, most doubtful first.",
+  },
 });

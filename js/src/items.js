@@ -33,7 +33,9 @@ export class Items {
   want(entries, at) {
     const shown = entries[at];
     const window = entries.slice(Math.max(0, at - 1), at + AHEAD + 1);
-    const missing = window.filter(([, mask]) => !this.items.has(mask) && !this.asked.has(mask) && !this.errors.has(mask));
+    const missing = window.filter(
+      ([, mask]) => !this.items.has(mask) && !this.asked.has(mask) && !this.errors.has(mask),
+    );
     const urgent = shown && missing.includes(shown);
     const last = entries.length <= at + AHEAD + 1;
     if (!missing.length || !(urgent || missing.length >= BATCH || last)) return;

@@ -34,7 +34,9 @@ export function isOurs({ root, focused, hovered, body }) {
 
 /** A button reached with the tab key is pressed with Enter and space, as everywhere. */
 export function pressesButton({ key }, focused, root) {
-  return (key === "Enter" || key === " ") && focused !== root && Boolean(focused?.closest?.("button, a, [role=button]"));
+  return (
+    (key === "Enter" || key === " ") && focused !== root && Boolean(focused?.closest?.("button, a, [role=button]"))
+  );
 }
 
 /**
@@ -58,7 +60,8 @@ export function useKeys(root, enabled, act) {
       if (!action) return;
       event.preventDefault();
       event.stopImmediatePropagation();
-      if (!event.repeat || action[0] === "skip" || action[0] === "back") now.current.act(action[0], action[1], event.timeStamp);
+      if (!event.repeat || action[0] === "skip" || action[0] === "back")
+        now.current.act(action[0], action[1], event.timeStamp);
     };
     // The window's capturing listeners come before all of the document's, which the App uses.
     window.addEventListener("keydown", press, true);

@@ -5,7 +5,16 @@ import { mediaUrl } from "./host.js";
 
 const KEEP_IMAGES = 16;
 const KEEP_MASKS = 40;
-const AROUND = [[-1, 0], [1, 0], [0, -1], [0, 1], [-0.7, -0.7], [0.7, -0.7], [-0.7, 0.7], [0.7, 0.7]];
+const AROUND = [
+  [-1, 0],
+  [1, 0],
+  [0, -1],
+  [0, 1],
+  [-0.7, -0.7],
+  [0.7, -0.7],
+  [-0.7, 0.7],
+  [0.7, 0.7],
+];
 
 /** Images and masks by what names them; what was used longest ago goes first. */
 export class Pictures {
@@ -92,7 +101,10 @@ export function draw(canvas, item, { image, mask }, { width, height, whole, show
   context.drawImage(image, -x * zoom, -y * zoom, imageW * zoom, imageH * zoom);
   const place = [(box[0] - x) * zoom, (box[1] - y) * zoom, box[2] * zoom, box[3] * zoom];
   if (showMask) context.drawImage(filled(mask, place, "rgb(255, 109, 4)", canvas), 0, 0);
-  for (const [reach, color] of [[2.6, "#000"], [1.6, "#fff"]]) {
+  for (const [reach, color] of [
+    [2.6, "#000"],
+    [1.6, "#fff"],
+  ]) {
     context.drawImage(outline(mask, place, reach * ratio, color, canvas), 0, 0);
   }
 }

@@ -111,7 +111,9 @@ function loaded(state, { queue, keep }) {
   const fresh = queue.ids.filter(([, mask]) => !known.has(mask));
   const entries = [...seen, ...fresh];
   const onItsWay = state.history.filter(({ status, before }) => status === "sent" && !before);
-  const decided = keep ? state.decided : Object.fromEntries(onItsWay.filter((i) => i.entry).map((i) => [i.entry[1], i]));
+  const decided = keep
+    ? state.decided
+    : Object.fromEntries(onItsWay.filter((i) => i.entry).map((i) => [i.entry[1], i]));
   return {
     ...state,
     field: queue.label_field,

@@ -35,7 +35,8 @@ function usePrefetched(operators, state) {
       items.want(entries, at);
       for (const [, mask] of entries.slice(Math.max(0, at - 1), at + 11)) {
         const item = items.get(mask);
-        if (item && !pictures.get(item)) pictures.prepare(item).then(() => mask === current(shown.current)?.[1] && redraw());
+        if (item && !pictures.get(item))
+          pictures.prepare(item).then(() => mask === current(shown.current)?.[1] && redraw());
       }
     };
     store.current = { items, pictures, look };
@@ -55,7 +56,10 @@ function useOutbox() {
   }, []);
   return useCallback((send) => {
     waiting.current += 1;
-    const sent = last.current.then(painted).then(send).finally(() => (waiting.current -= 1));
+    const sent = last.current
+      .then(painted)
+      .then(send)
+      .finally(() => (waiting.current -= 1));
     last.current = sent.catch(() => {});
     return sent;
   }, []);
@@ -162,7 +166,8 @@ export function useSession(operators, scope) {
   /** Accept all of a class above a margin as one decision; `preview` only counts. */
   const acceptAll = useCallback(async (params, preview) => {
     const { field } = latest.current;
-    const call = (dry) => operators.current.review({ label_field: field, action: "accept", quiet: true, ...params, dry_run: dry });
+    const call = (dry) =>
+      operators.current.review({ label_field: field, action: "accept", quiet: true, ...params, dry_run: dry });
     if (preview) return call(true);
     const decision = { kind: "accept", name: params.class_name, entry: null, count: 0, field };
     await write(decision, () => call(false));
@@ -172,5 +177,21 @@ export function useSession(operators, scope) {
   const move = (type) => useCallback(() => dispatch({ type }), []);
   const tell = useCallback((notice) => dispatch({ type: "notice", notice }), []);
   const [skip, back, again] = [move("skip"), move("back"), move("again")];
-  return { state, phase, failure, wish, setWish, load, decide, undo, acceptAll, answered, store, skip, back, again, tell };
+  return {
+    state,
+    phase,
+    failure,
+    wish,
+    setWish,
+    load,
+    decide,
+    undo,
+    acceptAll,
+    answered,
+    store,
+    skip,
+    back,
+    again,
+    tell,
+  };
 }

@@ -8,7 +8,8 @@ export const share = (number) => (Number.isFinite(number) ? number.toFixed(2) : 
 
 /** One line for the list of decisions. */
 export function decisionText({ kind, name, was, entry, count: number }) {
-  if (!entry) return `${{ accept: "Accepted", reject: "Rejected", name: "Named" }[kind]} ${masks(number)}${name ? `: ${name}` : ""}`;
+  if (!entry)
+    return `${{ accept: "Accepted", reject: "Rejected", name: "Named" }[kind]} ${masks(number)}${name ? `: ${name}` : ""}`;
   if (kind === "accept") return `Accepted ${was}`;
   if (kind === "reject") return `Rejected ${was}`;
   return `${was} → ${name}`;
@@ -21,7 +22,9 @@ export function failureText({ kind, name, entry }, message) {
 }
 
 export function sentence(message) {
-  const text = String(message || "no reason was given").trim().replace(/^\w*(Error|Exception): /, "");
+  const text = String(message || "no reason was given")
+    .trim()
+    .replace(/^\w*(Error|Exception): /, "");
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
@@ -49,6 +52,9 @@ export const SENTENCES = {
     "The plugin's Python side did not load",
     "Nothing can be reviewed without it. “fiftyone-ssa plugin status” and “fiftyone-ssa doctor” in a terminal say why; then reload this page.",
   ],
-  noField: ["No masks yet", "This dataset has no field of masks. The operator “annotate” names masks; press ` to find it."],
+  noField: [
+    "No masks yet",
+    "This dataset has no field of masks. The operator “annotate” names masks; press ` to find it.",
+  ],
   noMasks: ["No masks in this view", "Take away a filter or a view stage to see masks here."],
 };
