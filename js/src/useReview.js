@@ -73,7 +73,7 @@ export function useReview(operators, app) {
     reject: () => decide("reject"),
     proposal: (index) => item?.proposals?.[index] && take(item.proposals[index].name),
     name: take,
-    type: () => nameInput.current?.focus(),
+    type: () => nameInput.current?.focus({ preventScroll: true }),
     undo: (decision) => session.undo(decision),
     skip: session.skip,
     back: session.back,

@@ -5,11 +5,25 @@ import { test } from "node:test";
 import { EMPTY, current, openAhead, reduce, skipped, undoable } from "../../js/src/queue.js";
 
 const server = (ids, numbers = {}) => ({
-  label_field: "ssa", fields: ["ssa"], names: ["tree"], ids: ids.map((id) => ["s", id, 0.5]), total: ids.length, reviewed: 0, ...numbers,
+  label_field: "ssa",
+  fields: ["ssa"],
+  names: ["tree"],
+  ids: ids.map((id) => ["s", id, 0.5]),
+  total: ids.length,
+  reviewed: 0,
+  ...numbers,
 });
 const after = (...actions) => actions.reduce(reduce, EMPTY);
 const begin = (ids = ["a", "b", "c"], numbers) => ({ type: "loaded", queue: server(ids, numbers), keep: false });
-const decide = (seq, id, more = {}) => ({ type: "decide", seq, kind: "accept", was: "tree", entry: ["s", id, 0.5], count: 1, ...more });
+const decide = (seq, id, more = {}) => ({
+  type: "decide",
+  seq,
+  kind: "accept",
+  was: "tree",
+  entry: ["s", id, 0.5],
+  count: 1,
+  ...more,
+});
 const shown = (state) => current(state)?.[1] ?? null;
 
 test("a decision counts at once and shows the next", () => {
@@ -29,7 +43,14 @@ test("skip and back move without deciding, and stay inside", () => {
 });
 
 test("a mask that is decided twice counts once, and the next undecided one follows", () => {
-  const state = after(begin(), decide(1, "a"), decide(2, "b"), { type: "back" }, { type: "back" }, decide(3, "a", { kind: "reject" }));
+  const state = after(
+    begin(),
+    decide(1, "a"),
+    decide(2, "b"),
+    { type: "back" },
+    { type: "back" },
+    decide(3, "a", { kind: "reject" }),
+  );
   assert.equal(state.reviewed, 2);
   assert.equal(shown(state), "c");
   assert.equal(state.decided.a.kind, "reject");
@@ -56,21 +77,34 @@ test("undo shows the mask again before and after the answer", () => {
 
 test("an answer that comes after the undo changes nothing", () => {
   const undone = after(begin(), decide(1, "a"), { type: "undo", seq: 1 });
-  for (const answer of [{ type: "done", seq: 1, count: 1 }, { type: "failed", seq: 1, text: "no" }]) {
+  for (const answer of [
+    { type: "done", seq: 1, count: 1 },
+    { type: "failed", seq: 1, text: "no" },
+  ]) {
     assert.equal(reduce(undone, answer).reviewed, 0);
     assert.equal(reduce(undone, answer).history[0].status, "undone");
   }
 });
 
 test("undo of a second decision brings the first back", () => {
-  const twice = [decide(1, "a"), { type: "back" }, decide(2, "a", { kind: "name", name: "grass" }), { type: "undo", seq: 2 }];
+  const twice = [
+    decide(1, "a"),
+    { type: "back" },
+    decide(2, "a", { kind: "name", name: "grass" }),
+    { type: "undo", seq: 2 },
+  ];
   const state = after(begin(), ...twice);
   assert.equal(state.decided.a.kind, "accept");
   assert.equal(state.reviewed, 1);
 });
 
 test("an undo that is refused leaves the decision", () => {
-  const state = after(begin(), decide(1, "a"), { type: "undo", seq: 1 }, { type: "undoFailed", seq: 1, text: "changed since" });
+  const state = after(
+    begin(),
+    decide(1, "a"),
+    { type: "undo", seq: 1 },
+    { type: "undoFailed", seq: 1, text: "changed since" },
+  );
   assert.equal(state.reviewed, 1);
   assert.equal(undoable(state).seq, 1);
   assert.equal(state.notice.text, "changed since");
@@ -84,7 +118,12 @@ test("many masks at once count as the server says", () => {
 });
 
 test("a refill goes on with what was seen and leaves out nothing that is new", () => {
-  const state = after(begin(["a", "b"], { total: 4 }), decide(1, "a"), { type: "done", seq: 1, count: 1 }, { type: "skip" });
+  const state = after(
+    begin(["a", "b"], { total: 4 }),
+    decide(1, "a"),
+    { type: "done", seq: 1, count: 1 },
+    { type: "skip" },
+  );
   assert.equal(openAhead(state), 0);
   const queue = server(["b", "c", "d"], { total: 4, reviewed: 1 });
   const more = reduce(state, { type: "loaded", queue, keep: true });
@@ -102,7 +141,13 @@ test("a queue that was read before a decision arrived does not show its mask aga
 });
 
 test("undo finds a mask that a newer queue no longer lists", () => {
-  const state = after(begin(), decide(1, "a"), { type: "done", seq: 1, count: 1 }, begin(["b", "c"], { total: 3, reviewed: 1 }), { type: "undo", seq: 1 });
+  const state = after(
+    begin(),
+    decide(1, "a"),
+    { type: "done", seq: 1, count: 1 },
+    begin(["b", "c"], { total: 3, reviewed: 1 }),
+    { type: "undo", seq: 1 },
+  );
   assert.equal(shown(state), "a");
   assert.equal(state.reviewed, 0);
 });
