@@ -49,6 +49,11 @@ def _view(ctx: Any, stages: Any, without: str = "") -> Any:
     return get_view(ctx.dataset, stages=stages, filters=filters, extended_stages=dict(extended) if extended else None)
 
 
+def seen(ctx: Any) -> str:
+    """What of the request says which masks the App shows."""
+    return str(json_util.dumps([ctx.request_params.get(key) for key in ("view", "view_name", "filters", "extended")]))
+
+
 def stages_of(ctx: Any) -> Any:
     """The stages in the view bar, as JSON."""
     stages, name = (ctx.request_params.get(key) for key in ("view", "view_name"))
@@ -76,14 +81,13 @@ def choose_value(ctx: Any, path: str, value: str) -> None:
     _set(ctx, path, {"values": [value], "exclude": False, "isMatching": False})
 
 
-def choose_range(ctx: Any, path: str, chosen: tuple[float, float] | None) -> None:
-    """Show the masks with a number in a range; all again for None."""
-    _set(ctx, path, chosen and {"range": list(chosen), "exclude": False, "isMatching": False})
+def choose_range(ctx: Any, path: str, chosen: tuple[float, float]) -> None:
+    """Show the masks with a number in a range."""
+    _set(ctx, path, {"range": list(chosen), "exclude": False, "isMatching": False})
 
 
-def _set(ctx: Any, path: str, value: Filters | None) -> None:
-    others = {key: kept for key, kept in filters_of(ctx).items() if key != path}
-    ctx.trigger("set_filters", others | ({path: value} if value else {}))
+def _set(ctx: Any, path: str, value: Filters) -> None:
+    ctx.trigger("set_filters", filters_of(ctx) | {path: value})
 
 
 def clear(ctx: Any, label_field: str) -> None:

@@ -45,8 +45,9 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         self._load(ctx)
 
     def on_change_view(self, ctx: Any) -> None:
-        """Count again: stages, or the sidebar's filters, are others."""
-        self._load(ctx)
+        """Count again, if stages or the sidebar's filters are others: the App says so several times."""
+        if ctx.panel.get_state("seen") != filters.seen(ctx):
+            self._load(ctx)
 
     def on_change_dataset(self, ctx: Any) -> None:
         """Begin anew with another dataset."""
@@ -64,13 +65,15 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
 
     def on_tab(self, ctx: Any) -> None:
         """Show another tab."""
-        ctx.panel.set_state("tab", ctx.params.get("value"))
-        self._load(ctx)
+        if ctx.params.get("value") != (ctx.panel.get_state("shape") or {}).get("tab"):
+            ctx.panel.set_state("tab", ctx.params.get("value"))
+            self._load(ctx)
 
     def on_field(self, ctx: Any) -> None:
-        """Show another field."""
-        ctx.panel.set_state("label_field", ctx.params.get("value"))
-        self._load(ctx)
+        """Show another field; the App says the first one, too, which nobody has chosen."""
+        if ctx.params.get("value") != ctx.panel.get_state("shown_field"):
+            ctx.panel.set_state("label_field", ctx.params.get("value"))
+            self._load(ctx)
 
     def on_other(self, ctx: Any) -> None:
         """Compare with another field."""
@@ -158,7 +161,7 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
             told = str(error)
         change = None if ctx.dataset is None else latest_change(ctx.dataset)
         state = {"told": told, "shape": {**shape, "tab": tab}, "shown_field": field_of(ctx), "change": change}
-        ctx.panel.set_state(state)
+        ctx.panel.set_state({**state, "seen": filters.seen(ctx)})
 
     def _head(self, ctx: Any, panel: types.Object, shape: dict[str, Any]) -> None:
         fields, field = fields_of(ctx), field_of(ctx)
@@ -198,6 +201,6 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
             filters.choose_value(ctx, filters.path_of(ctx, field, attribute), value)
 
     def _drag(self, ctx: Any, attribute: str) -> None:
-        field = field_of(ctx)
-        if field is not None:
-            filters.choose_range(ctx, filters.path_of(ctx, field, attribute), charts.dragged(ctx))
+        field, chosen = field_of(ctx), charts.dragged(ctx)
+        if field is not None and chosen is not None:  # Plotly says that nothing is chosen when it draws anew
+            filters.choose_range(ctx, filters.path_of(ctx, field, attribute), chosen)

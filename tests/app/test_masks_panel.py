@@ -9,7 +9,7 @@ from fiftyone import ViewField as F
 from fiftyone_ssa.labels.confusions import confuses, count_confusions
 from fiftyone_ssa.labels.counts import BINS, count_names
 from fiftyone_ssa.labels.job_record import JobRecord, begin
-from tools.app import open_panel, wait_until
+from tools.app import wait_until
 
 pytestmark = pytest.mark.browser
 FIELD = "engine"
@@ -18,11 +18,20 @@ NAMES, CONFIDENCE = 1, 2
 """Which of the charts of the tab Overview they are: the engine gives no margins."""
 
 
+def open_masks(page):
+    """Open the panel, which shares the end of its label with another one; the locator of its content."""
+    page.locator('[data-cy="new-panel-btn"]').first.click()
+    page.locator('[data-cy="new-panel-option-masks"]').click()
+    content = page.locator('[data-cy="panel-content-masks"]').last
+    content.wait_for(timeout=20_000)
+    return content
+
+
 class Panel:
     """The panel Masks in an open page, with one of its tabs and the engine's masks."""
 
     def __init__(self, page, tab="Overview"):
-        self.page, self.content = page, open_panel(page, "Masks")
+        self.page, self.content = page, open_masks(page)
         self.content.get_by_role("combobox").first.click()
         page.get_by_role("option", name=FIELD, exact=True).click()
         self.says(" images")
@@ -137,7 +146,7 @@ def test_jobs_are_shown_while_they_run_and_announced_when_they_end(app, scenes, 
 def test_a_dataset_without_masks_is_told_calmly(app, bare_scenes, shot):
     bare_scenes.delete_sample_field("regions")
     page = app(bare_scenes)
-    content = open_panel(page, "Masks")
+    content = open_masks(page)
     wait_until(lambda: "No field of this dataset holds masks yet" in content.inner_text(), "no sentence", page=page)
     shot(page, "masks_none")
     assert isinstance(bare_scenes, fo.Dataset)

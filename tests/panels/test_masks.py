@@ -145,8 +145,8 @@ def test_a_drag_over_a_histogram_sets_a_range(panel, dataset):
     assert "1 mask in 1 image" in app.texts
     assert sum(app.data["overview.hist.vote_margin"][0]["y"]) == 4
     assert sum(app.data["overview.hist.confidence"][0]["y"]) == 1
-    app.event("on_vote_margin", data=[])
-    assert app.done["set_filters"] == [{}]
+    assert "set_filters" not in app.event("on_vote_margin", data=[]).done  # as Plotly says when it draws anew
+    assert "patch_panel_data" not in app.event("on_change_view").done
 
 
 def test_a_pair_opens_its_masks_and_is_closed_again(panel, dataset):
