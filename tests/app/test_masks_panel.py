@@ -9,6 +9,7 @@ from fiftyone import ViewField as F
 from fiftyone_ssa.labels.confusions import confuses, count_confusions
 from fiftyone_ssa.labels.counts import BINS, count_names
 from fiftyone_ssa.labels.job_record import JobRecord, begin
+from panels.shared import counted
 from tools.app import wait_until
 
 pytestmark = pytest.mark.browser
@@ -67,6 +68,7 @@ class Panel:
         self.page.mouse.down()
         for share in (low + 0.02, (low + high) / 2, high):
             self.page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.6 * box["height"])
+            self.page.wait_for_timeout(60)
         self.page.mouse.up()
 
     def press(self, button):
@@ -76,7 +78,7 @@ class Panel:
 def line(samples):
     """What the panel says of a view."""
     found = count_names(samples, FIELD)
-    return f"{found.masks:,} masks in {found.images:,} images"
+    return f"{counted(found.masks, 'mask')} in {counted(found.images, 'image')}"
 
 
 def test_a_click_on_a_name_filters_the_app(app, scenes, shot):
@@ -104,12 +106,13 @@ def test_a_drag_over_the_histogram_filters_the_app(app, scenes, shot):
 def test_a_click_on_two_names_opens_the_masks_that_confuse_them(app, scenes, session, shot):
     panel = Panel(app(scenes), "Confusions")
     first = count_confusions(scenes, FIELD)[0]
+    panel.says("Taken for each other")
     panel.says(first.name)
     shot(panel.page, "masks_confusions")
     panel.click_bar(0, 0)
     panel.says(f"Close: masks that confuse {first.name} and {first.other}")
     expected = scenes.filter_labels(FIELD, confuses(first.name, first.other))
-    wait_until(lambda: session.view is not None, "the App shows no view", page=panel.page)
+    wait_until(lambda: session.view is not None and session.view._stages, "no view opens", page=panel.page)
     assert session.view.count(MASKS) == expected.count(MASKS) > 0
     panel.press("Close")
     wait_until(lambda: session.view is None or not session.view._stages, "the view stays", page=panel.page)
