@@ -12,7 +12,7 @@ export const EMPTY = {
   total: 0,
   reviewed: 0,
   decided: {}, // mask id -> what was decided here: {kind, name}
-  history: [], // newest first: {seq, kind, name, was, entry, count, before, status: sent|done|failed|undone}
+  history: [], // newest first: {seq, kind, name, was, entry, count, before, status: sent|done|failed|undone, written, undoing}
   exhausted: false, // the server has no mask that this queue has not shown
   notice: null,
 };
@@ -64,9 +64,10 @@ function decide(state, { seq, kind, name, was, entry, count = 1 }) {
 /** The server wrote it; `count` is how many masks it changed. */
 function done(state, { seq, count }) {
   const item = state.history.find((each) => each.seq === seq);
-  if (!item || item.status === "undone") return state;
+  if (!item) return state;
+  if (item.status === "undone") return changed(state, seq, { written: true, count });
   const reviewed = state.reviewed + (item.entry ? 0 : count - item.count);
-  return changed({ ...state, reviewed }, seq, { status: "done", count });
+  return changed({ ...state, reviewed }, seq, { status: "done", written: true, count });
 }
 
 /** The server refused: the mask comes next, not at once, because a finger may be on its way to a key. */
@@ -86,7 +87,7 @@ function failed(state, { seq, text }) {
 function undo(state, { seq }) {
   const item = state.history.find((each) => each.seq === seq);
   if (!item) return state;
-  const back = { ...changed(withoutDecision(state, item), seq, { status: "undone" }), notice: null };
+  const back = { ...changed(withoutDecision(state, item), seq, { status: "undone", undoing: true }), notice: null };
   if (!item.entry) return back;
   const index = indexOf(back, item.entry);
   if (index >= 0) return { ...back, at: index };
@@ -98,17 +99,26 @@ function undo(state, { seq }) {
 function undoFailed(state, { seq, text }) {
   const item = state.history.find((each) => each.seq === seq);
   if (!item) return state;
-  return { ...changed(withDecision(state, item), seq, { status: "done" }), notice: { kind: "error", text } };
+  return {
+    ...changed(withDecision(state, item), seq, { status: "done", undoing: false }),
+    notice: { kind: "error", text },
+  };
 }
+
+const counted = (items) => items.reduce((sum, { count }) => sum + count, 0);
 
 /**
  * A queue from the server. `keep`: it goes on with what was seen and decided, as after a bulk decision or near the end;
  * otherwise it begins anew, as after another filter. What is on its way to the server is not in its numbers yet.
  */
 function loaded(state, { queue, keep }) {
-  const seen = keep ? state.entries.slice(0, state.at) : [];
+  const undoing = state.history.filter((item) => item.undoing && item.written && !item.before);
+  const back = undoing.filter(({ entry }) => entry).map(({ entry }) => entry);
+  const passed = keep ? state.entries.slice(0, state.at) : [];
+  const seen = passed.filter(([, mask]) => !back.some((entry) => entry[1] === mask));
   const known = new Set(seen.map(([, mask]) => mask));
-  const fresh = queue.ids.filter(([, mask]) => !known.has(mask));
+  const listed = new Set(queue.ids.map(([, mask]) => mask));
+  const fresh = [...back.filter(([, mask]) => !listed.has(mask)), ...queue.ids.filter(([, mask]) => !known.has(mask))];
   const entries = [...seen, ...fresh];
   const onItsWay = state.history.filter(({ status, before }) => status === "sent" && !before);
   const decided = keep
@@ -123,7 +133,7 @@ function loaded(state, { queue, keep }) {
     decided,
     at: nextOpen(entries, decided, seen.length),
     total: queue.total,
-    reviewed: queue.reviewed + onItsWay.reduce((sum, { count }) => sum + count, 0),
+    reviewed: queue.reviewed + counted(onItsWay) - counted(undoing),
     exhausted: keep && fresh.length === 0,
     notice: keep ? state.notice : null,
   };
@@ -141,6 +151,8 @@ export function reduce(state, action) {
       return failed(state, action);
     case "undo":
       return undo(state, action);
+    case "undoDone":
+      return changed(state, action.seq, { undoing: false });
     case "undoFailed":
       return undoFailed(state, action);
     case "skip":

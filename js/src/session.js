@@ -158,7 +158,10 @@ export function useSession(operators, scope) {
       return token && operators.current.review({ label_field: field, action: "undo", token, quiet: true });
     };
     send(call)
-      .then(() => entry || loader.current(true))
+      .then(() => {
+        dispatch({ type: "undoDone", seq });
+        if (!entry) loader.current(true);
+      })
       .catch(({ message }) => dispatch({ type: "undoFailed", seq, text: `Could not undo: ${sentence(message)}` }))
       .finally(countAnswer);
   }, []);

@@ -151,3 +151,22 @@ test("undo finds a mask that a newer queue no longer lists", () => {
   assert.equal(shown(state), "a");
   assert.equal(state.reviewed, 0);
 });
+
+test("a queue that was read before an undo arrived neither counts nor loses what is undone", () => {
+  for (const keep of [true, false]) {
+    const undone = after(begin(), decide(1, "a"), { type: "done", seq: 1, count: 1 }, { type: "undo", seq: 1 });
+    const state = reduce(undone, { type: "loaded", queue: server(["b", "c"], { total: 3, reviewed: 1 }), keep });
+    assert.deepEqual([shown(state), state.reviewed], ["a", 0]);
+    const then = reduce(state, { type: "undoDone", seq: 1 });
+    assert.equal(reduce(then, { type: "loaded", queue: server(["a", "b", "c"]), keep }).reviewed, 0);
+  }
+  const many = { type: "decide", seq: 1, kind: "accept", entry: null, count: 0 };
+  const undone = after(
+    begin(["a", "b"], { total: 9 }),
+    many,
+    { type: "done", seq: 1, count: 7 },
+    { type: "undo", seq: 1 },
+  );
+  const state = reduce(undone, { type: "loaded", queue: server(["a", "b"], { total: 9, reviewed: 7 }), keep: true });
+  assert.equal(state.reviewed, 0);
+});
