@@ -1,0 +1,91 @@
+"""Running jobs from the App: started, followed in the panel, and cancelled, which keeps what is done."""
+
+import PIL.Image
+import pytest
+
+from fiftyone_ssa.labels.jobs import jobs
+from tools.app import open_form, press, wait_until
+
+pytestmark = pytest.mark.browser
+COUNT = 24
+SLOW = """
+import time
+import numpy as np
+
+class Slow:
+    classes = ["sky", "grass"]
+
+    def __call__(self, images):
+        time.sleep(0.4 * len(images))
+        return [(np.arange(i.shape[0])[:, None] >= i.shape[0] // 2) + 0 * i[..., 0].astype(int) for i in images]
+"""
+
+
+@pytest.fixture
+def preset(tmp_path):
+    """What is filled in for a preset whose segmenter takes 0.4 seconds an image."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    path = tmp_path / "slow.toml"
+    path.write_text(f'[masks]\nsource = "existing"\n[semantic]\nmodel = "{tmp_path}/slow.py:Slow"\n')
+    return {"Preset": "Your own TOML file", "TOML file": str(path), "Masks": "Take those of the field regions"}
+
+
+@pytest.fixture
+def many(bare_scenes, tmp_path):
+    """Samples of small pictures of their own, with the masks of the drawn scenes."""
+    scenes = list(bare_scenes)
+    for number in range(COUNT):
+        scene = scenes[number % len(scenes)]
+        path = tmp_path / f"{number}.png"
+        PIL.Image.open(scene.filepath).save(path)
+        sample = scene.copy()
+        sample.filepath = str(path)
+        bare_scenes.add_sample(sample)
+    bare_scenes.delete_samples(scenes)
+    return bare_scenes
+
+
+def newest(dataset):
+    return jobs(dataset)[0]
+
+
+def start(page, preset, button="Execute"):
+    form = open_form(page, "SSA: name masks", preset)
+    press(page, form, button)
+    form.wait_for(state="hidden", timeout=20_000)
+
+
+def runs_tab(page):
+    """The panel's tab Runs; the panel may be open from an earlier test, on another tab."""
+    panel = page.locator('[data-cy="panel-content-masks"]')
+    if not panel.count():
+        page.locator('[data-cy="new-panel-btn"]').first.click()
+        page.locator('[data-cy="new-panel-option-masks"]').click()
+    if not panel.get_by_text(" UTC").count():
+        panel.get_by_role("tab", name="Runs").click()
+    return panel
+
+
+def named(dataset):
+    dataset.reload()
+    return dataset.exists("ssa").count() if dataset.has_sample_field("ssa") else 0
+
+
+def test_a_job_is_followed_and_cancelled(app, many, preset, shot):
+    page = app(many)
+    start(page, preset)
+    page.get_by_text("its progress is in the panel Masks, tab Runs").wait_for(timeout=10_000)
+    page.locator('[data-cy="panel-content-masks"]').wait_for(timeout=10_000)  # it opens by itself
+    page.wait_for_timeout(2_000)
+    shot(page, "running-started")
+    panel = runs_tab(page)
+    panel.get_by_text(f"of {COUNT} images").first.wait_for(timeout=60_000)
+    page.locator('[data-cy="looker"]').first.wait_for(timeout=5_000)  # the App stays usable
+    wait_until(lambda: newest(many).done >= 8, "it does not get on", 60, page)
+    shot(page, "running-progress")
+    panel.get_by_role("button", name="Cancel").first.click()
+    wait_until(lambda: newest(many).state == "cancelled", "it is not cancelled", 20, page)
+    panel.get_by_text("what is done is kept").first.wait_for(timeout=20_000)
+    shot(page, "running-cancelled")
+    done = newest(many).done
+    assert 0 < done <= named(many) < COUNT
