@@ -19,7 +19,7 @@ from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
 from fiftyone_ssa.exports.coco_arguments import is_filtered
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
 from fiftyone_ssa.labels.preview import count_of
-from fiftyone_ssa.naming.arguments import check_count, check_device
+from fiftyone_ssa.naming.arguments import check_device
 
 NO_DATASET = "no dataset is open; open one in the App, or load one with the operator load_dataset"
 
@@ -211,9 +211,11 @@ def check_choice(name: str, value: Any, values: Sequence[str]) -> None:
 
 def check_number(name: str, value: Any, high: int | None = None) -> None:
     """Raise InputError unless `value` is None or a whole number from 1 to `high`; the App sends 4 as 4.0 at times."""
-    if value is not None:
-        whole = int(value) if isinstance(value, float) and value.is_integer() else value
-        check_count(name, whole, **({"most": high} if high else {}))
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    if value is not None and (
+        isinstance(whole, bool) or not isinstance(whole, int) or not 1 <= whole <= (high or whole)
+    ):
+        raise InputError(f"{name} must be a whole number from 1 {f'to {high}' if high else 'on'}, got {shown(value)}")
 
 
 def check_switch(name: str, value: Any) -> None:

@@ -68,8 +68,8 @@ WRONG = [
     ("load_dataset", {"folder": ["/tmp"]}, "folder must be text, got ['/tmp']"),
     ("load_dataset", {"folder": "/tmp", "kind": "VOC"}, "kind must be one of Images, SA-1B"),
     ("load_dataset", {"folder": "/tmp", "name": 4}, "name must be text, got 4"),
-    ("load_dataset", {"folder": "/tmp", "max_samples": -1}, "max_samples must be a whole number above 0, got -1"),
-    ("load_dataset", {"folder": "/tmp", "max_samples": True}, "max_samples must be a whole number above 0, got True"),
+    ("load_dataset", {"folder": "/tmp", "max_samples": -1}, "max_samples must be a whole number from 1 on, got -1"),
+    ("load_dataset", {"folder": "/tmp", "max_samples": True}, "max_samples must be a whole number from 1 on, got True"),
 ]
 
 
