@@ -86,16 +86,17 @@ def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = 
     `{"annotations": [...], "classes": [...], "semantic_mask": {"<class id>": RLE}}` for SSA, annotations by descending
     area and the names of all classes in id order; `{"image": image, "annotations": [...]}` in the source's order for
     the engine, which has no class map. Each annotation is the source's own with `class_name` (null: no name),
-    `class_proposals` and our scores added.
+    `class_proposals` (of SSA the winner alone, as published) and our scores added.
     """
     masks, votes = annotation.masks, annotation.votes
+    kept = None if votes is None else 1
     order = range(len(masks)) if annotation.semantic is None else masks.order_by_area()
     rows = []
     for i in map(int, order):
         row = _source_annotation(masks, i)
         row["class_name"] = annotation.labels[i]
-        row["class_proposals"] = list(annotation.proposals[i].names)
-        row["proposal_scores"] = list(annotation.proposals[i].scores)
+        row["class_proposals"] = list(annotation.proposals[i].names[:kept])
+        row["proposal_scores"] = list(annotation.proposals[i].scores[:kept])
         row["confidence"] = annotation.confidences[i]
         if votes is not None:
             row |= {"vote_share": votes.shares[i], "vote_margin": votes.margins[i], "vote_entropy": votes.entropies[i]}
