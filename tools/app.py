@@ -197,7 +197,7 @@ def run_scheduled(*, wait: bool = True) -> subprocess.Popen[bytes]:
 def open_panel(page: Any, label: str) -> Any:
     """Open a panel beside the samples by its label; returns the locator of its content."""
     page.locator('[data-cy="new-panel-btn"]').first.click()
-    option = page.locator('[data-cy^="new-panel-option-"]').filter(has_text=label).first
+    option = page.locator('[data-cy^="new-panel-option-"]').filter(has=page.get_by_text(label, exact=True)).first
     name = option.get_attribute("data-cy").removeprefix("new-panel-option-")
     option.click()
     content = page.locator(f'[data-cy="panel-content-{name}"]').last
