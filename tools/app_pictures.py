@@ -16,7 +16,7 @@ WIDTH = 1200
 PICTURES = {
     "load": "forms_load",
     "name": "forms_annotate",
-    "progress": "masks_runs",
+    "progress": "running-progress",
     "overview": "masks_overview",
     "filter": "masks_filtered",
     "review": "review-keys",
