@@ -1,4 +1,6 @@
-"""Find its like in the App: by words from the form, and the plot in its own panel."""
+"""Find its like in the App: by words, by what is selected, by the button of the review, and the plot in its panel."""
+
+import re
 
 import pytest
 
@@ -22,6 +24,22 @@ def shown_ids(session):
     return view.values("id") if view is not None and view._is_patches else []
 
 
+@pytest.fixture
+def review(app, embedded):
+    """The panel "Review masks" at the engine's masks, the first of them drawn."""
+    page = app(embedded)
+    panel = open_panel(page, "Review masks")
+    panel.locator('[data-cy="review-field"]').click()
+    page.locator('[data-cy="review-field-engine"]').click()
+    panel.locator('[data-cy="review-like"]').wait_for(timeout=20_000)
+    return panel
+
+
+def like_one(dataset, mask):
+    """The mask and those like it, as the form finds them by its defaults."""
+    return list(find_like(dataset, [mask], label_field="engine").ids)
+
+
 def test_words_open_the_nearest(app, embedded, session, shot):
     page = app(embedded)
     form = open_form(page, LABEL, {"What to look for": "tree", "At most": 12})
@@ -31,6 +49,32 @@ def test_words_open_the_nearest(app, embedded, session, shot):
     wait_until(lambda: shown_ids(session) == expected, "the patches like a tree are not shown", page=page)
     page.wait_for_timeout(2500)
     shot(page, "like-words")
+
+
+def test_a_selected_patch_opens_those_like_it(app, embedded, session, shot):
+    page = app(embedded)
+    session.view = embedded.to_patches("engine")
+    page.get_by_text(re.compile(r"^\d+ patches$")).wait_for(timeout=20_000)
+    page.wait_for_timeout(1500)  # the patches are drawn
+    page.locator('[data-cy="looker"]').nth(2).click(position={"x": 10, "y": 5})  # its check box
+    [mask] = wait_until(lambda: session.selected, "no patch is selected", page=page)
+    form = open_form(page, LABEL)
+    form.get_by_text("masks like the 1 selected").wait_for(timeout=20_000)
+    shot(page, "like-selected-form")
+    press(page, form)
+    expected = like_one(embedded, mask)
+    wait_until(lambda: shown_ids(session) == expected, "the patches like it are not shown", page=page)
+    page.wait_for_timeout(2500)
+    shot(page, "like-selected")
+
+
+def test_the_reviews_button_opens_those_like_its_mask(review, embedded, session, shot):
+    mask = review.locator('[data-cy="review-masks"]').get_attribute("data-mask")
+    review.locator('[data-cy="review-like"]').click()
+    expected = like_one(embedded, mask)
+    wait_until(lambda: shown_ids(session) == expected, "the masks like it are not shown", page=review.page)
+    review.page.wait_for_timeout(2500)
+    shot(review.page, "like-review")
 
 
 def test_without_embeddings_the_form_says_how_to_keep_some(app, scenes):
