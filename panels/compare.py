@@ -11,7 +11,7 @@ from fiftyone_ssa.labels.disagreement import count_disagreement, named_different
 from fiftyone_ssa.labels.remembered import remembered
 from fiftyone_ssa.labels.shown import is_named
 
-from . import charts, filters
+from . import charts, filters, kept
 from .shared import draw_bars, field_of, fields_of, left_out, named, stack, title
 
 MOST = 30
@@ -68,7 +68,7 @@ def draw(panel: types.Object, ctx: Any, shape: dict[str, Any], on: Any) -> None:
 def other_field(ctx: Any) -> str | None:
     """The one that is chosen, else the first."""
     others = others_of(ctx)
-    chosen = ctx.panel.get_state("other_field")
+    chosen = kept.chosen(ctx, "other_field")
     return chosen if chosen in others else next(iter(others), None)
 
 

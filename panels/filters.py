@@ -1,6 +1,7 @@
-"""What the App filters, read and set: the sidebar's filters where it has them, else a stage in the view bar.
+"""What the App filters: the sidebar's filters, which are read, and a stage in the view bar, which a click sets.
 
-Both are undone where the App undoes them; the panel offers a button, too.
+A stage stays: the sidebar's filters are lost when the App loads its page anew. It is undone in the view bar, or with
+the panel's button.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from typing import Any
 
 import fiftyone as fo
 from bson import json_util
+from fiftyone import ViewField as F
 from fiftyone.server.view import get_view
 
 from fiftyone_ssa.labels.database import serialized
+
+from .kept import kept
 
 Filters = dict[str, Any]
 
@@ -65,29 +69,39 @@ def _json(view: Any) -> Any:
 
 
 def chosen_values(ctx: Any, path: str) -> list[Any] | None:
-    """The values that the sidebar's filter lets through; None where there is none, or one that leaves values out."""
+    """The values that are shown, by a click or the sidebar; None where nothing says so, or which are left out."""
+    if here := chosen_here(ctx, path.rsplit(".", 1)[-1]):
+        return [here]
     found = filters_of(ctx).get(path)
     return list(found.get("values") or []) if found and not found.get("exclude") else None
 
 
 def chosen_range(ctx: Any, path: str) -> tuple[float, float] | None:
-    """The range that the sidebar's filter lets through; None where there is none."""
+    """The range that is shown, by a drag or the sidebar; None where nothing says so."""
+    if here := chosen_here(ctx, path.rsplit(".", 1)[-1]):
+        return (here[0], here[1])
     low, high = (filters_of(ctx).get(path) or {}).get("range") or (None, None)
     return (low, high) if low is not None and high is not None else None
 
 
-def choose_value(ctx: Any, path: str, value: str) -> None:
+def choose_value(ctx: Any, label_field: str, attribute: str, value: str) -> None:
     """Show the masks with one value."""
-    _set(ctx, path, {"values": [value], "exclude": False, "isMatching": False})
+    what = f"masks named {value}" if attribute == "label" else f"masks named by {value}"
+    open_masks(ctx, label_field, F(attribute) == value, what, {"attribute": attribute, "chosen": value})
 
 
-def choose_range(ctx: Any, path: str, chosen: tuple[float, float]) -> None:
+def choose_range(ctx: Any, label_field: str, attribute: str, chosen: tuple[float, float]) -> None:
     """Show the masks with a number in a range."""
-    _set(ctx, path, {"range": list(chosen), "exclude": False, "isMatching": False})
+    low, high = chosen
+    what = f"masks of {attribute.replace('_', ' ')} {low:.2f} to {high:.2f}"
+    condition = (F(attribute) >= low) & (F(attribute) <= high)
+    open_masks(ctx, label_field, condition, what, {"attribute": attribute, "chosen": [low, high]})
 
 
-def _set(ctx: Any, path: str, value: Filters) -> None:
-    ctx.trigger("set_filters", filters_of(ctx) | {path: value})
+def chosen_here(ctx: Any, attribute: str) -> Any:
+    """The value or range of an attribute that `choose_value` or `choose_range` shows; None where neither does."""
+    key = opened_key(ctx)
+    return key["chosen"] if isinstance(key, dict) and key["attribute"] == attribute else None
 
 
 def clear(ctx: Any, label_field: str) -> None:
@@ -101,13 +115,13 @@ def open_masks(ctx: Any, label_field: str, condition: fo.ViewExpression, what: s
     shown = opened(ctx)
     before = shown["before"] if shown else stages_of(ctx)
     view = get_view(ctx.dataset, stages=before).filter_labels(label_field, condition)
-    ctx.panel.set_state("opened", {"before": before, "now": _json(view), "what": what, "key": key})
+    kept(ctx)["opened"] = {"before": before, "now": _json(view), "what": what, "key": key}
     ctx.ops.set_view(view)
 
 
 def opened(ctx: Any) -> dict[str, Any] | None:
     """What `open_masks` opened, if the App still shows it."""
-    shown = ctx.panel.get_state("opened")
+    shown = kept(ctx).get("opened")
     if shown and get_view(ctx.dataset, stages=shown["now"]) == get_view(ctx.dataset, stages=stages_of(ctx)):
         return dict(shown)
     return None

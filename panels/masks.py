@@ -12,6 +12,7 @@ from fiftyone_ssa.labels.counts import latest_change
 from fiftyone_ssa.labels.database import needs_database
 
 from . import charts, compare, confusions, filters, overview, runs, scores
+from .kept import chosen, dropped, expect_reload, kept
 from .shared import field_of, fields_of, nothing_to_show
 
 TABS = {"overview": "Overview", "confusions": "Confusions", "compare": "Compare", "scores": "Scores", "runs": "Runs"}
@@ -42,16 +43,22 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
 
     def on_load(self, ctx: Any) -> None:
         """Show the numbers of what is open."""
+        expect_reload(ctx, filters.filters_of(ctx))
         self._load(ctx)
 
     def on_change_view(self, ctx: Any) -> None:
         """Count again, if stages or the sidebar's filters are others: the App says so several times."""
-        if ctx.panel.get_state("seen") != filters.seen(ctx):
+        if put_back := dropped(ctx, filters.filters_of(ctx)):
+            ctx.trigger("set_filters", put_back)
+        elif kept(ctx).get("seen") != filters.seen(ctx):
             self._load(ctx)
 
     def on_change_dataset(self, ctx: Any) -> None:
         """Begin anew with another dataset."""
-        ctx.panel.set_state({"label_field": None, "other_field": None, "opened": None, "job_states": None})
+        nothing = {"label_field": None, "other_field": None}
+        kept(ctx).clear()
+        kept(ctx).update(nothing)
+        ctx.panel.set_state(nothing)
         self._load(ctx)
 
     def on_change_group_slice(self, ctx: Any) -> None:
@@ -60,25 +67,22 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
 
     def on_change_active_fields(self, ctx: Any) -> None:
         """The field that is shown first may be another one, where none was chosen."""
-        if ctx.panel.get_state("shown_field") != field_of(ctx):
+        if kept(ctx).get("shown_field") != field_of(ctx):
             self._load(ctx)
 
     def on_tab(self, ctx: Any) -> None:
         """Show another tab."""
-        if ctx.params.get("value") != (ctx.panel.get_state("shape") or {}).get("tab"):
-            ctx.panel.set_state("tab", ctx.params.get("value"))
-            self._load(ctx)
+        if ctx.params.get("value") != self._shape(ctx).get("tab"):
+            self._chosen(ctx, "tab")
 
     def on_field(self, ctx: Any) -> None:
         """Show another field; the App says the first one, too, which nobody has chosen."""
-        if ctx.params.get("value") != ctx.panel.get_state("shown_field"):
-            ctx.panel.set_state("label_field", ctx.params.get("value"))
-            self._load(ctx)
+        if ctx.params.get("value") != kept(ctx).get("shown_field"):
+            self._chosen(ctx, "label_field")
 
     def on_other(self, ctx: Any) -> None:
         """Compare with another field."""
-        ctx.panel.set_state("other_field", ctx.params.get("value"))
-        self._load(ctx)
+        self._chosen(ctx, "other_field")
 
     def on_class(self, ctx: Any) -> None:
         """Show the masks of a name."""
@@ -102,7 +106,7 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
 
     def on_difference(self, ctx: Any) -> None:
         """Show the masks that two fields name differently."""
-        compare.open_pair(ctx, (ctx.panel.get_state("shape") or {}).get("by") or "mask")
+        compare.open_pair(ctx, self._shape(ctx).get("by") or "mask")
 
     def on_clear(self, ctx: Any) -> None:
         """Take the sidebar's filters of this field away."""
@@ -121,15 +125,16 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         """Look at the jobs, say which ended, and count again what somebody changed."""
         if ctx.dataset is None:
             return
-        ended, changed = runs.announce(ctx), ctx.panel.get_state("change") != latest_change(ctx.dataset)
+        ended, changed = runs.announce(ctx), kept(ctx).get("change") != latest_change(ctx.dataset)
         if ended or changed or self._tab(ctx) == "runs":
             self._load(ctx)
 
     def render(self, ctx: Any) -> types.Property:
         """The picker, the tabs, and what the chosen one shows."""
         panel = types.Object()
-        told = ctx.panel.get_state("told")
-        shape = ctx.panel.get_state("shape") or {}
+        if "shape" not in kept(ctx):  # the server has started anew since
+            self._load(ctx)
+        told, shape = kept(ctx)["told"], self._shape(ctx)
         tab = self._tab(ctx)
         if ctx.dataset is not None:
             self._head(ctx, panel, shape)
@@ -161,7 +166,15 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
             told = str(error)
         change = None if ctx.dataset is None else latest_change(ctx.dataset)
         state = {"told": told, "shape": {**shape, "tab": tab}, "shown_field": field_of(ctx), "change": change}
-        ctx.panel.set_state({**state, "seen": filters.seen(ctx)})
+        kept(ctx).update({**state, "seen": filters.seen(ctx)})
+
+    def _shape(self, ctx: Any) -> dict[str, Any]:
+        return kept(ctx).get("shape") or {}
+
+    def _chosen(self, ctx: Any, name: str) -> None:
+        kept(ctx)[name] = ctx.params.get("value")
+        expect_reload(ctx, filters.filters_of(ctx))
+        self._load(ctx)
 
     def _head(self, ctx: Any, panel: types.Object, shape: dict[str, Any]) -> None:
         fields, field = fields_of(ctx), field_of(ctx)
@@ -192,15 +205,15 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
             runs.draw(panel, shape, self)
 
     def _tab(self, ctx: Any) -> str:
-        chosen = ctx.panel.get_state("tab")
-        return chosen if chosen in TABS else next(iter(TABS))
+        tab = chosen(ctx, "tab")
+        return tab if tab in TABS else next(iter(TABS))
 
     def _choose(self, ctx: Any, attribute: str) -> None:
         field, value = field_of(ctx), charts.clicked(ctx)
         if field is not None and value is not None:
-            filters.choose_value(ctx, filters.path_of(ctx, field, attribute), value)
+            filters.choose_value(ctx, field, attribute, value)
 
     def _drag(self, ctx: Any, attribute: str) -> None:
-        field, chosen = field_of(ctx), charts.dragged(ctx)
-        if field is not None and chosen is not None:  # Plotly says that nothing is chosen when it draws anew
-            filters.choose_range(ctx, filters.path_of(ctx, field, attribute), chosen)
+        field, dragged = field_of(ctx), charts.dragged(ctx)
+        if field is not None and dragged is not None:  # Plotly says that nothing is chosen when it draws anew
+            filters.choose_range(ctx, field, attribute, dragged)

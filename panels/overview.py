@@ -121,11 +121,13 @@ def _each(
     """
     set_ = filters.filters_of(ctx)
     whole = pool.submit(remembered, count, filters.view_of(ctx), field)
-    futures = {
-        name: pool.submit(remembered, count, filters.view_of(ctx, path), field) if path in set_ else whole
-        for name, path in paths.items()
-    }
-    return {"": whole, **futures}
+
+    def counted_for(name: str, path: str) -> Future[Any]:
+        if filters.chosen_here(ctx, name) is not None:
+            return pool.submit(remembered, count, filters.view_before(ctx), field)
+        return pool.submit(remembered, count, filters.view_of(ctx, path), field) if path in set_ else whole
+
+    return {"": whole, **{name: counted_for(name, path) for name, path in paths.items()}}
 
 
 def _classes(classes: Any, chosen: list[Any] | None) -> list[charts.Bar]:

@@ -9,6 +9,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.labels.appearance import shown_colours
 from fiftyone_ssa.labels.jobs import JobRow, ended_since, jobs, log
 
+from .kept import kept
 from .shared import stack
 
 MOST = 12
@@ -26,13 +27,13 @@ def load(ctx: Any) -> dict[str, Any]:
 
 def announce(ctx: Any) -> bool:
     """Say which jobs ended since this was last asked; whether one did."""
-    rows, before = jobs(ctx.dataset, MOST), ctx.panel.get_state("job_states")
+    rows, before = jobs(ctx.dataset, MOST), kept(ctx).get("job_states")
     # one that nobody has seen before began, and maybe ended, since then
     since = {row.id: "running" for row in rows} | before if before is not None else {}
     ended = ended_since(rows, since)
     for row in ended:
         ctx.ops.notify(f"{row.operator}: {row.message or row.state}", variant=row.variant)
-    ctx.panel.set_state("job_states", {row.id: row.state for row in rows})
+    kept(ctx)["job_states"] = {row.id: row.state for row in rows}
     if ended:
         ctx.ops.reload_dataset()
         if colours := shown_colours(ctx.dataset):
@@ -42,7 +43,7 @@ def announce(ctx: Any) -> bool:
 
 def interval_ms(ctx: Any, shown: bool) -> int:
     """How long to wait before the jobs are looked at again."""
-    states = (ctx.panel.get_state("job_states") or {}).values()
+    states = (kept(ctx).get("job_states") or {}).values()
     return BUSY_MS if "running" in states or "waiting" in states else SHOWN_MS if shown else IDLE_MS
 
 
@@ -93,13 +94,13 @@ def _shown(row: JobRow) -> dict[str, Any]:
 def toggle_log(ctx: Any) -> None:
     """Show a job's log, or hide it."""
     identity = ctx.params.get("job")
-    shown = ctx.panel.get_state("log_of")
-    ctx.panel.set_state("log_of", None if shown == identity else identity)
+    shown = kept(ctx).get("log_of")
+    kept(ctx)["log_of"] = None if shown == identity else identity
 
 
 def with_log(ctx: Any, shape: dict[str, Any]) -> dict[str, Any]:
     """The rows, with the log of the one whose log is shown."""
-    identity = ctx.panel.get_state("log_of")
+    identity = kept(ctx).get("log_of")
     rows = [
         row | {"log": (log(row["id"]) or "nothing was said")} if row["id"] == identity else row for row in shape["rows"]
     ]

@@ -10,7 +10,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.labels.counts import mask_fields
 from fiftyone_ssa.labels.shown import DEFAULT_FIELD
 
-from . import charts
+from . import charts, kept
 from .filters import filters_of, view_of
 
 NO_DATASET = "Open a dataset, or load one with the operator **SSA: load a dataset**."
@@ -31,7 +31,7 @@ def fields_of(ctx: Any) -> list[str]:
 def field_of(ctx: Any) -> str | None:
     """The field that the panel shows: the one chosen, else the first that can be."""
     fields = fields_of(ctx)
-    chosen = ctx.panel.get_state("label_field")
+    chosen = kept.chosen(ctx, "label_field")
     return chosen if chosen in fields else next(iter(fields), None)
 
 

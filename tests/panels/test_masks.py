@@ -7,7 +7,7 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import numpy as np
 import pytest
-from bson import json_util
+from bson import ObjectId, json_util
 from fiftyone import ViewField as F
 from fiftyone.operators.executor import Executor
 
@@ -27,14 +27,14 @@ class App:
     def __init__(self, panel, dataset=None, view=None, filters=None):
         self.panel, self.dataset, self.filters = panel, dataset, filters or {}
         self.stages = [] if view is None else json.loads(json_util.dumps(view._serialize()))
-        self.state, self.done = {}, {}
+        self.state, self.done, self.id = {}, {}, str(ObjectId())
 
     def event(self, method="on_load", **params):
         request = {
             "dataset_name": None if self.dataset is None else self.dataset.name,
             "view": self.stages,
             "filters": self.filters,
-            "params": {"__method__": method, "panel_id": "here", "panel_state": self.state, **params},
+            "params": {"__method__": method, "panel_id": self.id, "panel_state": self.state, **params},
         }
         executor = Executor()
         context = foo.ExecutionContext(request, executor=executor, operator_uri=f"{NAME}/masks")
@@ -117,35 +117,54 @@ def test_overview_shows_what_was_counted(panel, dataset):
     assert any("1 of 4, 25 %" in text for text in app.texts)
 
 
-def test_a_click_on_a_name_sets_the_sidebars_filter(panel, dataset):
-    app = App(panel, dataset, filters={"other.detections.label": {"values": ["house"], "exclude": False}})
-    app.state["label_field"] = "ssa"
-    app.event("on_class", id=json.dumps("tree"))
-    (filters,) = app.done["set_filters"]
-    path = "ssa.detections.label"
-    assert filters[path] == {"values": ["tree"], "exclude": False, "isMatching": False}
-    assert filters["other.detections.label"]["values"] == ["house"]
-    app.filters = {path: filters[path]}
+def test_a_click_on_a_name_shows_its_masks(panel, dataset):
+    app = App(panel, dataset).event().event("on_class", id=json.dumps("tree"))
+    app.stages = app.done["set_view"][0]["view"]
+    assert shown(app).values("ssa.detections.label", unwind=True) == ["tree"]
     app.event("on_change_view")
     assert names_of(app.data["overview.classes"]) == {"tree": 1, "sky": 2, "wall": 1}  # what it left out stays in sight
+    assert names_of(app.data["overview.sources"]) == {"coco": 1}
     assert "1 mask in 1 image" in app.texts
-    assert "Clear filters" in app.texts
-    app.event("on_class", id=json.dumps("sky"))
-    assert app.done["set_filters"][0][path]["values"] == ["sky"]
-    app.event("on_clear")
-    assert app.done["set_filters"] == [{}]
+    assert "Close: masks named tree" in app.texts
+    app.event("on_source", id=json.dumps("coco"))  # takes the other one's place
+    app.stages = app.done["set_view"][0]["view"]
+    assert len(shown(app).values("ssa.detections.label", unwind=True)) == 4
+    app.event("on_close")
+    assert app.done["set_view"][0]["view"] == []
 
 
-def test_a_drag_over_a_histogram_sets_a_range(panel, dataset):
+def test_the_sidebars_filters_are_counted_and_cleared(panel, dataset):
+    other = {"other.detections.label": {"values": ["house"], "exclude": False}}
+    app = App(panel, dataset, filters=other | {"ssa.detections.label": {"values": ["tree"], "exclude": False}})
+    app.state["label_field"] = "ssa"
+    app.event()
+    assert names_of(app.data["overview.classes"])["tree"] == 1
+    assert app.event("on_clear").done["set_filters"] == [other]
+
+
+def test_nothing_but_a_choice_makes_the_app_load_its_page_and_then_filters_are_put_back(panel, dataset):
+    chosen = {"ssa.detections.label": {"values": ["tree"], "exclude": False}}
+    app = App(panel, dataset)
+    for event in ("on_load", "on_change_view", "on_timer", "on_change_active_fields", "on_clear"):
+        app.event(event)
+        assert not {"set_panel_state", "patch_panel_state"} & app.done.keys()
+    app.filters = chosen
+    app.event("on_change_view").event("on_tab", value="confusions")
+    app.filters = {}
+    assert app.event("on_change_view").done["set_filters"] == [chosen]
+    assert "set_filters" not in app.event("on_change_view").done  # once: people may clear them, too
+
+
+def test_a_drag_over_a_histogram_shows_a_range(panel, dataset):
     app = App(panel, dataset).event()
     app.event("on_vote_margin", data=[{"idx": 2}, {"idx": 3}, {"idx": 4}])
-    assert app.done["set_filters"][0]["ssa.detections.vote_margin"]["range"] == [0.05, 0.125]
-    app.filters = app.done["set_filters"][0]
+    app.stages = app.done["set_view"][0]["view"]
     app.event("on_change_view")
     assert "1 mask in 1 image" in app.texts
+    assert "Close: masks of vote margin 0.05 to 0.12" in app.texts
     assert sum(app.data["overview.hist.vote_margin"][0]["y"]) == 4
     assert sum(app.data["overview.hist.confidence"][0]["y"]) == 1
-    assert "set_filters" not in app.event("on_vote_margin", data=[]).done  # as Plotly says when it draws anew
+    assert "set_view" not in app.event("on_vote_margin", data=[]).done  # as Plotly says when it draws anew
     assert "patch_panel_data" not in app.event("on_change_view").done
 
 
@@ -186,7 +205,7 @@ def test_compare_counts_and_opens_differences(panel, dataset):
 def test_a_field_is_chosen_and_counted(panel, dataset):
     app = App(panel, dataset).event("on_field", value="other")
     assert names_of(app.data["overview.classes"]) == {"sky": 2, "house": 2}
-    assert app.event("on_change_dataset").state["label_field"] is None
+    assert names_of(app.event("on_change_dataset").data["overview.classes"]) == {"sky": 2, "tree": 1, "wall": 1}
 
 
 def test_scores_side_by_side(panel, tmp_path):
@@ -267,7 +286,8 @@ def test_patches(panel, dataset, tab):
     if tab == "overview":
         assert names_of(app.data["overview.classes"]) == {"sky": 2, "tree": 1, "wall": 1}
         app.event("on_class", id=json.dumps("tree"))
-        assert list(app.done["set_filters"][0]) == ["ssa.label"]
+        app.stages = app.done["set_view"][0]["view"]
+        assert shown(app).values("ssa.label") == ["tree"]
 
 
 @pytest.mark.parametrize("tab", TABS)
