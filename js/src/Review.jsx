@@ -4,7 +4,7 @@ import { Actions, Facts, Proposals } from "./Card.jsx";
 import { End, Plain, Waiting } from "./End.jsx";
 import { Header } from "./Header.jsx";
 import { History, Notice } from "./History.jsx";
-import { Operators, showInApp, useApp } from "./host.js";
+import { Operators, useApp, useShowInApp } from "./host.js";
 import { AcceptMany, SelectionBar } from "./Many.jsx";
 import { NameField } from "./NameField.jsx";
 import { Message, Press, Quiet } from "./parts.jsx";
@@ -85,6 +85,7 @@ function Body({ app, review }) {
 function Side({ app, review }) {
   const { session, entry, item, refused, label, selected, applies, setApplies, act, like, leave, nameInput } = review;
   const { state } = session;
+  const show = useShowInApp();
   const apply = (on) => {
     setApplies(on);
     leave();
@@ -98,7 +99,7 @@ function Side({ app, review }) {
             item={item}
             doubt={entry[2]}
             decision={state.decided[entry[1]]}
-            show={() => showInApp(item, state.field, app.patches)}
+            show={() => show(item, state.field, app.patches)}
             like={like && (() => like(item.mask_id))}
           />
           <Proposals item={item} label={label} take={(index) => act("proposal", index)} />

@@ -55,11 +55,17 @@ function promised(executor) {
     });
 }
 
-/** Shows a mask in the App: its sample large, the mask selected. */
-export function showInApp({ sample_id, mask_id }, field, patches) {
-  const labels = [{ field, sample_id, label_id: mask_id }];
-  __foo__.executeOperator("open_sample", { id: patches ? mask_id : sample_id });
-  __foo__.executeOperator("set_selected_labels", { labels });
+/**
+ * A function that shows a mask in the App: its sample large, the mask selected. Not by FiftyOne's `set_selected_labels`:
+ * in 1.22 it leaves the kind of selection out, at which a Python session loses its connection and puts an old view back.
+ */
+export function useShowInApp() {
+  const select = fos.useSetSelectedLabels();
+  const kind = "labelSelectionStyle" in fos ? { type: "default" } : {}; // older Apps refuse it
+  return ({ sample_id, mask_id }, field, patches) => {
+    const callback = () => select([{ field, sampleId: sample_id, labelId: mask_id, ...kind }]);
+    __foo__.executeOperator("open_sample", { id: patches ? mask_id : sample_id }, { callback });
+  };
 }
 
 export function clearSelection() {
