@@ -1,13 +1,18 @@
-"""Running jobs from the App: started, followed in the panel, and cancelled, which keeps what is done."""
+"""Running jobs from the App: started and followed in the panel, cancelled, resumed, and what failed shown."""
+
+import os
+import signal
+from pathlib import Path
 
 import PIL.Image
 import pytest
 
+from fiftyone_ssa.labels.database import own_collection
 from fiftyone_ssa.labels.jobs import jobs
-from tools.app import open_form, press, wait_until
+from tools.app import open_form, press, run_operator, run_scheduled, wait_until
 
 pytestmark = pytest.mark.browser
-COUNT = 24
+COUNT = 48
 SLOW = """
 import time
 import numpy as np
@@ -71,7 +76,7 @@ def named(dataset):
     return dataset.exists("ssa").count() if dataset.has_sample_field("ssa") else 0
 
 
-def test_a_job_is_followed_and_cancelled(app, many, preset, shot):
+def test_a_job_is_followed_cancelled_resumed_and_killed(app, many, preset, shot):
     page = app(many)
     start(page, preset)
     page.get_by_text("its progress is in the panel Masks, tab Runs").wait_for(timeout=10_000)
@@ -89,3 +94,41 @@ def test_a_job_is_followed_and_cancelled(app, many, preset, shot):
     shot(page, "running-cancelled")
     done = newest(many).done
     assert 0 < done <= named(many) < COUNT
+    panel.get_by_role("button", name="Resume").first.click()
+    wait_until(lambda: newest(many).state == "running" and newest(many).done >= 3, "it does not go on", 60, page)
+    os.kill(own_collection("jobs").find_one({"state": "running"})["holder"]["pid"], signal.SIGKILL)
+    wait_until(lambda: newest(many).state == "failed", "its end is not seen", 10, page)
+    panel.get_by_text("its process ended without a word").first.wait_for(timeout=15_000)
+    shot(page, "running-killed")
+
+
+def test_failures_are_told_and_open_as_a_view(app, many, preset, session, shot):
+    broken = many[1:6].values("filepath")  # the harness waits for the first
+    for path in broken:
+        Path(path).write_text("no image")
+    many.delete_samples(many[6:])
+    page = app(many)
+    start(page, preset)
+    panel = runs_tab(page)
+    panel.get_by_text("5 of 6 images failed").first.wait_for(timeout=60_000)
+    shot(page, "running-failed")
+    panel.get_by_role("button", name="Show 5 failures").first.click()
+    wait_until(lambda: session.view is not None and session.view.count() == 5, "no view opens", 20, page)
+    assert sorted(session.view.values("filepath")) == sorted(broken)
+    page.get_by_text("5 samples", exact=True).first.wait_for(timeout=20_000)
+    shot(page, "running-failures")
+
+
+def test_a_scheduled_job_is_announced_when_it_ends(app, scenes, shot):
+    page = app(scenes)
+    panel = runs_tab(page)
+    run_operator(page, "SSA: evaluate a class map (mIoU)", {"Evaluation key": "later"}, button="Schedule")
+    wait_until(lambda: newest(scenes).state == "waiting", "it does not wait", 10, page)
+    worker = run_scheduled(wait=False)
+    page.get_by_text("stored as later").first.wait_for(timeout=60_000)
+    shot(page, "running-scheduled")
+    worker.wait(30)
+    assert newest(scenes).where == "schedule"
+    scenes.reload()
+    assert "later" in scenes.list_evaluations()
+    assert panel.count()
