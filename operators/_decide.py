@@ -15,7 +15,7 @@ from fiftyone_ssa.labels.database import needs_database, see_filters
 from fiftyone_ssa.labels.deciding import Decision
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
-from .forms import NO_DATASET, choice, refusal
+from .forms import NO_DATASET, check_switch, choice, refusal
 
 FRESH_SECONDS = 5.0
 _read: dict[str, tuple[float, Any]] = {}
@@ -86,6 +86,7 @@ class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
                 masks = masks_meant(ctx)
                 choice(inputs, "label_field", fields, default=masks.field, label="Masks")
                 self.form(ctx, inputs, masks)
+                _check_dry_run(ctx)
                 would = self.decide(ctx, masks, True)
         except (InputError, MissingDependencyError) as error:
             refusal(inputs, str(error))
@@ -95,9 +96,10 @@ class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Decide, and let the App show it; with `quiet` the caller does."""
-        quiet, dry_run = bool(ctx.params.get("quiet")), bool(ctx.params.get("dry_run"))
+        quiet, dry_run = bool(ctx.params.get("quiet")), ctx.params.get("dry_run") is True
         try:
             with needs_database():
+                _check_dry_run(ctx)
                 done = self.decide(ctx, masks_meant(ctx), dry_run)
         except (InputError, MissingDependencyError) as error:
             if not quiet:
@@ -107,6 +109,12 @@ class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             ctx.ops.notify(str(done), variant="success")
             ctx.ops.reload_samples()
         return {"token": done.token, "masks": done.masks, "samples": done.samples, "message": str(done)}
+
+
+def _check_dry_run(ctx: Any) -> None:
+    """Raise InputError where it is not clear whether to write."""
+    if (dry_run := ctx.params.get("dry_run")) is not None:
+        check_switch("dry_run", dry_run)
 
 
 def opened(ctx: Any) -> Any:
@@ -139,20 +147,21 @@ def field_of(ctx: Any, samples: Any) -> str:
     """The label field that was named, or that of the selected labels, or the one that is shown."""
     known = detections_fields(samples)
     selected = [row["field"] for row in ctx.selected_labels or () if row["field"] in known]
-    if named := ctx.params.get("label_field") or (selected[0] if selected else None):
-        return str(named)
-    return field_shown(samples, ctx.active_fields or ())
+    if (named := ctx.params.get("label_field")) in (None, ""):
+        return selected[0] if selected else field_shown(samples, ctx.active_fields or ())
+    return str(named)
 
 
 def masks_meant(ctx: Any) -> Masks:
     """The masks with the ids that were passed, else the selected ones, else all that the view, or what is selected of
     it, shows.
     """
-    by_ids = ctx.params.get("ids") is not None
+    sample_ids = ctx.params.get("sample_ids")
+    by_ids = ctx.params.get("ids") is not None or sample_ids is not None
     samples = opened_dataset(ctx) if by_ids and ctx.params.get("quiet") else opened(ctx)
     field = field_of(ctx, samples)
     if by_ids:
-        return Masks(samples, field, ctx.params["ids"], ctx.params.get("sample_ids"), "these masks")
+        return Masks(samples, field, ctx.params.get("ids"), sample_ids, "these masks")
     selected = [row["label_id"] for row in ctx.selected_labels or () if row["field"] == field]
     if selected:
         return Masks(samples, field, selected, None, "the selected masks")

@@ -39,6 +39,7 @@ class Form:
 
     def __init__(self, inputs: types.Object, params: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.inputs = inputs
+        self.params = params
         self.values = given(params, defaults)
         self.wrong: dict[str, str] = {}
         """Field to sentence."""
@@ -79,7 +80,9 @@ class Form:
         """One of several values: a drop-down, or `cards` of which each says what it is for. None is none of them."""
         offered = [Card(entry) if isinstance(entry, str) else entry for entry in choices]
         values = [card.value for card in offered]
-        self._check(name, lambda: check_choice(name, self.values[name], values), check)
+        asked = self.params.get(name)  # a 0 or [] may have been taken for empty, and replaced
+        both = (lambda: check_choice(name, asked, values)), (lambda: check_choice(name, self.values[name], values))
+        self._check(name, *both, check)
         view = types.RadioView() if cards else types.DropdownView()
         for card in offered:
             view.add_choice(card.value, label=card.label or card.value, description=card.description or None)
@@ -193,8 +196,9 @@ def _images(samples: Any) -> str:
 
 
 def given(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of every parameter: FiftyOne applies no default in a run, and an emptied field is None."""
-    return {**defaults, **{name: value for name, value in params.items() if value is not None}}
+    """The value of every parameter: FiftyOne applies no default in a run, and an emptied field is None or ""."""
+    empty = (None, "")
+    return {**defaults, **{name: value for name, value in params.items() if value not in empty}}
 
 
 def check_text(name: str, value: Any) -> None:

@@ -74,6 +74,7 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             icon=self.icon,
             unlisted=self.unlisted,
             dynamic=True,
+            disable_schema_validation=True,  # our sentence says it better
             allow_immediate_execution=True,
             allow_delegated_execution=True,
             default_choice_to_delegated=self.delegated_by_default,

@@ -25,7 +25,8 @@ class _JobAction(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     @property
     def config(self) -> foo.OperatorConfig:
         """Unlisted: a button of the panel calls it."""
-        return foo.OperatorConfig(name=self.action, label=self.label, unlisted=True)
+        about = {"unlisted": True, "disable_schema_validation": True}  # our sentence says it better
+        return foo.OperatorConfig(name=self.action, label=self.label, **about)
 
     def resolve_input(self, ctx: Any) -> types.Property:
         """The job's id."""

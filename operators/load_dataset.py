@@ -11,6 +11,7 @@ from fiftyone.operators import types
 import fiftyone_ssa
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.jobs import JobRow
+from fiftyone_ssa.labels.loaders import check_dataset_name
 from fiftyone_ssa.naming.arguments import check_path
 
 from .forms import Card, Form, given
@@ -101,6 +102,5 @@ def _folder(text: str) -> Path:
 
 def _name(params: dict[str, Any]) -> str:
     name = params["name"] or _folder(params["folder"]).name
-    if fo.dataset_exists(name):
-        raise InputError(f"there is a dataset {name!r} already; choose another name")
+    check_dataset_name(name)
     return str(name)

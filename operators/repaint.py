@@ -67,7 +67,7 @@ class Repaint(Job):
             description="The preset whose segmenter makes the maps to begin with; empty: <field>_branch, or the maps "
             "as they are",
         )
-        if params["preset"]:
+        if params["preset"] or params["device"] != DEFAULTS["device"]:
             form.device()
         if not form.wrong:
             form.note("amount", f"The class maps of {count_of(counted(samples), 'image')} will be painted.")

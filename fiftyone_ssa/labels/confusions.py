@@ -11,6 +11,7 @@ import fiftyone as fo
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.counts import masks_of
 from fiftyone_ssa.labels.database import documents, needs_database
+from fiftyone_ssa.labels.review import which
 
 Expression = dict[str, Any]
 
@@ -76,15 +77,16 @@ def confuses(name: str, other: str | None = None, *, close: float = CLOSE) -> fo
         other (None): the name that it is confused with; None: any
         close (0.2): how far the scores of a mask's first two proposals may be apart, 0 to 1
     """
-    this = "$$this"
-    return fo.ViewExpression(
-        {
+
+    def condition(this: str) -> Expression:
+        return {
             "$or": [
                 {"$and": [_is_close(this, close), _are(_first(this), _second(this), name, other)]},
                 {"$and": [_is_corrected(this), _are(_said(this), _label(this), name, other)]},
             ]
         }
-    )
+
+    return which(condition)
 
 
 def _paired(rows: dict[tuple[str, str, str], int]) -> list[Confusion]:

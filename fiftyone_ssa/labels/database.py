@@ -13,13 +13,15 @@ import fiftyone as fo
 from bson import ObjectId, json_util
 from fiftyone.core.config import FiftyOneConfigError
 from fiftyone.core.odm import get_db_conn
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 
 Document = dict[str, Any]
 """A document as MongoDB holds it."""
 PLUGIN = "@fiftyone-ssa/ssa"
+NOT_ALLOWED = (13, 18)
+"""MongoDB's codes of who may not do something, or is not known."""
 WAITING = ("scheduled", "queued")
 """FiftyOne's words for a scheduled job that has not begun."""
 
@@ -30,6 +32,8 @@ def needs_database() -> Iterator[None]:
     try:
         yield
     except (PyMongoError, ConnectionError, FiftyOneConfigError) as error:
+        if isinstance(error, OperationFailure) and error.code not in NOT_ALLOWED:
+            raise  # the server is there, and says no to what it was asked
         if isinstance(error, OSError) and type(error) is not ConnectionError:
             raise  # FiftyOne raises plain ConnectionErrors; its subclasses are about other connections
         reason = " ".join(str(error).split())[:300]

@@ -96,6 +96,8 @@ def work_on(samples: Any, label_field: str, ids: Any, sample_ids: Any, dry_run: 
     """The masks with the ids, or all that a view shows. Raises InputError for what is no id."""
     dataset = root_dataset(samples)
     if ids is None:
+        if sample_ids is not None:
+            raise InputError("sample_ids say where ids are; pass ids, too, or instead a view of these images")
         return Work(samples, dataset, label_field, None, dry_run=dry_run)
     wanted = object_ids("ids", ids)
     if sample_ids is not None:

@@ -129,7 +129,8 @@ def review(
         if action == "reject":
             return Said(row.get("label"), REJECTED, date)
         label = row["class_name"] if row.get("class_name") is not None or row.get("mask_digest") else row.get("label")
-        return Said(label, None, None)
+        fresh = Said(label, None, None)
+        return fresh if fresh != said(row) else None
 
     of = f" of {class_name!r}" if class_name is not None else ""
     above = f" above margin {min_margin:g}" if min_margin is not None else ""
@@ -208,13 +209,14 @@ def undo(samples: Any, label_field: str = "ssa", token: str | None = None, *, dr
         return before if said(row) in (before, after) else None
 
     done = decide(work, "undo", change, recorded=False)
-    if not dry_run:
+    if not dry_run and (done.masks or token is None):  # a later decision may be what changed them
         journal.take_back(found.token)
     changed = len(every) - done.masks
     if changed and not done.masks:
+        then = "the next undo goes to the decision before it" if token is None else "take back what came later first"
         raise InputError(
             f"there is nothing to take back: the {counted(changed, 'mask')} of this decision changed since, or a run "
-            "replaced them; the next undo goes to the decision before it"
+            f"replaced them; {then}"
         )
     note = f"{counted(changed, 'mask')} changed since {'stay' if changed > 1 else 'stays'}" if changed else ""
     return replace(done, token=found.token, detail=f" ({found.action})", note=note)

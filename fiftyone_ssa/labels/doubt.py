@@ -11,7 +11,7 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_ssa.labels.review import OPEN, state
+from fiftyone_ssa.labels.review import OPEN, state, which
 
 Expression = dict[str, Any]
 
@@ -35,7 +35,7 @@ def doubt(detection: str = "$$this") -> Expression:
 
     Args:
         detection ("$$this"): where the detection is found, an aggregation variable or path: inside `$filter` and
-            `$map`, and in `filter_labels`, "$$this"; in a collection of unwound detections, "$field.detections"
+            `$map` "$$this"; in a collection of unwound detections, "$field.detections"
     """
     voted = {"$ne": [{"$ifNull": [f"{detection}.vote_share", None]}, None]}
     branches = [
@@ -50,7 +50,7 @@ def doubt(detection: str = "$$this") -> Expression:
 
 def is_doubtful() -> fo.ViewExpression:
     """Which masks to look at first, for `filter_labels`: doubt of at least `DOUBTFUL`, and no person's work on it."""
-    return fo.ViewExpression({"$and": [{"$eq": [state(), OPEN]}, {"$gte": [doubt(), DOUBTFUL]}]})
+    return which(lambda mask: {"$and": [{"$eq": [state(mask), OPEN]}, {"$gte": [doubt(mask), DOUBTFUL]}]})
 
 
 def _reasons(detection: str) -> Expression:

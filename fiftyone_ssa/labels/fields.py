@@ -8,7 +8,10 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
+
+LONGEST = 60
+"""Characters of a label field: folders are named after it, of whose names file systems take 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class Fields:
 
 def check_label_field(label_field: Any) -> Fields:
     """The fields of a `label_field`. Raises InputError unless it can name a field."""
-    if not isinstance(label_field, str) or not re.fullmatch(r"[^\W\d_]\w*", label_field):
+    if not isinstance(label_field, str) or not re.fullmatch(rf"[^\W\d_]\w{{0,{LONGEST - 1}}}", label_field):
         raise InputError(
-            f"label_field must be a name of letters, digits and underscores that starts with a letter, "
-            f"got {label_field!r}; for example 'ssa'"
+            f"label_field must be a name of at most {LONGEST} letters, digits and underscores that starts with a "
+            f"letter, got {shown(label_field)}; for example 'ssa'"
         )
     return Fields(label_field)
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.folders.image_folder import ImageFolder
 from fiftyone_ssa.labels.database import needs_database
-from fiftyone_ssa.labels.loaders import Progress, load_sa1b
+from fiftyone_ssa.labels.loaders import Progress, check_dataset_name, load_sa1b
 from fiftyone_ssa.naming.arguments import check_limit, check_path
 
 
@@ -39,8 +38,7 @@ def load_images(
         return load_sa1b(root, dataset_name, max_samples=limit, persistent=persistent, progress=progress)
     folder = ImageFolder(root)
     folder.check()
-    if dataset_name is not None and fo.dataset_exists(dataset_name):
-        raise InputError(f"there is a dataset {dataset_name!r} already; choose another name, or fo.load_dataset it")
+    check_dataset_name(dataset_name)
     dataset = fo.Dataset(dataset_name, persistent=persistent)
     try:
         dataset.add_images([str(image.path) for image in islice(folder, limit)], progress=progress)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import fiftyone as fo
+import fiftyone.core.utils as fou
 import fiftyone.utils.data as foud
 from fiftyone import ViewField as F
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import UNDECODED, undecoded_note
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
@@ -336,6 +337,22 @@ def load_foggy_driving(
     return _load(importer, foggy_driving.splits(importer.root), dataset_name, label_field, persistent, progress)
 
 
+def check_dataset_name(name: Any) -> None:
+    """Raise InputError unless a new dataset can have this name; None is for FiftyOne to make one up."""
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise InputError(f"a dataset's name must be text, got {shown(name)}")
+    try:
+        fou.to_slug(name)
+    except ValueError as error:
+        raise InputError(
+            f"a dataset's name must hold Latin letters or digits, and not more than 1000; got {shown(name)}"
+        ) from error
+    if fo.dataset_exists(name):
+        raise InputError(f"there is a dataset {name!r} already; choose another name, or fo.load_dataset it")
+
+
 @needs_database()
 def _load(
     importer: _Importer,
@@ -347,8 +364,7 @@ def _load(
 ) -> fo.Dataset:
     """A new dataset with what an importer finds, each part tagged with its name; nothing stays if that fails."""
     next(importer.images())
-    if name is not None and fo.dataset_exists(name):
-        raise InputError(f"there is a dataset {name!r} already; choose another name, or fo.load_dataset it")
+    check_dataset_name(name)
     dataset = fo.Dataset(name, persistent=persistent)
     try:
         if importer.label_cls is fo.Detections:

@@ -47,6 +47,8 @@ _SORTED = {
 ORDERS = tuple(_SORTED)
 LIMIT = 1000
 """Masks that a queue lists."""
+MOST_LISTED = 2**31 - 1
+"""What a database can count to."""
 LOOKING_SECONDS = 0.5
 """How long a queue may look for masks that people edited with FiftyOne's own tools, before it is made."""
 MOST_ITEMS = 20
@@ -101,6 +103,8 @@ def review_queue(
     Raises InputError for a bad argument.
     """
     field = check_queue(samples, label_field, order, states, limit)
+    if class_name is not None and not isinstance(class_name, str):
+        raise InputError(f"class_name must be a name or None, got {shown(class_name)}")
     mark_edited(samples, field, seconds=LOOKING_SECONDS)
     ours = is_named(samples, field)
     images = None if sample_ids is None else object_ids("sample_ids", sample_ids)
@@ -116,7 +120,7 @@ def review_queue(
         {"mask": _RANKED},
         where={"$and": [is_asked, {"$in": [state(ours=ours), list(states)]}]},
         sample_ids=images,
-        then=[{"$unwind": "$mask"}, {"$sort": _SORTED[order]}, {"$limit": limit}],
+        then=[{"$unwind": "$mask"}, {"$sort": _SORTED[order]}, {"$limit": min(limit, MOST_LISTED)}],
     )
     return Queue(
         field,
@@ -148,7 +152,7 @@ def check_queue(samples: Any, label_field: Any, order: Any, states: Any, limit: 
     check_masks(samples, field)
     if order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)}; got {shown(order)}")
-    if not isinstance(states, Sequence) or isinstance(states, str) or not set(states) <= set(STATES):
+    if not isinstance(states, Sequence) or isinstance(states, str) or any(name not in STATES for name in states):
         raise InputError(f"states must be a list of {', '.join(STATES)}; got {shown(states)}")
     if type(limit) is not int or limit < 1:
         raise InputError(f"limit must be a whole number from 1 on, got {shown(limit)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import fiftyone as fo
@@ -51,9 +51,16 @@ def state_of(detection: Detection, *, ours: bool = True) -> str:
     return CORRECTED if ours and value(detection, "label") != value(detection, "class_name") else OPEN
 
 
+def which(condition: Callable[[str], dict[str, Any]]) -> fo.ViewExpression:
+    """A condition of a mask, made for where the mask is found, for `filter_labels`: of lists, and of patches, in which
+    FiftyOne has no "$$this".
+    """
+    return fo.ViewExpression({"$let": {"vars": {"mask": fo.ViewField()}, "in": condition("$$mask")}})
+
+
 def state_is(name: str, *, ours: bool = True) -> fo.ViewExpression:
     """Whether a mask is in a state, for `view.filter_labels(label_field, state_is("open"))`."""
-    return fo.ViewExpression({"$eq": [state(ours=ours), name]})
+    return which(lambda mask: {"$eq": [state(mask, ours=ours), name]})
 
 
 def is_touched(detection: Detection) -> bool:

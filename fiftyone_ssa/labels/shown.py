@@ -113,6 +113,8 @@ def object_ids(name: str, ids: Any) -> set[ObjectId]:
         raise InputError(f"{name} must be a list of ids, got {shown(ids)}")
     found = list(ids)
     try:
+        if None in found:
+            raise TypeError("ObjectId(None) is a new id")
         return {ObjectId(value) for value in found}
     except (InvalidId, TypeError) as error:
         raise InputError(f"{name} must be ids as FiftyOne shows them, 24 hex digits; got {shown(found)}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from fiftyone_ssa.errors import MissingDependencyError
 from fiftyone_ssa.labels.database import needs_database
@@ -19,6 +19,13 @@ def test_a_server_that_is_gone_is_one_sentence() -> None:
     with pytest.raises(MissingDependencyError, match=r"to a running server \(localhost:1") as error, needs_database():
         MongoClient(NOWHERE).admin.command("ping")
     assert isinstance(error.value.__cause__, PyMongoError)
+
+
+def test_what_the_server_refuses_is_no_missing_server() -> None:
+    with pytest.raises(OperationFailure), needs_database():
+        raise OperationFailure("Use of undefined variable: this", 17276)
+    with pytest.raises(MissingDependencyError), needs_database():
+        raise OperationFailure("Authentication failed", 18)
 
 
 def test_other_broken_connections_are_not_about_the_database() -> None:

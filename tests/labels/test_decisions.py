@@ -142,6 +142,23 @@ def test_patches_show_the_decision(dataset: fo.Dataset, make: str) -> None:
         review(patches, "accept", "masks")
 
 
+def test_a_decision_under_a_later_one_can_be_taken_back_after_it(dataset: fo.Dataset) -> None:
+    before = dataset.values("ssa.detections.label")
+    first = relabel(dataset, label="kite")
+    review(dataset, "reject")
+    with pytest.raises(InputError, match="take back what came later first"):
+        undo(dataset, token=first.token)
+    undo(dataset)
+    assert undo(dataset, token=first.token).masks == first.masks
+    assert dataset.values("ssa.detections.label") == before
+
+
+def test_what_is_open_is_not_reopened(dataset: fo.Dataset) -> None:
+    review(dataset, "accept", ids=mask_ids(dataset, 0))
+    assert review(dataset, "reopen").masks == 1
+    assert review(dataset, "reopen").token is None
+
+
 def test_ids_across_samples_and_ids_that_are_gone(dataset: fo.Dataset) -> None:
     gone = [str(ObjectId()) for _ in range(2)]
     done = review(dataset.limit(1), "reject", ids=[*mask_ids(dataset, 0, 5, 8), *gone])

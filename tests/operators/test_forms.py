@@ -31,6 +31,7 @@ WRONG = [
     ),
     ("annotate", {"preset": "mini-engine", "keep_embeddings": 1}, "keep_embeddings must be true or false, got 1"),
     ("annotate", {"label_field": "my field"}, "must be letters, digits and underscores"),
+    ("annotate", {"label_field": "a" * 61}, "label_field must be a name of at most 60 letters"),
     ("annotate", {"label_field": 7}, "label_field must be text, got 7"),
     ("annotate", {"label_field": "filepath"}, "exists and is no Detections"),
     ("annotate", {}, "holds Detections that SSA did not make"),
@@ -48,6 +49,7 @@ WRONG = [
     ("annotate", {"overrides": ["a"]}, "overrides must be text"),
     ("evaluate", {"pred_field": "ssa"}, "pred_field must be one of ground_truth, ssa_semantic, got 'ssa'"),
     ("evaluate", {"gt_field": ["ground_truth"]}, "gt_field must be one of"),
+    ("evaluate", {"gt_field": []}, "gt_field must be one of ground_truth, ssa_semantic, got []"),
     ("evaluate", {"gt_field": "ssa_semantic", "pred_field": "ssa_semantic"}, "are the same field"),
     ("evaluate", {"eval_key": "my run"}, "must be letters, digits and underscores"),
     ("evaluate", {"eval_key": 3}, "eval_key must be text, got 3"),
@@ -63,10 +65,14 @@ WRONG = [
     ("repaint", {"label_field": "sky"}, "label_field must be one of ssa, got 'sky'"),
     ("repaint", {"preset": "engine-base"}, "preset must be one of mini-ssa"),
     ("repaint", {"preset": "mini-ssa", "device": "tpu"}, "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+    ("repaint", {"device": "tpu"}, "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
     ("load_dataset", {}, "name the folder that holds the images"),
     ("load_dataset", {"folder": "here"}, "must be the absolute path of a folder, got 'here'"),
     ("load_dataset", {"folder": ["/tmp"]}, "folder must be text, got ['/tmp']"),
     ("load_dataset", {"folder": "/tmp", "kind": "VOC"}, "kind must be one of Images, SA-1B"),
+    ("load_dataset", {"folder": "/tmp", "kind": 0}, "kind must be one of Images, SA-1B"),
+    ("load_dataset", {"folder": "/tmp", "name": "?!"}, "a dataset's name must hold Latin letters or digits"),
+    ("load_dataset", {"folder": "/tmp", "name": "a" * 9999}, "a dataset's name must hold Latin letters or digits"),
     ("load_dataset", {"folder": "/tmp", "name": 4}, "name must be text, got 4"),
     ("load_dataset", {"folder": "/tmp", "max_samples": -1}, "max_samples must be a whole number from 1 on, got -1"),
     ("load_dataset", {"folder": "/tmp", "max_samples": True}, "max_samples must be a whole number from 1 on, got True"),
@@ -135,6 +141,17 @@ def test_collections_that_a_job_cannot_take_are_refused_in_one_sentence(registry
     finally:
         video.delete()
         empty.delete()
+
+
+@pytest.mark.parametrize("job", ["evaluate", "export", "repaint"])
+def test_an_emptied_field_is_its_default(registry, form, dataset, job):
+    emptied = dict.fromkeys(("format", "export_media", "pred_field", "gt_field", "eval_key", "label_field"), "")
+    assert sentences(form(job, dataset, **emptied)) == []
+    twin = dataset.clone()
+    try:
+        foo.execute_operator(f"{NAME}/{job}", {"dataset": twin}, params=emptied)
+    finally:
+        twin.delete()
 
 
 @pytest.mark.parametrize("job", ["evaluate", "export", "repaint"])

@@ -52,6 +52,11 @@ def test_defaults_alone(registry, dataset):
     assert found["message"] == "2 masks of 'ssa'"
 
 
+@pytest.mark.parametrize("job", ["show_doubtful", "show_confusions"])
+def test_patches_show_as_many(registry, dataset, job):
+    assert run(job, dataset.to_patches("ssa"))["masks"] == run(job, dataset)["masks"] > 0
+
+
 def test_the_most_doubtful_as_patches_come_first(dataset):
     view = doubtful(dataset, at_most=3, patches=True)
     assert [patch.ssa.vote_margin for patch in view] == [0.02, 0.05, 0.1]
