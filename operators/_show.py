@@ -10,6 +10,7 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels.database import is_generated, needs_database
+from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.labels.shown import check_masks, detections_fields, field_shown
 
 from .forms import NO_DATASET, Form, first_problem, refusal
@@ -96,7 +97,9 @@ class Show(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     def _told(self, view: Any, values: Mapping[str, Any]) -> str:
         masks = _count(view, values["label_field"])
-        return f"{masks:,} masks of {values['label_field']!r}" if masks else "There is no such mask in this view"
+        return (
+            f"{count_of(masks, 'mask')} of {values['label_field']!r}" if masks else "There is no such mask in this view"
+        )
 
 
 def _count(view: Any, label_field: str) -> int:

@@ -11,7 +11,7 @@ from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels.database import is_generated, needs_database
 from fiftyone_ssa.labels.kept import check_kept
 from fiftyone_ssa.labels.likeness import MOST, NEAREST, check_find, check_text, find_like, kept_fields
-from fiftyone_ssa.labels.shown import detections_fields
+from fiftyone_ssa.labels.shown import detections_fields, object_ids
 
 from ._decide import field_of, opened
 from .forms import Form, first_problem, given, refusal
@@ -113,7 +113,9 @@ def _arguments(ctx: Any) -> dict[str, Any]:
     values = given(ctx.params, DEFAULTS)
     label_field, text = _field(ctx, samples), values["text"]
     ids = ctx.params.get("ids")
-    if ids is None and text == "":
+    if ids is not None:
+        object_ids("ids", ids)
+    elif text == "":
         ids = [row["label_id"] for row in ctx.selected_labels or () if row["field"] == label_field] or None
         if ids is None and is_generated(samples):
             ids = list(ctx.selected) or None  # a patch has its mask's id

@@ -92,6 +92,7 @@ def test_without_an_index_it_says_how_to_make_one(registry, form, dataset):
         ({"same_wrong_name": "yes"}, "same_wrong_name must be"),
         ({"same_wrong_name": True, "text": "dog"}, "words have no wrong name"),
         ({"ids": ["x"]}, "24 hex digits"),
+        ({"ids": 3}, "ids must be a list of ids, got 3"),
         ({"ids": []}, "ids must be a list of ids of masks"),
         ({"ids": ["0" * 24], "text": "dog"}, "pass ids of masks or a text to look for"),
     ],
