@@ -68,6 +68,22 @@ def test_a_selected_patch_opens_those_like_it(app, embedded, session, shot):
     shot(page, "like-selected")
 
 
+def test_a_selected_label_opens_those_like_it(review, embedded, session, shot):
+    page = review.page
+    mask = review.locator('[data-cy="review-masks"]').get_attribute("data-mask")
+    review.locator('[data-cy="review-show"]').click()
+    page.locator('[data-cy="modal"]').wait_for(timeout=20_000)
+    wait_until(lambda: [row["label_id"] for row in session.selected_labels] == [mask], "it is not selected", page=page)
+    form = open_form(page, LABEL)
+    form.get_by_text("masks like the 1 selected").wait_for(timeout=20_000)
+    shot(page, "like-label-form")
+    press(page, form)
+    expected = like_one(embedded, mask)
+    wait_until(lambda: shown_ids(session) == expected, "the masks like it are not shown", page=page)
+    page.wait_for_timeout(2500)
+    shot(page, "like-label")
+
+
 def test_the_reviews_button_opens_those_like_its_mask(review, embedded, session, shot):
     mask = review.locator('[data-cy="review-masks"]').get_attribute("data-mask")
     review.locator('[data-cy="review-like"]').click()
