@@ -130,10 +130,10 @@ def open_app(say: Say = print) -> None:
 
 
 def workspace() -> fo.Space:
-    """The samples with the panel "Masks" beside them."""
-    sides = [fo.Panel(type="Samples", pinned=True), fo.Panel(type="masks")]
+    """The samples, and beside them the panel "Masks" with "Review masks" behind it."""
+    sides = [[fo.Panel(type="Samples", pinned=True)], [fo.Panel(type="masks"), fo.Panel(type="review_masks")]]
     return fo.Space(
-        children=[fo.Space(children=[panel], active_child=panel.component_id) for panel in sides],
+        children=[fo.Space(children=panels, active_child=panels[0].component_id) for panels in sides],
         orientation="horizontal",
         sizes=[0.6, 0.4],
     )

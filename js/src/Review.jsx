@@ -52,7 +52,7 @@ function Panel({ operators, app }) {
       data-phase={session.phase}
       data-mask={entry?.[1] ?? ""}
       data-sample={entry?.[0] ?? ""}
-      data-waiting={state.history.filter(({ status }) => status === "sent").length}
+      data-waiting={state.history.filter(({ status, undoing }) => status === "sent" || undoing).length}
       sx={ROOT}
     >
       <Header app={app} review={review} />

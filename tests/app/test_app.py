@@ -2,6 +2,7 @@
 
 import pytest
 
+from fiftyone_ssa.quickstart.run import workspace
 from tools.app import open_form, run_operator, wait_until
 
 pytestmark = pytest.mark.browser
@@ -25,3 +26,16 @@ def test_masks_change_the_picture_and_the_forms_are_found(app, scenes, shot):
 def test_a_form_runs_its_job(app, scenes):
     done = run_operator(app(scenes), "SSA: repaint class maps")
     assert "0 class maps painted, 4 unchanged" in done
+
+
+def test_the_quickstarts_workspace_has_the_panel_beside_the_samples(app, session, scenes, shot):
+    page = app(scenes)
+    session.spaces = workspace()
+    try:
+        panel = page.locator('[data-cy="panel-content-masks"]')
+        panel.get_by_text("Overview").first.wait_for(timeout=30_000)
+        page.locator('[data-cy="looker"] canvas').first.wait_for(timeout=20_000)
+        page.wait_for_timeout(2_000)
+        shot(page, "quickstart")
+    finally:
+        session.spaces = None

@@ -155,3 +155,108 @@ def test_a_name_is_typed_in_two_keys_besides_its_letters(panel, shot):
     assert panel.shown() != mask
     panel.saved()
     assert panel.stored(mask).label == "win"
+
+
+def test_undo_back_and_skip(panel, shot):
+    first = panel.shown()
+    was = panel.stored(first).label
+    panel.key("x")
+    second = panel.shown()
+    panel.key("ArrowRight")
+    panel.key("Enter")
+    panel.shown()
+    panel.key("z", "z")  # the acceptance, then the rejection
+    assert panel.shown() == first
+    panel.saved()
+    assert panel.states()["rejected"] == panel.states()["accepted"] == 0
+    assert panel.stored(first).label == was
+    assert panel.reviewed == 0
+    panel.key("Enter")
+    assert panel.shown() == second
+    panel.key("ArrowLeft")
+    assert panel.shown() == first
+    assert panel.at("decided").inner_text() == "accepted"
+    panel.key("x")  # decided anew
+    panel.saved()
+    assert panel.stored(first).review == "rejected"
+    assert panel.reviewed == 1
+    shot(panel.page, "review-undo")
+
+
+def test_all_of_a_class_above_a_margin_after_a_count(panel, shot):
+    label = panel.at("label").inner_text()
+    before = panel.states()
+    panel.click("many")
+    panel.at("many-margin").fill("0")
+    counted = panel.at("many-count")
+    wait_until(lambda: counted.get_attribute("data-masks"), "nothing was counted", page=panel.page)
+    number = int(counted.get_attribute("data-masks"))
+    assert panel.states() == before  # the count changes nothing
+    shot(panel.page, "review-many")
+    panel.click("many-accept")
+    wait_until(lambda: panel.reviewed == number, "the count is not the progress", page=panel.page)
+    assert panel.states()["accepted"] == number > 0
+    panel.dataset.reload()
+    rows = [
+        row
+        for scene in panel.dataset
+        for row in scene[FIELD].detections
+        if row.has_field("review") and row.review == "accepted"
+    ]
+    assert {row.label for row in rows} == {label}
+    panel.at("undo-one").first.click()
+    wait_until(lambda: panel.reviewed == 0, "undo changed no progress", page=panel.page)
+    assert panel.states()["accepted"] == 0
+
+
+def test_keys_stay_with_who_has_the_focus(panel):
+    page, mask = panel.page, panel.shown()
+    page.locator('[data-cy="panel-tab-samples"]').click()
+    page.mouse.move(5, 5)
+    page.keyboard.press("x")
+    page.evaluate("document.body.append(Object.assign(document.createElement('input'), {id: 'other'}))")
+    page.locator("#other").focus()
+    panel.root.hover(position={"x": 300, "y": 4})
+    page.keyboard.press("x")  # typed elsewhere
+    page.wait_for_timeout(300)
+    assert panel.mask == mask
+    panel.root.click(position={"x": 300, "y": 4})
+    page.keyboard.press("`")  # the App's own keys still do what they do
+    page.locator('[data-cy="operators-browser-search"]').wait_for()
+    page.keyboard.press("Escape")
+
+
+def test_the_selected_masks_together_in_the_modal(panel, shot):
+    page = panel.page
+    mask = panel.shown()
+    panel.click("show")
+    page.wait_for_selector('[data-cy="modal"] canvas', timeout=30_000)
+    page.locator('[data-cy="modal"] [data-cy="panel-tab-review_masks"]').click()
+    modal = Panel(page, panel.dataset, page.locator('[data-cy="modal"] [data-cy="review-masks"]'))
+    modal.shown()
+    modal.click("apply")
+    shot(page, "review-modal")
+    modal.key("x")
+    modal.saved()
+    assert modal.stored(mask).review == "rejected"
+    assert modal.states()["rejected"] == 1
+
+
+def test_everything_reviewed_and_no_masks_are_sentences(panel, shot):
+    from fiftyone_ssa.labels.decisions import review
+
+    review(panel.dataset, "accept", FIELD)  # by a colleague, say
+    panel.click("refresh")
+    panel.at("finished").wait_for(timeout=20_000)
+    shot(panel.page, "review-finished")
+    assert "Everything is reviewed" in panel.root.inner_text()
+
+
+def test_a_refused_decision_returns_its_mask(panel, shot):
+    mask = panel.shown()
+    panel.dataset.delete_labels(ids=mask, fields=FIELD)
+    panel.key("Enter")
+    panel.at("notice").wait_for(timeout=20_000)
+    assert "Could not accept it" in panel.at("notice").inner_text()
+    assert panel.reviewed == 0
+    shot(panel.page, "review-refused")
