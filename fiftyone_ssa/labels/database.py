@@ -44,7 +44,12 @@ def needs_database() -> Iterator[None]:
 
 
 def root_dataset(samples: Any) -> fo.Dataset:
-    """The dataset that a collection shows; there is no public way from a view of views to what it is stored in."""
+    """The dataset that a collection shows; there is no public way from a view of views to what it is stored in.
+
+    Raises InputError for what is no collection.
+    """
+    if not isinstance(samples, fo.core.collections.SampleCollection):
+        raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
     return samples._root_dataset
 
 

