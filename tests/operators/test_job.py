@@ -269,7 +269,7 @@ def test_a_quick_one_answers_in_the_request(images, tmp_path):
 @pytest.mark.parametrize("action", ["cancel_job", "resume_job", "show_failures"])
 @pytest.mark.parametrize(("params", "message"), [({}, "job must be text"), ({"job": "x"}, "there is no job 'x'")])
 def test_an_action_on_no_job_is_told(images, action, params, message):
-    with pytest.raises(ExecutionError, match="Required property" if not params else message):
+    with pytest.raises(ExecutionError, match=message):
         foo.execute_operator(f"{NAME}/{action}", {"dataset": images}, params=params)
 
 
