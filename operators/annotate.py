@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fiftyone.operators import types
@@ -68,4 +69,4 @@ class Annotate(Job):
             progress=report(ctx),
         )
         shown = f"; they are the saved view {save_trial(samples, params)!r}" if params["try_first"] else ""
-        return Outcome(f"{summary}{shown}", summary.errors)
+        return Outcome(f"{replace(summary, errors={})}{shown}", summary.errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fiftyone.operators import types
@@ -82,7 +83,7 @@ class Repaint(Job):
             device=params["device"],
             progress=report(ctx),
         )
-        return Outcome(str(done), done.errors)
+        return Outcome(str(replace(done, errors={})), done.errors)
 
 
 def _check_samples(samples: Any, fields: Sequence[str]) -> None:

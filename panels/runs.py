@@ -77,7 +77,8 @@ def _shown(row: JobRow) -> dict[str, Any]:
     elif row.can_resume:
         buttons.append(("resume", "Resume", f"{OPERATOR}/resume_job"))
     if row.failed:
-        buttons.append(("failures", f"Show {row.failed} failures", f"{OPERATOR}/show_failures"))
+        many = "failure" if row.failed == 1 else "failures"
+        buttons.append(("failures", f"Show {row.failed} {many}", f"{OPERATOR}/show_failures"))
     return {
         "id": row.id,
         "sign": SIGNS[row.state],

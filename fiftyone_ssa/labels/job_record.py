@@ -154,9 +154,12 @@ class JobRecord:
         own_collection("jobs").update_one(self._where, [{"$set": {**values, "beat": "$$NOW"}}])
 
     def _rate(self) -> float | None:
-        """Images a second; the first callback counts as the start, so that loading models does not."""
+        """Images a second; the first callback counts as the start, so that loading models does not.
+
+        None within the first second: a batch comes at once, and would pass for thousands a second.
+        """
         times = list(self._times)
-        if len(times) < 2 or times[-1][0] - times[0][0] <= 0:
+        if len(times) < 2 or times[-1][0] - times[0][0] < 1:
             return None
         return (times[-1][1] - times[0][1]) / (times[-1][0] - times[0][0]) or None
 
