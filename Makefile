@@ -24,14 +24,14 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 test: $(INSTALLED)
-	$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile --ignore tests/app
 
 check: lint test
 
 # the browser tests alone, with their pictures in SSA_SCREENSHOTS (.screenshots); a skipped one says why
 test-app: export SSA_SCREENSHOTS ?= $(CURDIR)/.screenshots
 test-app: $(INSTALLED)
-	$(BIN)/pytest tests/app -rs $(ARGS)
+	$(BIN)/pytest -rs $(or $(ARGS),tests/app)
 
 # docs/app's pictures, made by the browser tests
 app-pictures: $(INSTALLED)
