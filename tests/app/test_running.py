@@ -7,7 +7,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from fiftyone_ssa.labels.database import own_collection
+from fiftyone_ssa.labels.database import dataset_id, own_collection
 from fiftyone_ssa.labels.jobs import jobs
 from tools.app import open_form, press, run_operator, run_scheduled, wait_until
 
@@ -96,7 +96,8 @@ def test_a_job_is_followed_cancelled_resumed_and_killed(app, many, preset, shot)
     assert 0 < done <= named(many) < COUNT
     panel.get_by_role("button", name="Resume").first.click()
     wait_until(lambda: newest(many).state == "running" and newest(many).done >= 3, "it does not go on", 60, page)
-    os.kill(own_collection("jobs").find_one({"state": "running"})["holder"]["pid"], signal.SIGKILL)
+    here = {"state": "running", "dataset": dataset_id(many)}  # other tests' records name this very process
+    os.kill(own_collection("jobs").find_one(here)["holder"]["pid"], signal.SIGKILL)
     wait_until(lambda: newest(many).state == "failed", "its end is not seen", 10, page)
     panel.get_by_text("its process ended without a word").first.wait_for(timeout=15_000)
     shot(page, "running-killed")
