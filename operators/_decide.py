@@ -15,6 +15,7 @@ from fiftyone_ssa.labels.database import needs_database, see_filters
 from fiftyone_ssa.labels.deciding import Decision
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
+from ._operator import FormOperator, telling
 from .forms import NO_DATASET, check_switch, choice, refusal
 
 FRESH_SECONDS = 5.0
@@ -47,25 +48,8 @@ class Masks:
     """In words."""
 
 
-class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
+class Decide(FormOperator):
     """A decision about masks: the form says what will happen, and it is written at once."""
-
-    job: str
-    label: str
-    description: str
-    icon: str
-
-    @property
-    def config(self) -> foo.OperatorConfig:
-        """Dynamic, so that the count follows what is typed."""
-        return foo.OperatorConfig(
-            name=self.job,
-            label=self.label,
-            description=self.description,
-            icon=self.icon,
-            dynamic=True,
-            disable_schema_validation=True,  # our sentence says it better
-        )
 
     def form(self, ctx: Any, inputs: types.Object, masks: Masks) -> None:
         """Add what is to be decided."""
@@ -97,14 +81,9 @@ class Decide(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Decide, and let the App show it; with `quiet` the caller does."""
         quiet, dry_run = bool(ctx.params.get("quiet")), ctx.params.get("dry_run") is True
-        try:
-            with needs_database():
-                _check_dry_run(ctx)
-                done = self.decide(ctx, masks_meant(ctx), dry_run)
-        except (InputError, MissingDependencyError) as error:
-            if not quiet:
-                ctx.ops.notify(str(error), variant="error")
-            raise
+        with telling(ctx, quiet=quiet):
+            _check_dry_run(ctx)
+            done = self.decide(ctx, masks_meant(ctx), dry_run)
         if not (quiet or dry_run):
             ctx.ops.notify(str(done), variant="success")
             ctx.ops.reload_samples()

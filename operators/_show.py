@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
@@ -13,31 +12,16 @@ from fiftyone_ssa.labels.database import is_generated, needs_database
 from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.labels.shown import check_masks, detections_fields, field_shown
 
+from ._operator import FormOperator, telling
 from .forms import NO_DATASET, Form, first_problem, refusal
 
 COMMON: dict[str, Any] = {"label_field": None, "patches": False}
 
 
-class Show(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
+class Show(FormOperator):
     """Open some masks of what the App shows."""
 
-    job: str
-    label: str
-    description: str
-    icon: str
     defaults: Mapping[str, Any]
-
-    @property
-    def config(self) -> foo.OperatorConfig:
-        """Dynamic, so that the count follows what is typed."""
-        return foo.OperatorConfig(
-            name=self.job,
-            label=self.label,
-            description=self.description,
-            icon=self.icon,
-            dynamic=True,
-            disable_schema_validation=True,  # our sentence says it better
-        )
 
     def fields(self, ctx: Any, form: Form) -> None:
         """Add what is particular to this operator."""
@@ -61,18 +45,14 @@ class Show(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Open the view, unless there is nothing to see."""
-        try:
-            with needs_database():
-                inputs = types.Object()
-                form = self._form(ctx, inputs)
-                if wrong := first_problem(types.Property(inputs)):
-                    raise InputError(wrong)
-                view = self._view(ctx, form)
-                masks = _count(view, form.values["label_field"])
-                message = self._told(view, form.values)
-        except (InputError, MissingDependencyError) as error:
-            ctx.ops.notify(str(error), variant="error")
-            raise
+        with telling(ctx):
+            inputs = types.Object()
+            form = self._form(ctx, inputs)
+            if wrong := first_problem(types.Property(inputs)):
+                raise InputError(wrong)
+            view = self._view(ctx, form)
+            masks = _count(view, form.values["label_field"])
+            message = self._told(view, form.values)
         if masks:
             if ctx.request_params.get("filters"):  # they are stages of the view now
                 ctx.ops.clear_sidebar_filters()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import fiftyone as fo
 import fiftyone.operators as foo
@@ -21,12 +21,13 @@ from fiftyone.operators.executor import ExecutionContext, ExecutionError, Execut
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels import background
 from fiftyone_ssa.labels.appearance import shown_colours
-from fiftyone_ssa.labels.database import dataset_id, needs_database, root_dataset, serialized
+from fiftyone_ssa.labels.database import dataset_id, root_dataset, serialized
 from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin
 from fiftyone_ssa.labels.jobs import JobRow, Where, jobs
 from fiftyone_ssa.naming.run import describe
 from fiftyone_ssa.plugin import missing
 
+from ._operator import FormOperator, telling
 from .forms import NO_DATASET, first_problem, refusal
 
 PANEL = "masks"
@@ -48,37 +49,16 @@ class Outcome:
     """File path to reason, of each image that failed."""
 
 
-class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
+class Job(FormOperator):
     """A job of the App: a form, checked while one types and again when it runs, and one closing sentence."""
 
-    job: str
-    label: str
-    description: str
-    icon: str
-    unlisted: bool = False
-    delegated_by_default: bool = False
+    options: ClassVar[Mapping[str, Any]] = {"allow_immediate_execution": True, "allow_delegated_execution": True}
     needs_dataset: bool = True
     named_by: tuple[str, str] = ("label_field", "ssa")
     """The parameter that names the field it fills or reads, and its default."""
     patience: float = 0.0
     """Seconds for which "Execute" in the App waits for the end, before the panel takes over."""
     if_cancelled: str = "what is done is kept, resume goes on from there"
-
-    @property
-    def config(self) -> foo.OperatorConfig:
-        """Dynamic, so that a wrong value is told while it is typed."""
-        return foo.OperatorConfig(
-            name=self.job,
-            label=self.label,
-            description=self.description,
-            icon=self.icon,
-            unlisted=self.unlisted,
-            dynamic=True,
-            disable_schema_validation=True,  # our sentence says it better
-            allow_immediate_execution=True,
-            allow_delegated_execution=True,
-            default_choice_to_delegated=self.delegated_by_default,
-        )
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """Add the fields of the form, each with what is wrong with its value."""
@@ -107,14 +87,10 @@ class Job(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Run the job, or start it if it comes from the App; show its closing sentence or what stopped it."""
-        try:
-            with needs_database():
-                if wrong := first_problem(self.resolve_input(ctx)):
-                    raise InputError(wrong)  # what the form says of a value, a run says in the same words
-                return self.launch(ctx, apart=is_from_app(ctx))
-        except (InputError, MissingDependencyError) as error:
-            ctx.ops.notify(str(error), variant="error")
-            raise
+        with telling(ctx):
+            if wrong := first_problem(self.resolve_input(ctx)):
+                raise InputError(wrong)  # what the form says of a value, a run says in the same words
+            return self.launch(ctx, apart=is_from_app(ctx))
 
     def launch(self, ctx: Any, *, apart: bool) -> dict[str, Any]:
         """Do the job here, or start a process of its own for it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
@@ -14,31 +13,20 @@ from fiftyone_ssa.labels.likeness import MOST, NEAREST, check_find, check_text, 
 from fiftyone_ssa.labels.shown import detections_fields, object_ids
 
 from ._decide import field_of, opened
+from ._operator import FormOperator, telling
 from .forms import Form, first_problem, given, refusal
 
 DEFAULTS: dict[str, Any] = {"text": "", "label_field": None, "k": NEAREST, "same_wrong_name": False}
 NOTHING = "select a mask or several, in a sample or as patches, or type what to look for"
 
 
-class ShowLike(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
+class ShowLike(FormOperator):
     """Open the masks of the dataset that look most like some masks, or like a text."""
 
     job = "show_like"
     label = "SSA: show masks like these"
     description = "The masks that look most like the selected ones, or like what you type, the nearest first"
     icon = "image_search"
-
-    @property
-    def config(self) -> foo.OperatorConfig:
-        """Dynamic, so that a wrong value is told while it is typed."""
-        return foo.OperatorConfig(
-            name=self.job,
-            label=self.label,
-            description=self.description,
-            icon=self.icon,
-            dynamic=True,
-            disable_schema_validation=True,  # our sentence says it better
-        )
 
     def resolve_input(self, ctx: Any) -> types.Property:
         """The form, or why nothing can be found; a panel that only asks (`dry_run`) needs none."""
@@ -55,14 +43,10 @@ class ShowLike(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         """Open them; with `dry_run` only say whether there is an index to find them by."""
         if ctx.params.get("dry_run"):
             return _answer(ctx)
-        try:
-            with needs_database():
-                if wrong := first_problem(self.resolve_input(ctx)):
-                    raise InputError(wrong)
-                found = find_like(ctx.dataset, **_arguments(ctx))
-        except (InputError, MissingDependencyError) as error:
-            ctx.ops.notify(str(error), variant="error")
-            raise
+        with telling(ctx):
+            if wrong := first_problem(self.resolve_input(ctx)):
+                raise InputError(wrong)
+            found = find_like(ctx.dataset, **_arguments(ctx))
         if found.ids:
             if ctx.request_params.get("filters"):  # they would hide some of what was found
                 ctx.ops.clear_sidebar_filters()
