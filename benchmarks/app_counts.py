@@ -49,10 +49,10 @@ def benchmark(sizes: list[int]) -> Figures:
 def _at(count: int, masks: list[list[dict[str, Any]]], server: Mongod) -> Figures:
     import fiftyone as fo
 
-    from fiftyone_ssa.labels.confusions import confuses, count_confusions
-    from fiftyone_ssa.labels.counts import count_names, count_scores
+    from fiftyone_ssa.curation.confusions import confuses, count_confusions
+    from fiftyone_ssa.curation.counts import count_names, count_scores
+    from fiftyone_ssa.curation.disagreement import count_disagreement, named_differently
     from fiftyone_ssa.labels.database import samples_of
-    from fiftyone_ssa.labels.disagreement import count_disagreement, named_differently
 
     dataset = _dataset(count, masks)
     found: Figures = {"samples": count, "masks": count * MASKS, "mb": _size_mb(dataset)}

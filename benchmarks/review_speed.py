@@ -35,8 +35,8 @@ def benchmark(samples: int = 1000, masks: int = 100, decisions: int = 50) -> dic
     with tempfile.TemporaryDirectory() as folder:
         use_own_database()
         os.environ |= {"FIFTYONE_DEFAULT_DATASET_DIR": f"{folder}/datasets", "FIFTYONE_DO_NOT_TRACK": "1"}
-        from fiftyone_ssa.labels.decisions import relabel, review, undo
-        from fiftyone_ssa.labels.queue import review_items, review_queue
+        from fiftyone_ssa.curation.decisions import relabel, review, undo
+        from fiftyone_ssa.curation.queue import review_items, review_queue
 
         dataset = _dataset(Path(folder), samples, masks)
         found, first = _timed(lambda: review_queue(dataset, "ssa"))

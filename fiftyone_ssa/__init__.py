@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fiftyone_ssa.curation.decisions import relabel as relabel
+    from fiftyone_ssa.curation.decisions import rename_classes as rename_classes
+    from fiftyone_ssa.curation.decisions import review as review
+    from fiftyone_ssa.curation.decisions import undo as undo
     from fiftyone_ssa.exports.coco import export_coco as export_coco
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
     from fiftyone_ssa.labels.annotate import annotate as annotate
     from fiftyone_ssa.labels.appearance import prepare_app as prepare_app
     from fiftyone_ssa.labels.clean import clean as clean
-    from fiftyone_ssa.labels.decisions import relabel as relabel
-    from fiftyone_ssa.labels.decisions import rename_classes as rename_classes
-    from fiftyone_ssa.labels.decisions import review as review
-    from fiftyone_ssa.labels.decisions import undo as undo
     from fiftyone_ssa.labels.embed import embed as embed
     from fiftyone_ssa.labels.evaluation import evaluate as evaluate
     from fiftyone_ssa.labels.image_loader import load_images as load_images
@@ -47,11 +47,11 @@ _HOMES = {
     "load_preset": "presets",
     "load_sa1b": "labels.loaders",
     "prepare_app": "labels.appearance",
-    "relabel": "labels.decisions",
-    "rename_classes": "labels.decisions",
+    "relabel": "curation.decisions",
+    "rename_classes": "curation.decisions",
     "repaint": "labels.repaint",
-    "review": "labels.decisions",
-    "undo": "labels.decisions",
+    "review": "curation.decisions",
+    "undo": "curation.decisions",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

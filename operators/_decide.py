@@ -10,9 +10,9 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from fiftyone_ssa.curation.deciding import Decision
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels.database import needs_database, see_filters
-from fiftyone_ssa.labels.deciding import Decision
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
 from ._operator import FormOperator, telling

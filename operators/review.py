@@ -6,10 +6,10 @@ from typing import Any
 
 from fiftyone.operators import types
 
+from fiftyone_ssa.curation import decisions
+from fiftyone_ssa.curation.deciding import Decision
+from fiftyone_ssa.curation.queue import names_of
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.labels import decisions
-from fiftyone_ssa.labels.deciding import Decision
-from fiftyone_ssa.labels.queue import names_of
 from fiftyone_ssa.labels.shown import check_masks
 
 from ._decide import Decide, Masks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fiftyone_ssa.labels.queue import review_items
+from fiftyone_ssa.curation.queue import review_items
 
 from ._decide import Answer, field_of, opened_dataset
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fiftyone_ssa.labels import queue as library
+from fiftyone_ssa.curation import queue as library
 from fiftyone_ssa.labels.shown import detections_fields
 
 from ._decide import Answer, field_of, opened

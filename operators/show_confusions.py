@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fiftyone_ssa.labels.confusions import CLOSE, check_close
-from fiftyone_ssa.labels.opened import check_names, confused
+from fiftyone_ssa.curation.confusions import CLOSE, check_close
+from fiftyone_ssa.curation.opened import check_names, confused
 
 from ._show import Show
 from .forms import Form

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fiftyone_ssa.labels.opened import doubtful
+from fiftyone_ssa.curation.opened import doubtful
 
 from ._show import Show
 from .forms import Form

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fiftyone_ssa.labels.counts import BINS, Histogram
+from fiftyone_ssa.curation.counts import BINS, Histogram
 
 PLAIN, CHOSEN, FAINT = "#6a93b8", "#ff6d04", "#3d4f61"
 """What is counted, what a filter has chosen, and what it left out."""

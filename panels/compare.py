@@ -7,8 +7,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.labels.disagreement import count_disagreement, named_differently
-from fiftyone_ssa.labels.remembered import remembered
+from fiftyone_ssa.curation.disagreement import count_disagreement, named_differently
+from fiftyone_ssa.curation.remembered import remembered
 from fiftyone_ssa.labels.shown import is_named
 
 from . import charts, filters, kept

@@ -7,8 +7,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.labels.confusions import CLOSE, Confusion, confuses, count_confusions
-from fiftyone_ssa.labels.remembered import remembered
+from fiftyone_ssa.curation.confusions import CLOSE, Confusion, confuses, count_confusions
+from fiftyone_ssa.curation.remembered import remembered
 
 from . import charts, filters
 from .shared import draw_bars, field_of, left_out, stack, title

@@ -7,8 +7,8 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from fiftyone_ssa.curation.counts import latest_change
 from fiftyone_ssa.errors import InputError, MissingDependencyError
-from fiftyone_ssa.labels.counts import latest_change
 from fiftyone_ssa.labels.database import needs_database
 
 from . import charts, compare, confusions, filters, overview, runs, scores

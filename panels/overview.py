@@ -9,8 +9,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.labels.counts import count_names, count_scores
-from fiftyone_ssa.labels.remembered import remembered
+from fiftyone_ssa.curation.counts import count_names, count_scores
+from fiftyone_ssa.curation.remembered import remembered
 
 from . import charts, filters
 from .shared import counted, draw_bars, field_of, left_out, named, stack, title

@@ -7,7 +7,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.labels.standings import Standing, standings
+from fiftyone_ssa.curation.standings import Standing, standings
 
 from .shared import stack
 

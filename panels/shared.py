@@ -7,7 +7,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.labels.counts import mask_fields
+from fiftyone_ssa.curation.counts import mask_fields
 from fiftyone_ssa.labels.shown import DEFAULT_FIELD
 
 from . import charts, kept

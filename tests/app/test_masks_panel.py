@@ -3,8 +3,8 @@
 import pytest
 from fiftyone import ViewField as F
 
-from fiftyone_ssa.labels.confusions import confuses, count_confusions
-from fiftyone_ssa.labels.counts import BINS, count_names
+from fiftyone_ssa.curation.confusions import confuses, count_confusions
+from fiftyone_ssa.curation.counts import BINS, count_names
 from panels.shared import counted
 from tools.app import open_panel, wait_until
 

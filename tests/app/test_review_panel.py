@@ -243,7 +243,7 @@ def test_the_selected_masks_together_in_the_modal(panel, shot):
 
 
 def test_everything_reviewed_and_no_masks_are_sentences(panel, shot):
-    from fiftyone_ssa.labels.decisions import review
+    from fiftyone_ssa.curation.decisions import review
 
     review(panel.dataset, "accept", FIELD)  # by a colleague, say
     panel.click("refresh")

@@ -9,11 +9,11 @@ from typing import Any
 import fiftyone as fo
 import pytest
 
+from fiftyone_ssa.curation.decisions import relabel, review
+from fiftyone_ssa.curation.queue import review_queue
 from fiftyone_ssa.labels import edited
 from fiftyone_ssa.labels.database import samples_of
-from fiftyone_ssa.labels.decisions import relabel, review
 from fiftyone_ssa.labels.edited import mark_edited
-from fiftyone_ssa.labels.queue import review_queue
 from fiftyone_ssa.labels.repaint import repaint
 
 Make = Callable[..., fo.Dataset]

@@ -8,9 +8,9 @@ import pytest
 from fiftyone import ViewField as F
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_ssa.labels.confusions import confuses
+from fiftyone_ssa.curation.confusions import confuses
+from fiftyone_ssa.curation.opened import confused, doubtful
 from fiftyone_ssa.labels.doubt import is_doubtful
-from fiftyone_ssa.labels.opened import confused, doubtful
 from fiftyone_ssa.plugin import NAME
 
 

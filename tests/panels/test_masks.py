@@ -11,8 +11,8 @@ from bson import ObjectId, json_util
 from fiftyone import ViewField as F
 from fiftyone.operators.executor import Executor
 
-from fiftyone_ssa.labels.confusions import count_confusions
-from fiftyone_ssa.labels.counts import count_names, count_scores
+from fiftyone_ssa.curation.confusions import count_confusions
+from fiftyone_ssa.curation.counts import count_names, count_scores
 from fiftyone_ssa.labels.job_record import JobRecord, begin
 from fiftyone_ssa.labels.jobs import jobs
 from fiftyone_ssa.plugin import NAME, install_plugin

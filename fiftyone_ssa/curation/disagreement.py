@@ -14,8 +14,8 @@ from typing import Any, Literal
 import fiftyone as fo
 import numpy as np
 
+from fiftyone_ssa.curation.counts import masks_of
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.labels.counts import masks_of
 from fiftyone_ssa.labels.database import documents_twofold, needs_database
 from fiftyone_ssa.types import Floats
 

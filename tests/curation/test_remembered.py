@@ -3,8 +3,8 @@
 import fiftyone as fo
 from fiftyone import ViewField as F
 
-from fiftyone_ssa.labels import remembered as memory
-from fiftyone_ssa.labels.remembered import remembered
+from fiftyone_ssa.curation import remembered as memory
+from fiftyone_ssa.curation.remembered import remembered
 
 
 def test_a_count_is_made_again_when_the_view_or_what_it_shows_is_another():

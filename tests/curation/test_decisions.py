@@ -15,12 +15,12 @@ import pytest
 from bson import ObjectId
 from fiftyone import ViewField as F
 
+from fiftyone_ssa.curation import deciding
+from fiftyone_ssa.curation.decisions import relabel, rename_classes, review, undo
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
-from fiftyone_ssa.labels import deciding
 from fiftyone_ssa.labels.clean import clean
 from fiftyone_ssa.labels.database import own_collection, samples_of
-from fiftyone_ssa.labels.decisions import relabel, rename_classes, review, undo
 
 Make = Callable[..., fo.Dataset]
 Run = Callable[..., Any]

@@ -6,10 +6,10 @@ import fiftyone as fo
 import pytest
 from fiftyone import ViewField as F
 
+from fiftyone_ssa.curation.confusions import CLOSE, confuses, count_confusions
+from fiftyone_ssa.curation.counts import BINS, count_names, count_scores, mask_fields
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import runs
-from fiftyone_ssa.labels.confusions import CLOSE, confuses, count_confusions
-from fiftyone_ssa.labels.counts import BINS, count_names, count_scores, mask_fields
 from fiftyone_ssa.labels.database import dataset_id, own_collection
 from fiftyone_ssa.labels.review import state_of
 

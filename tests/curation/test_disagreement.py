@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
+from fiftyone_ssa.curation.disagreement import SAME_BOX, box_iou, count_disagreement, named_differently
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels.disagreement import SAME_BOX, box_iou, count_disagreement, named_differently
 
 NAMES = ("sky", "sea", "wall", None)
 

@@ -3,8 +3,8 @@
 import fiftyone as fo
 import numpy as np
 
+from fiftyone_ssa.curation.standings import standings
 from fiftyone_ssa.labels.evaluation import evaluate
-from fiftyone_ssa.labels.standings import standings
 
 
 def test_standings_are_what_was_stored():

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from bson import json_util
 
-from fiftyone_ssa.labels.counts import latest_change
+from fiftyone_ssa.curation.counts import latest_change
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, serialized, shown_dataset
 
 Answer = TypeVar("Answer")

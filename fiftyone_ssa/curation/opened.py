@@ -6,11 +6,11 @@ from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_ssa.curation.confusions import CLOSE, check_close, confuses, count_confusions
+from fiftyone_ssa.curation.queue import review_queue
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.labels.confusions import CLOSE, check_close, confuses, count_confusions
 from fiftyone_ssa.labels.database import is_generated, needs_database
 from fiftyone_ssa.labels.doubt import is_doubtful
-from fiftyone_ssa.labels.queue import review_queue
 from fiftyone_ssa.labels.shown import check_collection, check_masks, field_shown
 
 

@@ -15,14 +15,13 @@ import pytest
 from bson import ObjectId
 from fiftyone import ViewField as F
 
+from fiftyone_ssa.curation.decisions import relabel, review
+from fiftyone_ssa.curation.queue import SHOWN_PIXELS, review_items, review_queue
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels.database import samples_of
-from fiftyone_ssa.labels.decisions import relabel, review
 from fiftyone_ssa.labels.doubt import doubt
-from fiftyone_ssa.labels.queue import SHOWN_PIXELS, review_items, review_queue
-
-from .conftest import BOXES_XYWH
+from tests.labels.conftest import BOXES_XYWH
 
 Make = Callable[..., fo.Dataset]
 Run = Callable[..., Any]

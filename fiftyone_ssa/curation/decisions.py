@@ -7,16 +7,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from fiftyone_ssa.curation.deciding import Decision, Row, Work, counted, decide, work_on
+from fiftyone_ssa.curation.typed_names import check_name, settled
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.appearance import add_names
 from fiftyone_ssa.labels.database import needs_database
-from fiftyone_ssa.labels.deciding import Decision, Row, Work, counted, decide, work_on
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import LeaseHeldError
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.shown import check_masks, is_named
-from fiftyone_ssa.labels.typed_names import check_name, settled
 from fiftyone_ssa.labels.updates import now, said
 from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.masks.foreign import is_number

@@ -8,8 +8,8 @@ from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_ssa.curation.counts import masks_of
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.labels.counts import masks_of
 from fiftyone_ssa.labels.database import documents, needs_database
 from fiftyone_ssa.labels.review import which
 
