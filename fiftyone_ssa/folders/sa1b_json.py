@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import numpy as np
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain, read_json
 from fiftyone_ssa.masks import foreign, rle
-from fiftyone_ssa.types import COLUMNS, Annotation, MaskSet, SemanticMap
+from fiftyone_ssa.masks.records import mask_set_from_records
+from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
 
 
 def read_masks(path: str | Path, size_hw: tuple[int, int]) -> MaskSet:
@@ -29,55 +28,9 @@ def read_masks(path: str | Path, size_hw: tuple[int, int]) -> MaskSet:
             f'{path} has no "annotations" list; expected SA-1B form, got the keys {foreign.short(list(content))}'
         )
     try:
-        return _mask_set(annotations, size_hw)
+        return mask_set_from_records(annotations, size_hw)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-_NUMBERS = {
-    "bbox": "source_boxes_xywh",
-    "predicted_iou": "predicted_iou",
-    "stability_score": "stability_score",
-    "point_coords": "points_xy",
-    "crop_box": "crop_boxes_xywh",
-}
-"""Keys of an annotation that hold numbers, and the MaskSet's columns for them; of `point_coords` the first point."""
-
-
-def _mask_set(annotations: Sequence[Any], size_hw: tuple[int, int]) -> MaskSet:
-    codes = []
-    columns: dict[str, list[list[float]]] = {key: [] for key in _NUMBERS}
-    for index, annotation in enumerate(annotations):
-        try:
-            if not isinstance(annotation, dict):
-                raise InputError(f"it must be an object, got {foreign.short(annotation)}")
-            codes.append(foreign.mask_counts(annotation.get("segmentation"), size_hw))
-            for key, column in columns.items():
-                column.append(_numbers(annotation, key))
-        except InputError as error:
-            raise InputError(f"annotation {index}: {error}") from error
-    boxes = np.array(columns["bbox"], np.float64).reshape(-1, 4)
-    found = rle.mask_set(
-        size_hw,
-        codes,
-        predicted_iou=np.ravel(columns["predicted_iou"]),
-        stability_score=np.ravel(columns["stability_score"]),
-        points_xy=columns["point_coords"],
-        crop_boxes_xywh=columns["crop_box"],
-        source_ids=[annotation.get("id") for annotation in annotations],
-        records=[{key: value for key, value in row.items() if key != "segmentation"} for row in annotations],
-    )
-    return dataclasses.replace(found, source_boxes_xywh=np.where(np.isnan(boxes), found.source_boxes_xywh, boxes))
-
-
-def _numbers(annotation: Mapping[str, Any], key: str) -> list[float]:
-    """The numbers under `key`, NaN where it is absent, null or empty."""
-    value, width = annotation.get(key), COLUMNS[_NUMBERS[key]].width
-    if value is None or value == []:
-        return [math.nan] * width
-    if width == 4:
-        return foreign.box(value, key)
-    return foreign.numbers(value[0] if key == "point_coords" and isinstance(value, list) else value, width, key)
 
 
 def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -34,9 +34,11 @@ def foreign_code(preset: Preset) -> list[str]:
 
     Nothing is imported for it.
     """
-    chosen = (preset.semantic.model,) if preset.pipeline == "ssa" else preset.open_vocabulary.segmenters
-    if preset.pipeline == "ssa" and preset.semantic.source == "field":
-        chosen = ()
+    chosen = [preset.masks.model] if preset.masks.source == "sam" else []
+    if preset.pipeline == "ssa":
+        chosen += [preset.semantic.model] if preset.semantic.source == "model" else []
+    else:
+        chosen += preset.open_vocabulary.segmenters
     found = [str(source_file(model) or model.rpartition(":")[0]) for model in chosen if is_factory(model)]
     return list(dict.fromkeys(found))
 
@@ -55,8 +57,8 @@ def source_file(spec: str) -> Path | None:
     return _find(match["module"])[0] if match else None
 
 
-def call_factory(spec: str) -> Any:
-    """Import what `"module:factory"` or `"file.py:factory"` names and call it.
+def call_factory(spec: str, what: str = "segmenter") -> Any:
+    """Import what `"module:factory"` or `"file.py:factory"` names and call it, for it to build a `what`.
 
     Whatever the code does instead of answering (a syntax error, an exception, `sys.exit()`) is an InputError that
     says so in one sentence; only Ctrl-C stays what it is.
@@ -71,10 +73,9 @@ def call_factory(spec: str) -> Any:
         near = difflib.get_close_matches(match["name"], legal, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise InputError(
-            f"{match['module']} has no function {match['name']!r}{hint}; "
-            f"{spec!r} must name one that builds the segmenter"
+            f"{match['module']} has no function {match['name']!r}{hint}; {spec!r} must name one that builds the {what}"
         )
-    with told(f"{spec} failed", "it must build a segmenter when called without arguments"):
+    with told(f"{spec} failed", f"it must build a {what} when called without arguments"):
         return factory()
 
 

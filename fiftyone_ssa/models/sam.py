@@ -17,10 +17,12 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.devices import is_small
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
+from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.mask_decoder import PointDecoder
 from fiftyone_ssa.models.sam_checkpoint import read_checkpoint
+from fiftyone_ssa.models.user_masks import adopt_generator
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.presets.paths import existing
 from fiftyone_ssa.types import Floats, Image
@@ -61,9 +63,12 @@ FAMILIES = {
 def load_mask_generator(settings: Masks, device: torch.device, dtype: torch.dtype) -> MaskGenerator:
     """Everything-mode with the SAM that `settings.model` names: a `.pth` file, a Hugging Face id or a folder.
 
-    The image encoder and the mask decoder run in `dtype`; points, scores and thresholds stay float32.
+    The image encoder and the mask decoder run in `dtype`; points, scores and thresholds stay float32. Where it is
+    `"module:factory"`, the user's own generator of masks, whose masks are taken as they are.
     Raises InputError if the model cannot be loaded, with what to do.
     """
+    if is_factory(settings.model):
+        return adopt_generator(call_factory(settings.model, "generator of masks"), settings.model)
     sam = load_sam(settings.model, device, dtype)
     return EverythingGenerator(sam, settings, parallel=device.type == "cpu" and is_small(sam.model))
 
