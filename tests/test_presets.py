@@ -137,6 +137,11 @@ def test_paths_are_relative_to_the_toml(tmp_path: Path, monkeypatch: pytest.Monk
     assert chosen.segmenters == (f"{here}/own.py:build", "a/b")
     assert chosen.class_filter == f"local-dir:{here}/clip"
     assert chosen.vocabulary == str(here / "words.txt")
+    (here / "filter").mkdir()
+    toml.write_text(toml.read_text().replace("c/d", "filter"))
+    assert load_preset(toml).open_vocabulary.decider == "filter"  # a word, whatever lies beside the preset
+    toml.write_text(toml.read_text().replace("'filter'", "'./filter'"))
+    assert load_preset(toml).open_vocabulary.decider == str(here / "filter")
 
 
 def test_a_fingerprint_follows_what_can_change_a_label(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fiftyone_ssa.presets import FACTORY, Preset, load_preset
+from fiftyone_ssa.presets.settings import FILTER
 
 OPEN_CLIP_REPOSITORIES = {
     "ViT-L-14:openai": "timm/vit_large_patch14_clip_224.openai",
@@ -111,7 +112,7 @@ def preset_models(preset: Preset) -> list[str]:
     if preset.pipeline == "ssa":
         return [*models, preset.semantic.model] if preset.semantic.source == "model" else models
     models += [*chosen.segmenters, chosen.captioner, _open_clip_repository(chosen.class_filter), chosen.decider]
-    return [model for model in models if model]
+    return [model for model in models if model and model != FILTER]
 
 
 def is_cached(model: str) -> bool:

@@ -30,6 +30,7 @@ from fiftyone_ssa.naming.ranking import Ranking
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.naming.voting import vote
 from fiftyone_ssa.presets import OpenVocabulary, Preset
+from fiftyone_ssa.presets.settings import FILTER
 from fiftyone_ssa.types import Annotation, Embeddings, Inputs, MaskSet, Proposals, SemanticMap
 
 CAPTION, VOCABULARY = "caption", "vocabulary"
@@ -61,6 +62,12 @@ class Candidate:
         x0, y0, x1, y1 = self.crop_xyxy(scale)
         return self.image[y0:y1, x0:x1]
 
+    def box_xyxy(self, scale: float) -> tuple[int, int, int, int]:
+        """The part of a crop that holds the mask, pixels, x1 and y1 exclusive; nothing where x1 <= x0 or y1 <= y0."""
+        x0, y0, x1, y1 = self.crop_xyxy(scale)
+        x, y, w, h = (int(value) for value in self.masks.boxes_xywh[self.index])
+        return max(x, x0), max(y, y0), min(x + w, x1), min(y + h, y1)
+
     def propose(self, names: Sequence[str], source: str) -> None:
         """Add names in order; one that is there already keeps its first source."""
         for name in names:
@@ -70,7 +77,8 @@ class Candidate:
 class Engine:
     """Names the masks of a batch of images from an open vocabulary.
 
-    `segmenters` are (source name, segmenter) pairs. Without `captioner` no caption is made and `phrases` is not used.
+    `segmenters` are (source name, segmenter) pairs. Without `captioner` no caption is made and `phrases` is not used;
+    without `decider` the class filter's first proposal is the name.
     With `keep_embeddings` an annotation holds what the class filter saw in each crop; it looks but once all the same.
     `timings` sums the seconds spent in each stage, by its name, over all batches; clear it as you like.
     """
@@ -82,7 +90,7 @@ class Engine:
         *,
         segmenters: Sequence[tuple[str, Segmenter]],
         class_filter: ClassFilter,
-        decider: Decider,
+        decider: Decider | None = None,
         captioner: Captioner | None = None,
         phrases: NounPhrases | None = None,
         vocabulary: Sequence[str] = (),
@@ -157,6 +165,12 @@ class Engine:
                 candidate.proposals = proposals
 
     def _decide(self, groups: list[list[Candidate]]) -> None:
+        if self.decider is None:
+            for candidate in chain.from_iterable(groups):
+                if candidate.proposals.names and _size(candidate.box_xyxy(self.settings.filter_scale)) > 0:
+                    candidate.label = candidate.proposals.names[0]
+                    candidate.confidence = candidate.proposals.scores[0]
+            return
         asked = [
             [(c, question) for c in group if c.proposals.names and _size((question := self._question(c)).box_xyxy) > 0]
             for group in groups
@@ -169,13 +183,11 @@ class Engine:
                 candidate.confidence = float(counts[winner] / counts.sum())
 
     def _question(self, candidate: Candidate) -> Question:
-        masks, crop = candidate.masks, candidate.crop_xyxy(self.settings.decide_scale)
-        x, y, w, h = (int(value) for value in masks.boxes_xywh[candidate.index])
-        box = (max(x, crop[0]), max(y, crop[1]), min(x + w, crop[2]), min(y + h, crop[3]))
+        masks, scale = candidate.masks, self.settings.decide_scale
         return Question(
-            crop=candidate.crop(self.settings.decide_scale),
-            crop_xyxy=crop,
-            box_xyxy=box,
+            crop=candidate.crop(scale),
+            crop_xyxy=candidate.crop_xyxy(scale),
+            box_xyxy=candidate.box_xyxy(scale),
             rle=masks.rles[candidate.index],
             size_hw=masks.size_hw,
             names=candidate.proposals.names,
@@ -223,7 +235,7 @@ def build_engine(
             for model in settings.segmenters
         ],
         class_filter=ClassFilter(settings.class_filter, device, dtype),
-        decider=Decider(settings.decider, device, dtype),
+        decider=None if settings.decider == FILTER else Decider(settings.decider, device, dtype),
         captioner=captioner,
         phrases=phrases,
         vocabulary=read_vocabulary(settings.vocabulary) if settings.vocabulary else (),

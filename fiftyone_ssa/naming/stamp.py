@@ -18,7 +18,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.factories import is_factory, source_file
 from fiftyone_ssa.presets import FACTORY, Preset
 from fiftyone_ssa.presets.paths import existing
-from fiftyone_ssa.presets.settings import default_settings, fingerprint
+from fiftyone_ssa.presets.settings import FILTER, default_settings, fingerprint
 
 MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model", ".jinja", ".py"))
 """Endings of the files in a model folder that can change what it answers: configuration, weights, vocabulary, code."""
@@ -66,7 +66,7 @@ def settings_stamp(preset: Preset, **more: str | None) -> Settings:
     """
     values = preset.settings()
     names = [name for key in _NAMING_KEYS if key in values for name in _listed(values[key])]
-    contents = dict(zip(names, map(_content, names), strict=True))
+    contents = {name: name if name == FILTER else _content(name) for name in names}
     for key in _NAMING_KEYS:
         if key in values:
             value = values[key]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.presets.paths import FACTORY, resolved
-from fiftyone_ssa.presets.settings import SECTIONS, Masks, OpenVocabulary, Preset, Semantic
+from fiftyone_ssa.presets.settings import FILTER, SECTIONS, Masks, OpenVocabulary, Preset, Semantic
 
 __all__ = [
     "FACTORY",
@@ -180,6 +180,8 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
         if isinstance(table, dict):
             _take_old_names(section, table)
             for key in keys:
+                if key == "decider" and table.get(key) == FILTER:
+                    continue  # a folder of that name is "./filter"
                 if isinstance(table.get(key), list | tuple):
                     table[key] = [resolve(entry) for entry in table[key]]
                 elif key in table:

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+FILTER = "filter"
+"""As `open_vocabulary.decider`: no model, and no path of that name either."""
+
 
 def _sam(default: Any, low: float | None = None, high: float | None = None, **more: Any) -> Any:
     """A setting of everything-mode, which is not read where masks exist already."""
@@ -80,7 +83,7 @@ class OpenVocabulary:
     class_filter: str = ""
     """An open_clip model: `"ViT-L-14:openai"`, or `"local-dir:FOLDER"`."""
     decider: str = ""
-    """A Hugging Face id or folder of a CLIPSeg."""
+    """A Hugging Face id or folder of a CLIPSeg; `filter`: no second model, the class filter's best name is taken."""
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
     vocabulary: str = ""

@@ -47,6 +47,8 @@ def test_the_models_of_presets() -> None:
     engine = preset_models(load_preset("engine-small"))
     assert "timm/vit_base_patch32_clip_224.openai" in engine
     assert "facebook/sam-vit-huge" not in engine  # its masks exist already
+    without = preset_models(load_preset("engine-small", {"open_vocabulary.decider": "filter"}))
+    assert without == engine[:-1]  # no model of its own
 
 
 def test_every_preset_tells_its_size() -> None:

@@ -123,6 +123,25 @@ def test_what_is_kept_of_a_mask(annotations: list[Annotation]) -> None:
     }
 
 
+def test_the_filter_decides_by_itself(build: Build, batch: list[Inputs], annotations: list[Annotation]) -> None:
+    engine = build(decider="filter")
+    assert engine.decider is None
+    for found, published in zip(engine(batch), annotations, strict=True):
+        assert found.proposals == published.proposals
+        assert found.labels == tuple(proposals.names[0] for proposals in found.proposals)
+        assert found.confidences.tolist() == [proposals.scores[0] for proposals in found.proposals]
+        assert None not in found.label_sources
+
+
+def test_the_filter_names_no_mask_outside_its_crop(build: Build, parity: Path) -> None:
+    boxes = [[10, 10, 49, 49], [300, 200, 20, 20]]
+    (annotation,) = build(decider="filter")(
+        [one_image(parity, [rectangle(10, 10, 60, 60)] * 2, source_boxes_xywh=boxes)]
+    )
+    assert [label is None for label in annotation.labels] == [False, True]
+    assert len(annotation.proposals[1].names) == 3
+
+
 def test_no_bit_depends_on_the_batch(engine: Engine, batch: list[Inputs], annotations: list[Annotation]) -> None:
     alone = [engine([inputs])[0] for inputs in batch]
     turned = engine(batch[::-1])[::-1]

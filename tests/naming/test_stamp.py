@@ -38,6 +38,15 @@ def test_weights_count_and_words_about_them_do_not(model):
     assert json.loads(json.dumps(after.values)) == after.values
 
 
+def test_the_filter_as_decider_has_no_content(tmp_path, monkeypatch):
+    before = settings_stamp(load_preset("mini-engine", {"open_vocabulary.decider": "filter"}))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "filter").mkdir()
+    after = settings_stamp(load_preset("mini-engine", {"open_vocabulary.decider": "filter"}))
+    assert (after, after.known) == (before, True)
+    assert after.differences(settings_stamp(load_preset("mini-engine")).values) == ["open_vocabulary.decider"]
+
+
 def test_a_moved_model_is_the_same_model(model, tmp_path):
     before = stamp(model)
     moved = shutil.copytree(model, tmp_path / "elsewhere")
