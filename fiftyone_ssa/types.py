@@ -217,7 +217,7 @@ class Annotation:
     labels: tuple[str | None, ...]
     """N class names; None where a mask is empty or meets ignored pixels only."""
     confidences: Floats
-    """(N,) in [0, 1]: the vote share (SSA), the decider's share inside the mask or the filter's probability (engine)."""
+    """(N,) in [0, 1]: the vote share (SSA), the decider's share of it or the filter's probability (engine)."""
     proposals: tuple[Proposals, ...]
     votes: Votes | None = None
     """The closed-set votes (SSA only)."""
