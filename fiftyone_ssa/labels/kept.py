@@ -185,9 +185,9 @@ class Kept:
 def _class_filter(model: str) -> Any:
     import torch
 
-    from fiftyone_ssa.models.class_filter import ClassFilter
+    from fiftyone_ssa.models.class_filter import load_class_filter
 
-    return ClassFilter(model, torch.device("cpu"), torch.float32)
+    return load_class_filter(model, torch.device("cpu"), torch.float32)
 
 
 def rows_of(dataset: fo.Dataset, label_field: str, wanted: Sequence[ObjectId]) -> list[Document]:

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models import CaptionerSlot
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
+from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.user_slots import build_captioner
 
 WHAT = "the captioner"
 TAKES = "a captioner that needs no prompt (BLIP, BLIP-2, GIT, ViT-GPT2)"
@@ -21,11 +24,13 @@ ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
 
 def load_captioner(
     model: str, device: torch.device, dtype: torch.dtype, *, max_new_tokens: int = 20, trust_remote_code: bool = False
-) -> Captioner:
-    """A captioner by Hugging Face id or folder: BLIP, GIT, ViT-GPT2 ...
+) -> CaptionerSlot:
+    """A captioner by Hugging Face id or folder (BLIP, GIT, ViT-GPT2 ...), or the user's own by `"module:factory"`.
 
     Raises InputError if it cannot be loaded or cannot caption an image alone, with what to do.
     """
+    if is_factory(model):
+        return build_captioner(model)
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     options = {"trust_remote_code": trust_remote_code}

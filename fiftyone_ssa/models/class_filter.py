@@ -12,15 +12,26 @@ import torch
 from PIL import Image
 
 from fiftyone_ssa.errors import MissingDependencyError
+from fiftyone_ssa.models import ClassFilterSlot
 from fiftyone_ssa.models.clip_checkpoint import load_clip
 from fiftyone_ssa.models.devices import plan_chunks
+from fiftyone_ssa.models.factories import is_filter_factory
 from fiftyone_ssa.models.memo import Memo
+from fiftyone_ssa.models.user_slots import build_class_filter
 
 Embeddings = npt.NDArray[np.float32]
 
 LONGEST_ASPECT = 256
 """Crops longer than this many times their width lose their ends: the model sees a square of the middle only."""
 TEXTS_KEPT = 1 << 15
+
+
+def load_class_filter(model: str, device: torch.device, dtype: torch.dtype) -> ClassFilterSlot:
+    """A class filter of open_clip (`ClassFilter` says how it is named), or the user's own by `"module:factory"`.
+
+    Raises InputError if it cannot be loaded, with what to do.
+    """
+    return build_class_filter(model) if is_filter_factory(model) else ClassFilter(model, device, dtype)
 
 
 class ClassFilter:
@@ -39,6 +50,8 @@ class ClassFilter:
             )
         network, preprocess, self._tokenize = load_clip(model)
         self.logit_scale = float(network.logit_scale.detach().exp())
+        bias = getattr(network, "logit_bias", None)
+        self.logit_bias: float | None = None if bias is None else float(bias.detach())
         self._network = network.requires_grad_(False).eval().to(device, dtype)
         self._device, self._dtype = device, dtype
         self._prepare_squares(preprocess.transforms)

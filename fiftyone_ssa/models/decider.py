@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -15,11 +14,14 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from fiftyone_ssa.masks import rle as masks
+from fiftyone_ssa.models import DeciderSlot, Question
 from fiftyone_ssa.models.devices import plan_chunks, upload
 from fiftyone_ssa.models.enlarging import EnlargedPatches, Sources, interpolate, sources
+from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.memo import Memo
 from fiftyone_ssa.models.scores import argmax
+from fiftyone_ssa.models.user_slots import build_decider
 
 WHAT = "the decider"
 SIDE = 512
@@ -27,21 +29,14 @@ SIDE = 512
 TEXTS_KEPT = 1 << 15
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """A crop, a mask in it, and the names to choose from."""
+def load_decider(model: str, device: torch.device, dtype: torch.dtype) -> DeciderSlot:
+    """A decider by Hugging Face id or folder of a CLIPSeg, or the user's own by `"module:factory"`.
 
-    crop: torch.Tensor
-    """(h, w, 3) uint8 on the decider's device."""
-    crop_xyxy: tuple[int, int, int, int]
-    """Where the crop lies in the image, pixels, x1 and y1 exclusive."""
-    box_xyxy: tuple[int, int, int, int]
-    """The part of the crop that holds the mask, likewise; may be empty."""
-    rle: bytes
-    """The mask's compressed code, in the whole image."""
-    size_hw: tuple[int, int]
-    """Of the image."""
-    names: tuple[str, ...]
+    Raises InputError if it cannot be loaded, with what to do.
+    """
+    if is_factory(model):
+        return build_decider(model)
+    return Decider(model, device, dtype)
 
 
 class Decider:

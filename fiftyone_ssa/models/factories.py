@@ -29,6 +29,11 @@ def is_factory(model: str) -> bool:
     return ":" in model and not model.startswith("local-dir:") and existing(model) is None
 
 
+def is_filter_factory(model: str) -> bool:
+    """`is_factory` of a class filter: `"RN50:openai"` is an open_clip model unless there is a module of that name."""
+    return is_factory(model) and (".py:" in model or source_file(model) is not None)
+
+
 def foreign_code(preset: Preset) -> list[str]:
     """Whose code a run of `preset` calls: the file of each factory it names, or its module where no file is known.
 
@@ -38,7 +43,9 @@ def foreign_code(preset: Preset) -> list[str]:
     if preset.pipeline == "ssa":
         chosen += [preset.semantic.model] if preset.semantic.source == "model" else []
     else:
-        chosen += preset.open_vocabulary.segmenters
+        engine = preset.open_vocabulary
+        chosen += [*engine.segmenters, engine.captioner, engine.decider]
+        chosen += [engine.class_filter] if is_filter_factory(engine.class_filter) else []
     found = [str(source_file(model) or model.rpartition(":")[0]) for model in chosen if is_factory(model)]
     return list(dict.fromkeys(found))
 

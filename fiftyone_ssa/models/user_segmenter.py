@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.errors import InputError
@@ -14,6 +13,7 @@ from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.class_names import users_names
 from fiftyone_ssa.models.factories import told
 from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.models.user_answers import answers_of, array_of, described
 from fiftyone_ssa.types import Image, SemanticMap, class_ids
 
 
@@ -41,28 +41,14 @@ class UserSegmenter:
 
     def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
         """One class map per image; plain (H, W) integer arrays are taken too."""
-        answers = self._answers(self.segmenter, "maps", images)
+        answers = answers_of(self.what, self.segmenter, images, "maps", "image")
         return [self._checked(answer, image) for answer, image in zip(answers, images, strict=True)]
-
-    def _answers(self, ask: Callable[[list[Image]], Any], kind: str, images: Sequence[Image]) -> list[Any]:
-        try:
-            answers = ask(list(images))
-        except SystemExit as error:  # it would end the run, and say nothing
-            raise InputError(f"{self.what} called sys.exit({error}) instead of answering; raise an error") from error
-        if isinstance(answers, str | bytes | dict | set) or not hasattr(answers, "__iter__"):
-            raise InputError(f"{self.what} must answer a list of {kind}, one an image, got a {type(answers).__name__}")
-        listed = list(answers)
-        if len(listed) != len(images):
-            raise InputError(
-                f"{self.what} answered {len(listed)} {kind} for {len(images)} images; one each is expected"
-            )
-        return listed
 
     def _checked(self, answer: object, image: Image) -> SemanticMap:
         if not isinstance(answer, SemanticMap):
-            array = _array(answer)
+            array = array_of(answer)
             if array is None or array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-                raise InputError(f"{self.what} must answer SemanticMaps or (H, W) integers, got {_described(answer)}")
+                raise InputError(f"{self.what} must answer SemanticMaps or (H, W) integers, got {described(answer)}")
             if array.dtype != np.uint8 and array.size and (array.min() < 0 or array.max() >= len(self.classes)):
                 raise InputError(
                     f"{self.what} answered class ids from {array.min()} to {array.max()}, but has "
@@ -82,33 +68,18 @@ class UserScoringSegmenter(UserSegmenter):
 
     def scores(self, images: Sequence[Image]) -> list[ClassScores]:
         """The user's probabilities, checked."""
-        answers = self._answers(self.segmenter.probabilities, "arrays of probabilities", images)
+        answers = answers_of(self.what, self.segmenter.probabilities, images, "arrays of probabilities", "image")
         return [self._scores(answer, image) for answer, image in zip(answers, images, strict=True)]
 
     def _scores(self, answer: object, image: Image) -> ClassScores:
-        values = _array(answer, np.float32)
+        values = array_of(answer, np.float32)
         usable = values is not None and values.ndim == 3 and 0 not in values.shape
         if values is None or not usable or len(values) != len(self.classes):
             raise InputError(
-                f"{self.what}.probabilities must give ({len(self.classes)}, h, w) numbers, got {_described(answer)}"
+                f"{self.what}.probabilities must give ({len(self.classes)}, h, w) numbers, got {described(answer)}"
             )
         if not np.isfinite(values).all() or values.min() < 0:
             raise InputError(f"{self.what}.probabilities must give finite non-negative numbers; some are not")
         return ClassScores(
             torch.from_numpy(values), tuple(self.classes), (image.shape[0], image.shape[1]), logits=False
         )
-
-
-def _array(answer: object, dtype: Any = None) -> npt.NDArray[Any] | None:
-    """What a user answered as an array, tensors of any device too; None where it is none."""
-    if isinstance(answer, torch.Tensor):
-        answer = answer.detach().cpu()
-    try:
-        return np.asarray(answer, dtype)
-    except (TypeError, ValueError, RuntimeError):  # a ragged list, say
-        return None
-
-
-def _described(answer: object) -> str:
-    array = _array(answer)
-    return f"a {type(answer).__name__}" if array is None else f"{array.shape} {array.dtype}"

@@ -19,10 +19,18 @@ import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.masks.rle import scaled_crop_xyxy
-from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
-from fiftyone_ssa.models.captioner import Captioner, load_captioner
-from fiftyone_ssa.models.class_filter import ClassFilter
-from fiftyone_ssa.models.decider import Decider, Question
+from fiftyone_ssa.models import (
+    CaptionerSlot,
+    ClassFilterSlot,
+    DeciderSlot,
+    MaskGenerator,
+    Question,
+    Segmenter,
+    find_masks,
+)
+from fiftyone_ssa.models.captioner import load_captioner
+from fiftyone_ssa.models.class_filter import load_class_filter
+from fiftyone_ssa.models.decider import load_decider
 from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.phrases import NounPhrases
@@ -89,9 +97,9 @@ class Engine:
         device: torch.device,
         *,
         segmenters: Sequence[tuple[str, Segmenter]],
-        class_filter: ClassFilter,
-        decider: Decider | None = None,
-        captioner: Captioner | None = None,
+        class_filter: ClassFilterSlot,
+        decider: DeciderSlot | None = None,
+        captioner: CaptionerSlot | None = None,
         phrases: NounPhrases | None = None,
         vocabulary: Sequence[str] = (),
         generator: MaskGenerator | None = None,
@@ -144,9 +152,10 @@ class Engine:
             scale = self.settings.caption_scale
             with self._stage("caption"):
                 captions = self.captioner([[c.crop(scale) for c in group] for group in groups])
-                for candidate, caption in zip(candidates, chain.from_iterable(captions), strict=True):
-                    candidate.caption = caption
-            reading = self._background.submit(self.phrases, [candidate.caption for candidate in candidates])
+            answers = list(chain.from_iterable(captions))
+            for candidate, answer in zip(candidates, answers, strict=True):
+                candidate.caption = answer if isinstance(answer, str) else ", ".join(answer)
+            reading = self._background.submit(_names_said, answers, self.phrases)
         scale = self.settings.filter_scale
         with self._stage("filter"):
             found = self.class_filter.images([[c.crop(scale) for c in group] for group in groups])
@@ -191,6 +200,7 @@ class Engine:
             rle=masks.rles[candidate.index],
             size_hw=masks.size_hw,
             names=candidate.proposals.names,
+            image=candidate.image,
         )
 
     @contextmanager
@@ -234,8 +244,8 @@ def build_engine(
             (source_name(model), load_segmenter(model, device, dtype, trust_remote_code=trust_remote_code))
             for model in settings.segmenters
         ],
-        class_filter=ClassFilter(settings.class_filter, device, dtype),
-        decider=None if settings.decider == FILTER else Decider(settings.decider, device, dtype),
+        class_filter=load_class_filter(settings.class_filter, device, dtype),
+        decider=None if settings.decider == FILTER else load_decider(settings.decider, device, dtype),
         captioner=captioner,
         phrases=phrases,
         vocabulary=read_vocabulary(settings.vocabulary) if settings.vocabulary else (),
@@ -251,6 +261,13 @@ def source_name(model: str) -> str:
         if word in name.lower():
             return source
     return name
+
+
+def _names_said(answers: Sequence[str | tuple[str, ...]], phrases: NounPhrases) -> list[tuple[str, ...]]:
+    """The noun phrases of sentences; names, which come as a tuple, as they are."""
+    sentences = [answer for answer in answers if isinstance(answer, str)]
+    read = iter(phrases(sentences) if sentences else ())
+    return [next(read) if isinstance(answer, str) else answer for answer in answers]
 
 
 def _winners(maps: list[SemanticMap], per_image: list[list[Candidate]]) -> list[tuple[Candidate, str]]:

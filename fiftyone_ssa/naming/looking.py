@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.models.class_filter import ClassFilter
+from fiftyone_ssa.models.class_filter import load_class_filter
 from fiftyone_ssa.models.devices import pick_device, pick_dtype, upload
 from fiftyone_ssa.naming.engine import Candidate, embeddings_of
 from fiftyone_ssa.presets import Preset
@@ -21,7 +21,9 @@ class Looker:
             raise InputError(f"only an engine preset has a class filter that looks at masks; {preset.name} is for SSA")
         self._device = pick_device(device)
         self._scale = preset.open_vocabulary.filter_scale
-        self._filter = ClassFilter(preset.open_vocabulary.class_filter, self._device, pick_dtype(dtype, self._device))
+        self._filter = load_class_filter(
+            preset.open_vocabulary.class_filter, self._device, pick_dtype(dtype, self._device)
+        )
 
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""

@@ -18,6 +18,8 @@ class TextEncoder(Protocol):
 
     logit_scale: float
     """Similarities are multiplied by this before the softmax."""
+    logit_bias: float | None
+    """None: scores are a softmax over all names; a number: each the sigmoid of its logit, to which this is added."""
 
     def texts(self, names: Sequence[str]) -> Embeddings:
         """(N, d) unit embeddings."""
@@ -56,7 +58,12 @@ class Ranking:
         logits = (scores * self._encoder.logit_scale).astype(np.float32)
         best = np.argsort(-logits, kind="stable")[: self._top_k]
         best = best[np.isfinite(logits[best])]
-        odds = np.exp(logits.astype(np.float64) - logits.max())
-        shares = odds[best] / odds.sum()
+        shares = self._probabilities(logits.astype(np.float64))[best]
         every = [*names, *self._vocabulary] if self._offered is not None else names
         return Proposals(tuple(every[i] for i in best), tuple(float(share) for share in shares))
+
+    def _probabilities(self, logits: Floats) -> Floats:
+        bias = self._encoder.logit_bias
+        odds = np.exp(logits - logits.max())
+        probabilities: Floats = odds / odds.sum() if bias is None else 1 / (1 + np.exp(-logits - bias))
+        return probabilities

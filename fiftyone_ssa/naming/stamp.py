@@ -7,7 +7,7 @@ same model, one whose weights were replaced is another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.models.factories import is_factory, source_file
+from fiftyone_ssa.models.factories import is_factory, is_filter_factory, source_file
 from fiftyone_ssa.presets import FACTORY, Preset
 from fiftyone_ssa.presets.paths import existing
 from fiftyone_ssa.presets.settings import FILTER, default_settings, fingerprint
@@ -24,6 +24,7 @@ MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt",
 """Endings of the files in a model folder that can change what it answers: configuration, weights, vocabulary, code."""
 _NAMING_KEYS = ("masks.model", "semantic.model", *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner")))
 _NAMING_KEYS += ("open_vocabulary.class_filter", "open_vocabulary.decider", "open_vocabulary.vocabulary")
+_CODE: dict[str, Callable[[str], bool]] = {"open_vocabulary.class_filter": is_filter_factory}
 
 UNKNOWN, MISSING = "@unknown", "missing"
 """How the content of a hub model ends that is not downloaded, and of a file that is not there."""
@@ -65,14 +66,17 @@ def settings_stamp(preset: Preset, **more: str | None) -> Settings:
     the files cannot be read.
     """
     values = preset.settings()
-    names = [name for key in _NAMING_KEYS if key in values for name in _listed(values[key])]
-    contents = {name: name if name == FILTER else _content(name) for name in names}
-    for key in _NAMING_KEYS:
-        if key in values:
-            value = values[key]
-            values[key] = [contents[name] for name in value] if isinstance(value, list) else contents.get(value, "")
+    contents = {
+        key: {name: _content(name, code=_CODE.get(key, is_factory)) for name in _listed(values[key])}
+        for key in _NAMING_KEYS
+        if key in values
+    }
+    for key, of_names in contents.items():
+        value = values[key]
+        values[key] = [of_names[name] for name in value] if isinstance(value, list) else of_names.get(value, "")
     values |= {key: value for key, value in more.items() if value is not None}
-    return Settings(values, known=not any(content.endswith((UNKNOWN, MISSING)) for content in contents.values()))
+    found = [content for of_names in contents.values() for content in of_names.values()]
+    return Settings(values, known=not any(content.endswith((UNKNOWN, MISSING)) for content in found))
 
 
 def model_stamp(name: str) -> str:
@@ -93,12 +97,14 @@ def _listed(value: str | list[str]) -> list[str]:
     return [name for name in (value if isinstance(value, list) else [value]) if name]
 
 
-def _content(name: str) -> str:
-    """What a name stands for: the digest of its files, or the hub id with its revision."""
+def _content(name: str, code: Callable[[str], bool] = is_factory) -> str:
+    """What a name stands for: the digest of its files, or the hub id with its revision; `code` knows names of code."""
+    if name == FILTER:
+        return name
     if "\n" in name:  # a vocabulary as it stands
         return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     factory = FACTORY.match(name)
-    if factory and is_factory(name):
+    if factory and code(name):
         source = source_file(name)
         return f"{factory['name']} {_digest_of_files((source,)) if source and source.is_file() else 'missing'}"
     architecture, _, file = name.partition(":")

@@ -79,11 +79,12 @@ class OpenVocabulary:
     segmenters: tuple[str, ...] = ()
     """Hugging Face ids, folders or `"module:factory"`; each proposes its most frequent class under a mask."""
     captioner: str = ""
-    """A Hugging Face id or folder of a captioner; empty: no captions."""
+    """A Hugging Face id or folder of a captioner, or `"module:factory"`; empty: no captions."""
     class_filter: str = ""
-    """An open_clip model: `"ViT-L-14:openai"`, or `"local-dir:FOLDER"`."""
+    """An open_clip model, `"ViT-L-14:openai"` or `"local-dir:FOLDER"`, or `"module:factory"`."""
     decider: str = ""
-    """A Hugging Face id or folder of a CLIPSeg; `filter`: no second model, the class filter's best name is taken."""
+    """A Hugging Face id or folder of a CLIPSeg, or `"module:factory"`; `filter`: no second model, the class filter's
+    best name is taken."""
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
     vocabulary: str = ""

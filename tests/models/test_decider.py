@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from transformers import AutoProcessor, CLIPSegConfig, CLIPSegForImageSegmentati
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import rle as masks
-from fiftyone_ssa.models.decider import Decider, Question
+from fiftyone_ssa.models import Question
+from fiftyone_ssa.models.decider import Decider
 
 CPU = torch.device("cpu")
 SIZE_HW = (427, 640)
@@ -53,6 +55,7 @@ def questions(image: np.ndarray) -> list[Question]:
                 rle=masks.encode(mask),
                 size_hw=SIZE_HW,
                 names=NAMES[i % len(NAMES)],
+                image=pixels,
             )
         )
     return found
@@ -115,7 +118,7 @@ def test_names_of_any_length_and_no_question_at_all(parity: Path, questions: lis
     assert decider([]) == []
     assert decider([[]]) == [[]]
     first = questions[0]
-    long = Question(first.crop, first.crop_xyxy, first.box_xyxy, first.rle, first.size_hw, ("word " * 400, "", "ünï"))
+    long = dataclasses.replace(first, names=("word " * 400, "", "ünï"))
     ((counts,),) = decider([[long]])
     assert counts.sum() == masks.decode(first.rle, SIZE_HW).sum()
 

@@ -12,6 +12,7 @@ DIRECTIONS = {"cat": (1.0, 0.0), "Cat": (1.0, 0.0), "dog": (0.0, 1.0), "sky": (-
 
 class Directions:
     logit_scale = 2.0
+    logit_bias: float | None = None
 
     def texts(self, names: Sequence[str]) -> Embeddings:
         return np.array([DIRECTIONS[name] for name in names], np.float32).reshape(-1, 2)
@@ -25,6 +26,14 @@ def test_the_best_candidates_come_first_with_their_softmax_over_all() -> None:
     assert proposals.names == ("cat", "tree")
     weights = np.exp(2.0 * np.array([1.0, 0.6, 0.0, -1.0]))
     assert proposals.scores == pytest.approx(weights[:2] / weights.sum(), rel=1e-6)
+
+
+def test_a_sigmoid_model_keeps_its_sigmoids() -> None:
+    encoder = Directions()
+    encoder.logit_bias = -1.5
+    (proposals,) = Ranking(encoder, (), top_k=2)([LOOK], [["sky", "dog", "cat", "tree"]])
+    assert proposals.names == ("cat", "tree")
+    assert proposals.scores == pytest.approx(1 / (1 + np.exp(-2.0 * np.array([1.0, 0.6]) + 1.5)), rel=1e-6)
 
 
 def test_ties_go_to_the_earlier_candidate() -> None:
