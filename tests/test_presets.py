@@ -68,6 +68,10 @@ def test_the_small_models_come_with_the_package() -> None:
             "pipeline = 'engine'\n[open_vocabulary]\nclass_filter = 'a'\ndecider = 'b'",
             "nothing proposes names; set open_vocabulary segmenters, captioner or vocabulary",
         ),
+        (
+            "pipeline = 'engine'\n[open_vocabulary]\nclass_filter = 'a'\ndecider = 'b'\ntemplate = 'a photo'",
+            "template must hold {}, where the name goes, got 'a photo'",
+        ),
         ("[open_vocabulary]\nsegmenters = 'one'", "must be a list of strings, got 'one'"),
         ("not toml", "is not a TOML file"),
     ],

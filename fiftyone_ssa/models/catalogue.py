@@ -154,6 +154,8 @@ def _weights(folder: Path) -> Iterator[Path]:
 def _open_clip_repository(name: str) -> str:
     if name.startswith("local-dir:") or name in OPEN_CLIP_REPOSITORIES:
         return OPEN_CLIP_REPOSITORIES.get(name, name)
+    if ":" not in name or name.startswith("hf-hub:"):  # a hub id
+        return name.removeprefix("hf-hub:")
     try:
         import open_clip
     except ImportError:

@@ -1,4 +1,4 @@
-"""CLIP by open_clip: which candidate names fit a crop."""
+"""Which candidate names fit a crop: CLIP and its like, by open_clip here, by transformers beside it."""
 
 from __future__ import annotations
 
@@ -7,43 +7,54 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 
 from fiftyone_ssa.errors import MissingDependencyError
 from fiftyone_ssa.models import ClassFilterSlot
-from fiftyone_ssa.models.clip_checkpoint import load_clip
-from fiftyone_ssa.models.devices import plan_chunks
+from fiftyone_ssa.models.clip_checkpoint import CONFIG, load_clip
 from fiftyone_ssa.models.factories import is_filter_factory
-from fiftyone_ssa.models.memo import Memo
+from fiftyone_ssa.models.hub_filter import HuggingFaceFilter
+from fiftyone_ssa.models.two_towers import Embeddings, TwoTowers, unit, without_ends
 from fiftyone_ssa.models.user_slots import build_class_filter
-
-Embeddings = npt.NDArray[np.float32]
-
-LONGEST_ASPECT = 256
-"""Crops longer than this many times their width lose their ends: the model sees a square of the middle only."""
-TEXTS_KEPT = 1 << 15
+from fiftyone_ssa.presets.paths import existing
 
 
-def load_class_filter(model: str, device: torch.device, dtype: torch.dtype) -> ClassFilterSlot:
-    """A class filter of open_clip (`ClassFilter` says how it is named), or the user's own by `"module:factory"`.
+def load_class_filter(model: str, device: torch.device, dtype: torch.dtype, *, template: str = "{}") -> ClassFilterSlot:
+    """A class filter of open_clip or of transformers, or the user's own by `"module:factory"`.
+
+    Args:
+        model: for open_clip as `ClassFilter` says; for transformers (CLIP, SigLIP, SigLIP 2, MetaCLIP 2) a hub id or
+            a folder, which is taken for open_clip's where it holds an `open_clip_config.json`
+        template ("{}"): what is embedded of a name, which stands for `{}`; "a photo of a {}", say
 
     Raises InputError if it cannot be loaded, with what to do.
     """
-    return build_class_filter(model) if is_filter_factory(model) else ClassFilter(model, device, dtype)
+    if is_filter_factory(model):
+        return build_class_filter(model, template)
+    if is_of_transformers(model):
+        return HuggingFaceFilter(model, device, dtype, template)
+    return ClassFilter(model, device, dtype, template)
 
 
-class ClassFilter:
+def is_of_transformers(model: str) -> bool:
+    """Whether a model is no open_clip's: a hub id without a prefix, or a folder without open_clip's configuration."""
+    folder = existing(model)
+    if folder is not None and folder.is_dir():
+        return (folder / "config.json").is_file() and not (folder / CONFIG).is_file()
+    return ":" not in model and model.count("/") == 1 and not model.startswith(("/", "./", "../", "~"))
+
+
+class ClassFilter(TwoTowers):
     """Unit embeddings of crops and names in one space, by an open_clip model; names are embedded once a run.
 
     `model` is `"architecture:weights"` (`"ViT-L-14:openai"`; the weights may be a file), a folder (also
-    `"local-dir:FOLDER"`) or `"hf-hub:ID"`. Names go in plain, without a prompt; longer ones than the text encoder
-    takes are cut.
+    `"local-dir:FOLDER"`) or `"hf-hub:ID"`. Names go in as `template` says, plain if it is `"{}"`; longer ones than the
+    text encoder takes are cut.
     Raises InputError if the model is not there, with how to get it, MissingDependencyError without open_clip.
     """
 
-    def __init__(self, model: str, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, model: str, device: torch.device, dtype: torch.dtype, template: str = "{}") -> None:
         if importlib.util.find_spec("open_clip") is None:
             raise MissingDependencyError(
                 "the class filter needs open_clip, which is not installed; `pip install open_clip_torch` brings it"
@@ -51,12 +62,11 @@ class ClassFilter:
         network, preprocess, self._tokenize = load_clip(model)
         self.logit_scale = float(network.logit_scale.detach().exp())
         bias = getattr(network, "logit_bias", None)
-        self.logit_bias: float | None = None if bias is None else float(bias.detach())
+        self.logit_bias = None if bias is None else float(bias.detach())
         self._network = network.requires_grad_(False).eval().to(device, dtype)
         self._device, self._dtype = device, dtype
         self._prepare_squares(preprocess.transforms)
-        self._plan_batches()
-        self._known = Memo(lambda names: self._texts.map(self._embed_texts, names), TEXTS_KEPT)
+        self._plan_batches(self._network.visual, self._network, template)
 
     def _prepare_squares(self, steps: Sequence[Any]) -> None:
         """Take the model's own preprocessing apart: what shapes PIL images and tensors alike, and the numbers."""
@@ -67,62 +77,25 @@ class ClassFilter:
             torch.tensor(value, device=self._device)[:, None, None] for value in (normalize.mean, normalize.std)
         )
 
-    def _plan_batches(self) -> None:
-        self._images = plan_chunks(
-            self._embed_blank, self._network.visual, self._device, most=32, what="the class filter"
-        )
-        self._texts = plan_chunks(
-            lambda rows: self._embed_texts(["a"] * rows),
-            self._network,
-            self._device,
-            most=32,
-            what="the class filter's texts",
-            pad=True,
-        )
-
-    def images(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[Embeddings]:
-        """(N, d) float32 unit embeddings of each group's N (h, w, 3) uint8 crops on this filter's device."""
-        found = self._images.map_groups(self._embed_images, groups)
-        return [torch.stack(rows).cpu().numpy() if rows else np.zeros((0, 0), np.float32) for rows in found]
-
-    def texts(self, names: Sequence[str]) -> Embeddings:
-        """(N, d) float32 unit embeddings of N names."""
-        return np.stack(self._known(names)) if names else np.zeros((0, 0), np.float32)
-
     @torch.inference_mode()
     def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         squares = torch.stack([self._square(crop) for crop in crops])
         pixels = squares.to(self._device, torch.float32).div_(255).sub_(self._mean).div_(self._std)
-        return list(self._unit(self._network.encode_image(pixels.to(self._dtype))))
+        return list(unit(self._network.encode_image(pixels.to(self._dtype))))
 
     @torch.inference_mode()
     def _embed_texts(self, names: Sequence[str]) -> Sequence[Embeddings]:
         tokens = self._tokenize(list(names)).to(self._device)
-        return list(self._unit(self._network.encode_text(tokens)).cpu().numpy())
-
-    @staticmethod
-    def _unit(embeddings: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(embeddings.float(), dim=-1)
+        return list(unit(self._network.encode_text(tokens)).cpu().numpy())
 
     def _square(self, crop: torch.Tensor) -> torch.Tensor:
         """The (3, side, side) uint8 square that the model sees: by Pillow on the CPU, as published."""
         if self._cut_ends:
-            crop = _without_ends(crop)
+            crop = without_ends(crop)
         if self._device.type == "cpu":
             return torch.from_numpy(np.array(self._shape(Image.fromarray(crop.numpy())))).permute(2, 0, 1)
         square: torch.Tensor = self._shape(crop.permute(2, 0, 1))
         return square
-
-    def _embed_blank(self, rows: int) -> None:
-        self._embed_images([torch.zeros((16, 16, 3), dtype=torch.uint8, device=self._device)] * rows)
-
-
-def _without_ends(crop: torch.Tensor) -> torch.Tensor:
-    for axis in (0, 1):
-        extra = crop.shape[axis] - LONGEST_ASPECT * crop.shape[1 - axis]
-        if extra > 0:
-            crop = crop.narrow(axis, extra // 2, crop.shape[axis] - extra // 2 * 2)
-    return crop
 
 
 def _is_used(step: object) -> bool:

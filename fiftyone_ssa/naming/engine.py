@@ -244,7 +244,7 @@ def build_engine(
             (source_name(model), load_segmenter(model, device, dtype, trust_remote_code=trust_remote_code))
             for model in settings.segmenters
         ],
-        class_filter=load_class_filter(settings.class_filter, device, dtype),
+        class_filter=load_class_filter(settings.class_filter, device, dtype, template=settings.template),
         decider=None if settings.decider == FILTER else load_decider(settings.decider, device, dtype),
         captioner=captioner,
         phrases=phrases,

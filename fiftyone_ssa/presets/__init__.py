@@ -213,6 +213,10 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
             if not getattr(preset.open_vocabulary, key):
                 raise InputError(f"{where}: open_vocabulary.{key} is missing; the engine presets show what to name")
         chosen = preset.open_vocabulary
+        if "{}" not in chosen.template:
+            raise InputError(
+                f"{where}: open_vocabulary.template must hold {{}}, where the name goes, got {shown(chosen.template)}"
+            )
         if not (chosen.segmenters or chosen.captioner or chosen.vocabulary):
             raise InputError(
                 f"{where}: nothing proposes names; set open_vocabulary segmenters, captioner or vocabulary"

@@ -81,7 +81,10 @@ class OpenVocabulary:
     captioner: str = ""
     """A Hugging Face id or folder of a captioner, or `"module:factory"`; empty: no captions."""
     class_filter: str = ""
-    """An open_clip model, `"ViT-L-14:openai"` or `"local-dir:FOLDER"`, or `"module:factory"`."""
+    """An open_clip model, `"ViT-L-14:openai"` or `"local-dir:FOLDER"`, a Hugging Face id or folder of a CLIP, SigLIP
+    or MetaCLIP 2, or `"module:factory"`."""
+    template: str = "{}"
+    """What the class filter reads of a name, which stands for `{}`: `"a photo of a {}"`, say."""
     decider: str = ""
     """A Hugging Face id or folder of a CLIPSeg, or `"module:factory"`; `filter`: no second model, the class filter's
     best name is taken."""

@@ -1,0 +1,75 @@
+"""Class filters of transformers: CLIP, MetaCLIP 2, SigLIP and SigLIP 2, with a fixed size or keeping proportions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.two_towers import WHAT, Embeddings, TwoTowers, unit, without_ends
+
+KINDS = {
+    "clip": ("CLIPModel",),
+    "metaclip_2": ("MetaClip2Model",),
+    "siglip": ("SiglipModel",),
+    "siglip2": ("Siglip2Model",),
+}
+TAKES = "a CLIP, MetaCLIP 2, SigLIP or SigLIP 2, or a model of open_clip (ViT-L-14:openai, hf-hub:ID)"
+SIGLIP = ("siglip", "siglip2")
+"""Trained on lower-case texts of one length, whose padding was looked at too."""
+
+
+class HuggingFaceFilter(TwoTowers):
+    """Unit embeddings by the Hugging Face id or folder of a model with two towers; names longer than it takes are cut.
+
+    Crops are shaped as the model's own image processor does it: squeezed to a square, cut to their middle, or, by a
+    SigLIP 2 "naflex", in their own proportions.
+    Raises InputError if the model cannot be loaded, with what to do.
+    """
+
+    def __init__(self, model: str, device: torch.device, dtype: torch.dtype, template: str = "{}") -> None:
+        from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+
+        with loading(model, WHAT):
+            config = AutoConfig.from_pretrained(model)
+            check_kind(config, model, WHAT, KINDS, TAKES)
+            self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
+            self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT)
+            self._network = load_whole(AutoModel, model, WHAT, dtype).to(device)
+        self._siglip = config.model_type in SIGLIP
+        self._tokenizer.padding_side = "right"
+        self._longest = int(config.text_config.max_position_embeddings)
+        self._device, self._dtype = device, dtype
+        self.logit_scale = float(self._network.logit_scale.detach().float().exp())
+        self.logit_bias = float(self._network.logit_bias.detach()) if self._siglip else None
+        self._plan_batches(self._network.vision_model, self._network, template)
+
+    @torch.inference_mode()
+    def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        if getattr(self._processor, "do_center_crop", False):
+            crops = [without_ends(crop) for crop in crops]
+        # the data format is named: a crop 1 or 3 pixels high would be taken for channels otherwise
+        images = [crop.permute(2, 0, 1) for crop in crops]
+        inputs = self._processor(images=images, input_data_format="channels_first", return_tensors="pt")
+        tensors = {
+            key: value.to(self._device, self._dtype if value.is_floating_point() else None)
+            for key, value in inputs.items()
+        }
+        return list(unit(_pooled(self._network.get_image_features(**tensors))))
+
+    @torch.inference_mode()
+    def _embed_texts(self, names: Sequence[str]) -> Sequence[Embeddings]:
+        texts = [name.lower() for name in names] if self._siglip else list(names)
+        tokens = self._tokenizer(
+            texts, padding="max_length", truncation=True, max_length=self._longest, return_tensors="pt"
+        ).to(self._device)
+        seen = {} if self._siglip else {"attention_mask": tokens["attention_mask"]}
+        features = _pooled(self._network.get_text_features(input_ids=tokens["input_ids"], **seen))
+        return list(unit(features).cpu().numpy())
+
+
+def _pooled(output: Any) -> torch.Tensor:
+    pooled: torch.Tensor = getattr(output, "pooler_output", output)
+    return pooled
