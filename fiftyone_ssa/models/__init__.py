@@ -38,6 +38,9 @@ class Segmenter(Protocol):
 class CaptionerSlot(Protocol):
     """What describes or names crops. A group is what may share batches: one image's crops on the CPU, all on CUDA."""
 
+    only_names: bool
+    """Whether every answer is a tuple of names, so that no sentence has to be read (and spaCy not be there)."""
+
     def __call__(self, groups: Sequence[Sequence[torch.Tensor]]) -> Sequence[Sequence[str | tuple[str, ...]]]:
         """For each (h, w, 3) uint8 crop of each group a sentence, or a tuple of names, which are taken as they are."""
 

@@ -1,8 +1,7 @@
-"""Captions of crops, by BLIP or another captioner from Hugging Face that needs no prompt."""
+"""Loading a captioner: what captions alone, what is asked in words, or the user's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import ERROR, getLogger
 from typing import Any
@@ -11,37 +10,59 @@ import torch
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import CaptionerSlot
-from fiftyone_ssa.models.devices import Chunks, plan_chunks
+from fiftyone_ssa.models.captioning import WHAT, BlipCaptioner, Captioner
 from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.prompted import PromptedCaptioner, check_can_be_asked, legal_kinds, load_prompted
+from fiftyone_ssa.models.prompts import PROMPTS
 from fiftyone_ssa.models.user_slots import build_captioner
 
-WHAT = "the captioner"
-TAKES = "a captioner that needs no prompt (BLIP, BLIP-2, GIT, ViT-GPT2)"
 ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
 """Kinds of models that caption an image without a prompt."""
+TAKES = (
+    "a captioner (BLIP, BLIP-2, GIT, ViT-GPT2, Florence-2) or an image-text model with a chat template (Qwen-VL, "
+    "SmolVLM, LLaVA, InternVL ...), PaliGemma or Kosmos-2"
+)
 
 
 def load_captioner(
-    model: str, device: torch.device, dtype: torch.dtype, *, max_new_tokens: int = 20, trust_remote_code: bool = False
+    model: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    max_new_tokens: int = 20,
+    prompt: str = "name",
+    trust_remote_code: bool = False,
 ) -> CaptionerSlot:
-    """A captioner by Hugging Face id or folder (BLIP, GIT, ViT-GPT2 ...), or the user's own by `"module:factory"`.
+    """A captioner by Hugging Face id or folder, or the user's own by `"module:factory"`.
 
-    Raises InputError if it cannot be loaded or cannot caption an image alone, with what to do.
+    `prompt` is what image-text models are asked, by name (`prompts.PROMPTS`) or in words; those that caption alone
+    read none. Raises InputError if the model cannot be loaded or takes no such prompt, with what to do.
     """
     if is_factory(model):
         return build_captioner(model)
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     options = {"trust_remote_code": trust_remote_code}
+    # notices at every batch about padding, which no image has
+    getLogger("transformers.generation.utils").setLevel(ERROR)
     with loading(model, WHAT):
         config = AutoConfig.from_pretrained(model, **options)
-        _check_captions_alone(config, model)
+        foreign = "AutoModelForImageTextToText" in (getattr(config, "auto_map", None) or {})
+        if not foreign:
+            check_kind(config, model, WHAT, legal_kinds(), TAKES)
+        if not foreign and config.model_type not in ALONE:
+            check_can_be_asked(config, model, WHAT, TAKES)
+            parts = load_prompted(model, WHAT, device, dtype, options)
+            return PromptedCaptioner(parts, max_new_tokens, prompt)
+        if prompt not in PROMPTS:
+            raise InputError(
+                f"{model} ({config.model_type}) captions without a prompt; leave open_vocabulary.prompt as it is, "
+                "or choose a model that is asked in words"
+            )
         processor = _processor(model, options)
         check_vocabulary(getattr(processor, "tokenizer", processor), model, WHAT)
         network = load_whole(AutoModelForImageTextToText, model, WHAT, dtype, **options).to(device)
-    # notices at every batch about padding, which no image has
-    getLogger("transformers.generation.utils").setLevel(ERROR)
     if config.model_type == "blip":
         return BlipCaptioner(processor, network, max_new_tokens)
     try:
@@ -51,16 +72,6 @@ def load_captioner(
             f"{model} ({config.model_type}) cannot caption an image without a prompt; give {TAKES} "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
-
-
-def _check_captions_alone(config: Any, model: str) -> None:
-    """Raise InputError for what retrieves, answers questions or chats: its answers to no question are no captions."""
-    from transformers.models.auto import modeling_auto
-
-    if "AutoModelForImageTextToText" in (getattr(config, "auto_map", None) or {}):
-        return
-    known = modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-    check_kind(config, model, WHAT, {kind: (known[kind],) for kind in ALONE if kind in known}, TAKES)
 
 
 def _processor(model: str, options: dict[str, Any]) -> Any:
@@ -89,104 +100,3 @@ class _Halves:
         """One text for each row of tokens."""
         texts: list[str] = self.tokenizer.batch_decode(tokens, **options)
         return texts
-
-
-class Captioner:
-    """One caption per crop, greedily or as the model's own generation settings say, never sampled.
-
-    Batches are of one size and sorted by the crops' shapes; where the processor keeps a crop's proportions, so that
-    crops cannot share a batch, they go one by one.
-    """
-
-    def __init__(self, processor: Any, network: Any, max_new_tokens: int) -> None:
-        self._processor, self._network = processor, network
-        self._device, self._dtype = network.device, network.dtype
-        self._limits = {"max_new_tokens": max_new_tokens, "do_sample": False}
-        self._plan()
-
-    def _plan(self) -> None:
-        """Decide the sizes of batches."""
-        wide, tall = (self._pixels([self._blank(*shape)]) for shape in ((8, 64), (64, 8)))
-        alike = {key: value.shape for key, value in wide.items()} == {key: value.shape for key, value in tall.items()}
-        self._caption([self._blank(64, 64)])  # one that needs a prompt fails here, before work starts
-        self._crops = plan_chunks(
-            lambda rows: self._caption([self._blank(64, 64)] * rows),
-            self._network,
-            self._device,
-            most=32 if alike else 1,
-            what="the captioner",
-        )
-
-    def __call__(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[list[str]]:
-        """One caption for each (h, w, 3) uint8 crop of each group on this captioner's device."""
-        orders = [sorted(range(len(crops)), key=lambda index: tuple(crops[index].shape)) for crops in groups]
-        found = self._captions([[crops[i] for i in order] for crops, order in zip(groups, orders, strict=True)])
-        captions = [dict(zip(order, texts, strict=True)) for order, texts in zip(orders, found, strict=True)]
-        return [[texts[index] for index in range(len(texts))] for texts in captions]
-
-    def _captions(self, groups: list[list[torch.Tensor]]) -> list[list[str]]:
-        return self._crops.map_groups(self._caption, groups)
-
-    @torch.inference_mode()
-    def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
-        return self._words(self._network.generate(**self._pixels(crops), **self._limits))
-
-    def _words(self, tokens: torch.Tensor) -> list[str]:
-        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
-
-    def _pixels(self, crops: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        # the data format is named: a crop 1 or 3 pixels high would be taken for channels otherwise
-        images = [crop.permute(2, 0, 1) for crop in crops]
-        inputs = self._processor(images=images, input_data_format="channels_first", return_tensors="pt")
-        return {
-            key: value.to(self._device, self._dtype if value.is_floating_point() else None)
-            for key, value in inputs.items()
-        }
-
-    def _blank(self, height: int, width: int) -> torch.Tensor:
-        return torch.zeros((height, width, 3), dtype=torch.uint8, device=self._device)
-
-
-class BlipCaptioner(Captioner):
-    """BLIP, looking in small batches and writing in large ones: a step of writing takes as long for 10 as for 200."""
-
-    def _plan(self) -> None:
-        network, device, blank = self._network, self._device, self._blank(1, 1)
-        self._encoding = plan_chunks(
-            lambda rows: self._encode([blank] * rows),
-            network.vision_model,
-            device,
-            most=32,
-            what="the captioner's vision tower",
-        )
-        seen = self._encode([blank])[0]
-        self._writing = plan_chunks(
-            lambda rows: self._write([seen] * rows),
-            network.text_decoder,
-            device,
-            most=256 if device.type == "cuda" else 64,
-            what="the captioner",
-        )
-        # what was looked at is held for one batch of writing only
-        self._crops = Chunks(self._writing.size, "the captioner", pad=False, parallel=self._writing.parallel)
-
-    def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
-        return self._writing.map(self._write, self._encoding.map(self._encode, crops))
-
-    @torch.inference_mode()
-    def _encode(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        return list(self._network.vision_model(**self._pixels(crops)).last_hidden_state)
-
-    @torch.inference_mode()
-    def _write(self, seen: Sequence[torch.Tensor]) -> Sequence[str]:
-        states = torch.stack(list(seen))
-        text = self._network.config.text_config
-        tokens = self._network.text_decoder.generate(
-            input_ids=torch.full((len(seen), 1), text.bos_token_id, device=self._device),
-            eos_token_id=text.sep_token_id,
-            pad_token_id=text.pad_token_id,
-            encoder_hidden_states=states,
-            encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
-            **self._limits,
-        )
-        return self._words(tokens)

@@ -56,10 +56,14 @@ def _with_methods(spec: str, what: str, methods: dict[str, str]) -> Any:
 
 
 class UserCaptioner:
-    """Checks what a user's captioner answers: a sentence, or a list of names, for each crop."""
+    """Checks what a user's captioner answers: a sentence, or a list of names, for each crop.
+
+    With an attribute `only_names = True` it says that there are no sentences to be read.
+    """
 
     def __init__(self, captioner: Callable[..., Any], what: str) -> None:
         self.captioner, self.what = captioner, what
+        self.only_names = bool(getattr(captioner, "only_names", False))
 
     def __call__(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[list[str | tuple[str, ...]]]:
         """One answer for each (h, w, 3) uint8 crop; a list of names comes back as a tuple."""
@@ -70,11 +74,12 @@ class UserCaptioner:
         return [self._checked(answer) for answer in answers]
 
     def _checked(self, answer: object) -> str | tuple[str, ...]:
-        if isinstance(answer, str):
+        if isinstance(answer, str) and not self.only_names:
             return answer.strip()
         if isinstance(answer, list | tuple) and all(isinstance(name, str) for name in answer):
             return tuple(dict.fromkeys(name.strip() for name in answer if name.strip()))
-        raise InputError(f"{self.what} must answer a string or a list of strings for a crop, got {described(answer)}")
+        kinds = "a list of strings" if self.only_names else "a string or a list of strings"
+        raise InputError(f"{self.what} must answer {kinds} for a crop, got {described(answer)}")
 
 
 class UserClassFilter:

@@ -148,7 +148,7 @@ class Engine:
         """Captions, their noun phrases, and CLIP's choice; spaCy reads captions while CLIP looks at crops."""
         candidates = list(chain.from_iterable(groups))
         reading = None
-        if self.captioner is not None and self.phrases is not None:
+        if self.captioner is not None:
             scale = self.settings.caption_scale
             with self._stage("caption"):
                 captions = self.captioner([[c.crop(scale) for c in group] for group in groups])
@@ -229,14 +229,15 @@ def build_engine(
     settings = preset.open_vocabulary
     captioner = phrases = None
     if settings.captioner:
-        phrases = NounPhrases(settings.phrases)
         captioner = load_captioner(
             settings.captioner,
             device,
             dtype,
             max_new_tokens=settings.max_new_tokens,
+            prompt=settings.prompt,
             trust_remote_code=trust_remote_code,
         )
+        phrases = None if captioner.only_names else NounPhrases(settings.phrases)
     return Engine(
         settings,
         device,
@@ -263,10 +264,10 @@ def source_name(model: str) -> str:
     return name
 
 
-def _names_said(answers: Sequence[str | tuple[str, ...]], phrases: NounPhrases) -> list[tuple[str, ...]]:
+def _names_said(answers: Sequence[str | tuple[str, ...]], phrases: NounPhrases | None) -> list[tuple[str, ...]]:
     """The noun phrases of sentences; names, which come as a tuple, as they are."""
     sentences = [answer for answer in answers if isinstance(answer, str)]
-    read = iter(phrases(sentences) if sentences else ())
+    read = iter(phrases(sentences) if phrases and sentences else [()] * len(sentences))
     return [next(read) if isinstance(answer, str) else answer for answer in answers]
 
 

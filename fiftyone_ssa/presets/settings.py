@@ -80,6 +80,8 @@ class OpenVocabulary:
     """Hugging Face ids, folders or `"module:factory"`; each proposes its most frequent class under a mask."""
     captioner: str = ""
     """A Hugging Face id or folder of a captioner, or `"module:factory"`; empty: no captions."""
+    prompt: str = "name"
+    """What a captioner that is asked in words is asked: `name`, `names`, `caption`, or a text; others read none."""
     class_filter: str = ""
     """An open_clip model, `"ViT-L-14:openai"` or `"local-dir:FOLDER"`, a Hugging Face id or folder of a CLIP, SigLIP
     or MetaCLIP 2, or `"module:factory"`."""

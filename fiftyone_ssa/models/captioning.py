@@ -1,0 +1,116 @@
+"""Captions of crops by models that need no prompt: BLIP in two steps, any other in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fiftyone_ssa.models.devices import Chunks, plan_chunks
+
+WHAT = "the captioner"
+
+
+class Captioner:
+    """One caption per crop, greedily or as the model's own generation settings say, never sampled.
+
+    Batches are of one size and sorted by the crops' shapes; where the processor keeps a crop's proportions, so that
+    crops cannot share a batch, they go one by one.
+    """
+
+    only_names = False
+    """Whether answers are names, so that no sentence has to be read."""
+
+    def __init__(self, processor: Any, network: Any, max_new_tokens: int) -> None:
+        self._processor, self._network = processor, network
+        self._device, self._dtype = network.device, network.dtype
+        self._limits = {"max_new_tokens": max_new_tokens, "do_sample": False}
+        self._plan()
+
+    def _plan(self) -> None:
+        """Decide the sizes of batches."""
+        wide, tall = (self._pixels([self._blank(*shape)]) for shape in ((8, 64), (64, 8)))
+        alike = {key: value.shape for key, value in wide.items()} == {key: value.shape for key, value in tall.items()}
+        self._caption([self._blank(64, 64)])  # one that needs a prompt fails here, before work starts
+        self._crops = plan_chunks(
+            lambda rows: self._caption([self._blank(64, 64)] * rows),
+            self._network,
+            self._device,
+            most=32 if alike else 1,
+            what=WHAT,
+        )
+
+    def __call__(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[list[str]]:
+        """One caption for each (h, w, 3) uint8 crop of each group on this captioner's device."""
+        orders = [sorted(range(len(crops)), key=lambda index: tuple(crops[index].shape)) for crops in groups]
+        found = self._captions([[crops[i] for i in order] for crops, order in zip(groups, orders, strict=True)])
+        captions = [dict(zip(order, texts, strict=True)) for order, texts in zip(orders, found, strict=True)]
+        return [[texts[index] for index in range(len(texts))] for texts in captions]
+
+    def _captions(self, groups: list[list[torch.Tensor]]) -> list[list[str]]:
+        return self._crops.map_groups(self._caption, groups)
+
+    @torch.inference_mode()
+    def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
+        return self._words(self._network.generate(**self._pixels(crops), **self._limits))
+
+    def _words(self, tokens: torch.Tensor) -> list[str]:
+        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
+
+    def _pixels(self, crops: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        # the data format is named: a crop 1 or 3 pixels high would be taken for channels otherwise
+        images = [crop.permute(2, 0, 1) for crop in crops]
+        inputs = self._processor(images=images, input_data_format="channels_first", return_tensors="pt")
+        return {
+            key: value.to(self._device, self._dtype if value.is_floating_point() else None)
+            for key, value in inputs.items()
+        }
+
+    def _blank(self, height: int, width: int) -> torch.Tensor:
+        return torch.zeros((height, width, 3), dtype=torch.uint8, device=self._device)
+
+
+class BlipCaptioner(Captioner):
+    """BLIP, looking in small batches and writing in large ones: a step of writing takes as long for 10 as for 200."""
+
+    def _plan(self) -> None:
+        network, device, blank = self._network, self._device, self._blank(1, 1)
+        self._encoding = plan_chunks(
+            lambda rows: self._encode([blank] * rows),
+            network.vision_model,
+            device,
+            most=32,
+            what=f"{WHAT}'s vision tower",
+        )
+        seen = self._encode([blank])[0]
+        self._writing = plan_chunks(
+            lambda rows: self._write([seen] * rows),
+            network.text_decoder,
+            device,
+            most=256 if device.type == "cuda" else 64,
+            what=WHAT,
+        )
+        # what was looked at is held for one batch of writing only
+        self._crops = Chunks(self._writing.size, WHAT, pad=False, parallel=self._writing.parallel)
+
+    def _caption(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
+        return self._writing.map(self._write, self._encoding.map(self._encode, crops))
+
+    @torch.inference_mode()
+    def _encode(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        return list(self._network.vision_model(**self._pixels(crops)).last_hidden_state)
+
+    @torch.inference_mode()
+    def _write(self, seen: Sequence[torch.Tensor]) -> Sequence[str]:
+        states = torch.stack(list(seen))
+        text = self._network.config.text_config
+        tokens = self._network.text_decoder.generate(
+            input_ids=torch.full((len(seen), 1), text.bos_token_id, device=self._device),
+            eos_token_id=text.sep_token_id,
+            pad_token_id=text.pad_token_id,
+            encoder_hidden_states=states,
+            encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
+            **self._limits,
+        )
+        return self._words(tokens)
