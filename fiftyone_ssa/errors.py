@@ -1,4 +1,4 @@
-"""Errors a user can mend: each message says what was expected, what came, and what to do."""
+"""Errors a user can mend, each with what was expected, what came, and what to do; and how messages write values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ class InputError(ValueError):
 
 class MissingDependencyError(ImportError):
     """A package, model folder or mongod is not installed; the message holds the command that mends it."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in a message: "1 image", "2,000 images", "3 classes"."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "ch", "x")) else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def shown(value: Any, most: int = 80) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from fiftyone_ssa.labels.database import needs_database, see_filters
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
 from ._operator import FormOperator, telling
-from .forms import NO_DATASET, check_switch, choice, refusal
+from .forms import EMPTY, NO_DATASET, check_switch, choice, refusal, still_to_give
 
 FRESH_SECONDS = 5.0
 _read: dict[str, tuple[float, Any]] = {}
@@ -41,15 +41,17 @@ class Masks:
 
     samples: Any
     field: str
-    ids: Sequence[str] | None
-    """None: all that the view shows."""
-    sample_ids: Sequence[str] | None
     which: str
     """In words."""
+    ids: Mapping[str, Any]
+    """`ids` and `sample_ids`, as far as they are known; without them all that the view shows is meant."""
 
 
 class Decide(FormOperator):
     """A decision about masks: the form says what will happen, and it is written at once."""
+
+    asks: tuple[str, ...] = ()
+    """Parameters of which one has to be given."""
 
     def form(self, ctx: Any, inputs: types.Object, masks: Masks) -> None:
         """Add what is to be decided."""
@@ -64,16 +66,19 @@ class Decide(FormOperator):
         inputs = types.Object()
         if ctx.params.get("quiet"):  # a panel asks for no form, and FiftyOne resolves it before every run
             return types.Property(inputs)
+        told = refusal
         try:
             with needs_database():
                 fields = detections_fields(opened(ctx))
                 masks = masks_meant(ctx)
                 choice(inputs, "label_field", fields, default=masks.field, label="Masks")
                 self.form(ctx, inputs, masks)
+                if self.asks and all(ctx.params.get(name) in EMPTY for name in self.asks):
+                    told = still_to_give
                 _check_dry_run(ctx)
                 would = self.decide(ctx, masks, True)
         except (InputError, MissingDependencyError) as error:
-            refusal(inputs, str(error))
+            told(inputs, str(error))
         else:
             inputs.view("preview", types.Notice(label=f"Of {masks.which}: {would}"))
         return types.Property(inputs, view=types.View(label=self.label))
@@ -140,10 +145,10 @@ def masks_meant(ctx: Any) -> Masks:
     samples = opened_dataset(ctx) if by_ids and ctx.params.get("quiet") else opened(ctx)
     field = field_of(ctx, samples)
     if by_ids:
-        return Masks(samples, field, ctx.params.get("ids"), sample_ids, "these masks")
+        return Masks(samples, field, "these masks", {"ids": ctx.params.get("ids"), "sample_ids": sample_ids})
     selected = [row["label_id"] for row in ctx.selected_labels or () if row["field"] == field]
     if selected:
-        return Masks(samples, field, selected, None, "the selected masks")
+        return Masks(samples, field, "the selected masks", {"ids": selected})
     if ctx.selected:
-        return Masks(samples.select(ctx.selected), field, None, None, "what is selected")
-    return Masks(samples, field, None, None, "all that the view shows")
+        return Masks(samples.select(ctx.selected), field, "what is selected", {})
+    return Masks(samples, field, "all that the view shows", {})

@@ -17,8 +17,8 @@ class FormOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     job: str
     label: str
-    description: str
-    icon: str
+    description: str | None = None
+    icon: str | None = None
     unlisted: bool = False
     options: ClassVar[Mapping[str, Any]] = {}
     """Further options of `OperatorConfig`."""

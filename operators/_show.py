@@ -7,9 +7,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.errors import InputError, MissingDependencyError, counted
 from fiftyone_ssa.labels.database import is_generated, needs_database
-from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.labels.shown import check_masks, detections_fields, field_shown
 
 from ._operator import FormOperator, telling
@@ -78,7 +77,7 @@ class Show(FormOperator):
     def _told(self, view: Any, values: Mapping[str, Any]) -> str:
         masks = _count(view, values["label_field"])
         return (
-            f"{count_of(masks, 'mask')} of {values['label_field']!r}" if masks else "There is no such mask in this view"
+            f"{counted(masks, 'mask')} of {values['label_field']!r}" if masks else "There is no such mask in this view"
         )
 
 

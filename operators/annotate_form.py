@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports.coco_arguments import detections_fields
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.labels.evaluation import segmentation_fields
-from fiftyone_ssa.labels.preview import LOOKED_AT, count_of, preview
+from fiftyone_ssa.labels.preview import LOOKED_AT, preview
 from fiftyone_ssa.models.catalogue import facts, preferred_preset
 from fiftyone_ssa.models.hardware import Hardware, hardware
 from fiftyone_ssa.models.speeds import seconds_an_image
@@ -190,6 +190,6 @@ def _time(preset: Preset, count: int, here: Hardware) -> str:
     basis = (
         "estimated for an H100, no GPU has run this yet"
         if here.is_gpu
-        else f"roughly, on {count_of(here.cores, 'core')}"
+        else f"roughly, on {counted(here.cores, 'core')}"
     )
     return f" About {duration(seconds * count)} ({duration(seconds)} an image, {basis})."

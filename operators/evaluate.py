@@ -8,13 +8,12 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.labels import evaluation
-from fiftyone_ssa.labels.database import is_part_of_images
+from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.eval_keys import check_eval_key
-from fiftyone_ssa.labels.preview import count_of
 
-from .forms import Form, by_sight, counted, given, target_of
+from .forms import Form, by_sight, count, given, target_of
 from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"pred_field": "", "gt_field": "", "eval_key": "ssa_eval", "only_annotated": False}
@@ -74,7 +73,7 @@ class Evaluate(Job):
             description="Leave images without a prediction out, instead of counting them as misses",
         )
         if not form.wrong:
-            form.note("amount", f"{count_of(counted(samples), 'image')} will be compared.")
+            form.note("amount", f"{counted(count(samples), 'image')} will be compared.")
 
     def run(self, ctx: Any) -> Outcome:
         """Evaluate and store."""
@@ -91,7 +90,8 @@ class Evaluate(Job):
         scores = results.scores
         message = (
             f"mIoU {100 * scores.mean_iou:.2f} %, mAcc {100 * scores.mean_accuracy:.2f} %, "
-            f"aAcc {100 * scores.pixel_accuracy:.2f} % over {scores.images} images, stored as {params['eval_key']}"
+            f"aAcc {100 * scores.pixel_accuracy:.2f} % over {counted(scores.images, 'image')}, "
+            f"stored as {params['eval_key']}"
         )
         paths = zip(*samples.select(list(results.errors)).values(["id", "filepath"]), strict=True)
         errors = {path: results.errors[sample_id] for sample_id, path in paths}
@@ -100,8 +100,7 @@ class Evaluate(Job):
 
 def _check_samples(samples: Any, fields: Sequence[str]) -> None:
     """Raise InputError where there is nothing to compare."""
-    if is_part_of_images(samples) or samples.media_type not in ("image", None):
-        raise InputError("an evaluation takes whole images, got a view of patches, clips or videos; open the images")
+    check_whole_images(samples, "an evaluation", frames=True)
     if len(fields) < 2:
         known = f"only {fields[0]!r}" if fields else "none"
         raise InputError(f"an evaluation compares two Segmentation fields, this dataset has {known}; annotate first")

@@ -11,13 +11,13 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports import coco_arguments
 from fiftyone_ssa.exports.coco import export_coco
-from fiftyone_ssa.labels.preview import count_of
+from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.naming.arguments import check_path
 
-from .forms import Card, Form, by_sight, counted, given, target_of
+from .forms import Card, Form, by_sight, count, given, target_of
 from .job import Job, Outcome, report
 
 COUNTED = 1000
@@ -149,20 +149,20 @@ def _params(ctx: Any) -> dict[str, Any]:
 
 
 def _check_samples(samples: Any, fields: list[str]) -> None:
+    check_whole_images(samples, "an export", frames=True)
     if not fields:
         raise InputError("no field of this dataset holds masks; annotate first")
-    coco_arguments.check_samples(samples, fields[0])
 
 
 def _amount(samples: Any, label_field: str) -> str:
     """How much would be written; of many images, as the first of them have it."""
-    images = counted(samples)
+    images = count(samples)
     part = samples if images <= COUNTED else samples.limit(COUNTED)
-    masks = counted(part, f"{label_field}.detections")
+    masks = count(part, f"{label_field}.detections")
     shown = ", as filtered" if coco_arguments.is_filtered(samples, label_field) else ""
     about = "" if images <= COUNTED else "about "
     masks = masks if images <= COUNTED else 100 * round(masks * images / COUNTED / 100)
-    return f"{about}{count_of(masks, 'mask')} of {count_of(images, 'image')}{shown}; rejected masks are left out."
+    return f"{about}{counted(masks, 'mask')} of {counted(images, 'image')}{shown}; rejected masks are left out."
 
 
 def _check_folder(params: dict[str, Any]) -> None:

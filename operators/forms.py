@@ -15,13 +15,16 @@ from typing import Any
 from bson import json_util
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
+from fiftyone_ssa.errors import InputError, MissingDependencyError, counted, shown
 from fiftyone_ssa.exports.coco_arguments import is_filtered
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
-from fiftyone_ssa.labels.preview import count_of
 from fiftyone_ssa.naming.arguments import check_device
 
 NO_DATASET = "no dataset is open; open one in the App, or load one with the operator load_dataset"
+
+
+STILL_TO_GIVE = "still_to_give"
+EMPTY = (None, "")
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Form:
             "dataset_description": _images(ctx.dataset),
             "current_view_description": _images(ctx.view),
             "base_view_description": "The view that this one was made of",
-            "selected_samples_description": count_of(len(ctx.selected or ()), "image"),
+            "selected_samples_description": counted(len(ctx.selected or ()), "image"),
         }
         labels = {"dataset_label": "Whole dataset", "current_view_label": "What the App shows now"}
         self.inputs.view_target(ctx, selected_samples_label="Selected images", **labels, **counts)
@@ -157,7 +160,13 @@ class Form:
                 return
 
     def _invalid(self, name: str) -> dict[str, Any]:
-        return {"invalid": True, "error_message": self.wrong[name]} if name in self.wrong else {}
+        """What a field says of itself: an empty one is no mistake yet, and is asked for below the form."""
+        if name not in self.wrong:
+            return {}
+        if self.values[name] is False or self.values[name] in EMPTY:
+            still_to_give(self.inputs, self.wrong[name])
+            return {}
+        return {"invalid": True, "error_message": self.wrong[name]}
 
 
 def target_of(ctx: Any) -> Any:
@@ -178,7 +187,7 @@ COUNTED_FOR_S = 5
 _counts: dict[tuple[str, str, str], tuple[float, int]] = {}
 
 
-def counted(samples: Any, path: str = "") -> int:
+def count(samples: Any, path: str = "") -> int:
     """The samples of a collection, or the masks that it shows at `path`; the same answer for some seconds."""
     view = samples.view()
     key = (str(dataset_id(root_dataset(samples))), json_util.dumps(serialized(view)), path)
@@ -192,13 +201,12 @@ def counted(samples: Any, path: str = "") -> int:
 
 
 def _images(samples: Any) -> str:
-    return count_of(counted(samples), "image")
+    return counted(count(samples), "image")
 
 
 def given(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every parameter: FiftyOne applies no default in a run, and an emptied field is None or ""."""
-    empty = (None, "")
-    return {**defaults, **{name: value for name, value in params.items() if value not in empty}}
+    return {**defaults, **{name: value for name, value in params.items() if value not in EMPTY}}
 
 
 def check_text(name: str, value: Any) -> None:
@@ -247,6 +255,12 @@ def refusal(inputs: types.Object, sentence: str) -> None:
     """The one sentence that stands where a form cannot be offered; it cannot be submitted."""
     about = {"invalid": True, "error_message": sentence}
     inputs.view("refusal", types.Warning(label=sentence[:1].upper() + sentence[1:]), **about)
+
+
+def still_to_give(inputs: types.Object, sentence: str) -> None:
+    """What has to be given before a form can be submitted, in no colour of alarm: nobody has done anything wrong."""
+    about = {"invalid": True, "error_message": sentence}
+    inputs.view(STILL_TO_GIVE, types.Notice(label=sentence[:1].upper() + sentence[1:]), **about)
 
 
 def first_problem(form: types.Property) -> str | None:

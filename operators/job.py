@@ -20,15 +20,15 @@ from fiftyone.operators.executor import ExecutionContext, ExecutionError, Execut
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels import background
-from fiftyone_ssa.labels.appearance import shown_colours
+from fiftyone_ssa.labels.appearance import show_anew
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, serialized
-from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin
-from fiftyone_ssa.labels.jobs import JobRow, Where, jobs
+from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin, leave
+from fiftyone_ssa.labels.jobs import JobRow, Where, images_of, jobs
 from fiftyone_ssa.naming.run import describe
 from fiftyone_ssa.plugin import missing
 
 from ._operator import FormOperator, telling
-from .forms import NO_DATASET, first_problem, refusal
+from .forms import NO_DATASET, STILL_TO_GIVE, first_problem, refusal, target_of
 
 PANEL = "masks"
 WITHOUT_PANEL = 500.0
@@ -75,6 +75,8 @@ class Job(FormOperator):
             refusal(inputs, NO_DATASET)
         else:
             self.form(ctx, inputs)
+            if ask := inputs.properties.pop(STILL_TO_GIVE, None):
+                inputs.properties[STILL_TO_GIVE] = ask  # beside the button that it holds back
         return types.Property(inputs, view=types.View(label=self.label))
 
     def resolve_execution_options(self, ctx: Any) -> Any:
@@ -120,6 +122,7 @@ class Job(FormOperator):
         request = {key: value for key, value in ctx.request_params.items() if key not in OF_ONE_REQUEST}
         if ctx.dataset is not None:
             request["dataset_id"] = str(dataset_id(ctx.dataset))  # a dataset may be renamed meanwhile
+        waits = where == "app" and self.patience > 0
         return begin(
             self.job,
             ctx.dataset,
@@ -128,7 +131,17 @@ class Job(FormOperator):
             where=where,
             request=json_util.dumps(request),
             delegated=str(ctx.request_params.get("run_doc") or ""),
+            target=self._target(ctx),
+            told=open_panels(ctx) if waits else (),
         )
+
+    def _target(self, ctx: Any) -> str:
+        """What of the dataset it works on, as the record has it."""
+        if ctx.dataset is None:
+            return ""
+        stages = [{**stage, "_uuid": None} for stage in serialized(target_of(ctx).view())]
+        tried = " try" if ctx.params.get("try_first") else ""
+        return (json_util.dumps(stages) if stages else "") + tried
 
     def work(self, ctx: Any, identity: str, *, is_own_process: bool = False) -> dict[str, Any]:
         """Do a job that has been recorded, here and now."""
@@ -145,7 +158,7 @@ class Job(FormOperator):
         try:
             answer = self.run(ctx)
         except (Cancelled, KeyboardInterrupt):
-            when = f"after {record.done} of {record.total} images" if record.total else "before its first image"
+            when = f"after {images_of(record.done, record.total)}" if record.total else "before its first image"
             row = record.end("cancelled", f"cancelled {when}; {self.if_cancelled}")
             if not record.cancelled.is_set():
                 raise  # someone pressed Ctrl-C, and waits for Python's answer
@@ -166,20 +179,20 @@ class Job(FormOperator):
         row = background.wait(identity, self.patience if ctx.dataset is not None else WITHOUT_PANEL)
         if row.state != "running":
             return self._close(ctx, row)
+        leave(identity)
         if not ctx.current_sample:  # over a large sample the App opens no panel of the grid
             # in words of the App's, as FiftyOne 1.14 knows no `state` here
             on_runs = {"state": {"tab": "runs"}}
             ctx.trigger("open_panel", {"name": PANEL, "isActive": True, "layout": "horizontal", "state": on_runs})
+            for panel in open_panels(ctx):  # the App gives the state to a panel that it opens, not to one that is open
+                ctx.trigger(f"{self.uri.rpartition('/')[0]}/{PANEL}#on_job", {"panel_id": panel})
         ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks, tab Runs", variant="info")
         return {"job": identity, "state": "running", "message": "started"}
 
     def show(self, ctx: Any, row: JobRow) -> None:
         """Show in the App what a job that has ended has done."""
-        ctx.ops.reload_dataset()
-        if is_from_app(ctx) and ctx.dataset is not None:
-            ctx.dataset.reload()
-            if colours := shown_colours(ctx.dataset):  # an open App keeps those with which it opened a dataset
-                ctx.trigger("set_color_scheme", colours)
+        if row.changes_dataset and is_from_app(ctx):
+            show_anew(ctx, row.began)
 
     def _close(self, ctx: Any, row: JobRow) -> dict[str, Any]:
         self.show(ctx, row)
@@ -191,9 +204,8 @@ class Job(FormOperator):
         outputs = types.Object()
         state, failed, total = (ctx.results.get(name) for name in ("state", "failed", "total"))
         if state != "running":
-            of = f" of {total}" if total else ""
             known = {"failed": "Failed", "cancelled": "Cancelled"}
-            label = f"{failed}{of} images failed" if failed else known.get(state, "Done")
+            label = f"{images_of(failed, total)} failed" if failed else known.get(state, "Done")
             outputs.str("message", label=label, view=types.MarkdownView(read_only=True))
         return types.Property(outputs)
 
@@ -218,13 +230,23 @@ def is_from_app(ctx: Any) -> bool:
     return "extended" in ctx.request_params and not ctx.delegated
 
 
+def open_panels(ctx: Any) -> list[str]:
+    """The ids of the panels Masks that are open in the page of a request."""
+    found, spaces = [], [ctx.request_params.get("spaces") or {}]
+    while spaces:
+        space = spaces.pop()
+        spaces += space.get("children") or []
+        if space.get("type") == PANEL:
+            found.append(str(space.get("id") or space.get("component_id")))
+    return found
+
+
 def with_failures(outcome: Outcome, total: int | None) -> str:
     """The closing sentence, with what most failed of first."""
     reasons = list(outcome.errors.values())
     if not reasons:
         return outcome.message
-    of = f" of {total}" if total else ""
-    return f"{len(reasons)}{of} images failed ({max(reasons, key=reasons.count)}); {outcome.message}"
+    return f"{images_of(len(reasons), total)} failed ({max(reasons, key=reasons.count)}); {outcome.message}"
 
 
 def report(ctx: Any) -> Callable[..., Any]:
@@ -237,6 +259,6 @@ def report(ctx: Any) -> Callable[..., Any]:
             record.progress(bar)
         if ctx.delegated and (time.monotonic() - told > 1 or bar.complete):
             told = time.monotonic()
-            ctx.set_progress(progress=bar.progress, label=f"{bar.iteration} of {bar.total} images")
+            ctx.set_progress(progress=bar.progress, label=images_of(bar.iteration, bar.total))
 
     return callback

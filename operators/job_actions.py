@@ -10,23 +10,17 @@ from fiftyone.operators import types
 from fiftyone.operators.executor import ExecutionContext
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels.jobs import JobRow, cancel, document_of, job
+from fiftyone_ssa.labels.jobs import JobRow, cancel, document_of, images_of, job
 
+from ._operator import FormOperator, telling
 from .forms import check_text
 from .job import is_from_app
 
 
-class _JobAction(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
-    """Something that is done with the job whose id is the parameter `job`."""
+class _JobAction(FormOperator):
+    """Something that a button of the panel does with the job whose id is the parameter `job`."""
 
-    action: str
-    label: str
-
-    @property
-    def config(self) -> foo.OperatorConfig:
-        """Unlisted: a button of the panel calls it."""
-        about = {"unlisted": True, "disable_schema_validation": True}  # our sentence says it better
-        return foo.OperatorConfig(name=self.action, label=self.label, **about)
+    unlisted = True
 
     def resolve_input(self, ctx: Any) -> types.Property:
         """The job's id."""
@@ -37,12 +31,9 @@ class _JobAction(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Do it, and say what was done or why it cannot be."""
         identity = ctx.params.get("job")
-        try:
+        with telling(ctx):
             check_text("job", identity)
             return self.act(ctx, identity)
-        except InputError as error:
-            ctx.ops.notify(str(error), variant="error")
-            raise
 
     def act(self, ctx: Any, identity: str) -> dict[str, Any]:
         """Do it with the job."""
@@ -52,7 +43,7 @@ class _JobAction(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 class CancelJob(_JobAction):
     """Ask a job to end."""
 
-    action = "cancel_job"
+    job = "cancel_job"
     label = "SSA: cancel a job"
 
     def act(self, ctx: Any, identity: str) -> dict[str, Any]:
@@ -65,7 +56,7 @@ class CancelJob(_JobAction):
 class ResumeJob(_JobAction):
     """Start a job again as it was asked for; what it has done is not done again."""
 
-    action = "resume_job"
+    job = "resume_job"
     label = "SSA: resume a job"
 
     def act(self, ctx: Any, identity: str) -> dict[str, Any]:
@@ -75,7 +66,7 @@ class ResumeJob(_JobAction):
             raise InputError(f"{row.operator} is still running; cancel it first")
         document = document_of(identity)
         operator = foo.get_operator(document["uri"])
-        request = json_util.loads(document["request"])
+        request = json_util.loads(document["request"]) | {"spaces": ctx.request_params.get("spaces")}
         again = ExecutionContext(request, executor=ctx.executor, operator_uri=operator.uri)
         result: dict[str, Any] = operator.launch(again, apart=is_from_app(ctx))
         return result
@@ -84,7 +75,7 @@ class ResumeJob(_JobAction):
 class ShowFailures(_JobAction):
     """Show the samples that failed in a job."""
 
-    action = "show_failures"
+    job = "show_failures"
     label = "SSA: show what failed"
 
     def act(self, ctx: Any, identity: str) -> dict[str, Any]:
@@ -107,7 +98,6 @@ class ShowFailures(_JobAction):
 
 def _told(row: JobRow) -> str:
     """How many failed, and why most did."""
-    of = f" of {row.total}" if row.total else ""
     shown = f", the first {len(row.errors)} are shown" if row.failed > len(row.errors) else ""
     reasons = list(row.errors.values())
-    return f"{row.failed}{of} images failed{shown}: {max(reasons, key=reasons.count)}"
+    return f"{images_of(row.failed, row.total)} failed{shown}: {max(reasons, key=reasons.count)}"

@@ -9,7 +9,7 @@ import fiftyone as fo
 from fiftyone.operators import types
 
 import fiftyone_ssa
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.labels.jobs import JobRow
 from fiftyone_ssa.labels.loaders import check_dataset_name
 from fiftyone_ssa.naming.arguments import check_path
@@ -75,7 +75,7 @@ class LoadDataset(Job):
             persistent=True,
             progress=report(ctx),
         )
-        return f"{dataset.count()} images in dataset {dataset.name}{_unlabelled(dataset)}"
+        return f"{counted(dataset.count(), 'image')} in dataset {dataset.name}{_unlabelled(dataset)}"
 
     def show(self, ctx: Any, row: JobRow) -> None:
         """Open it."""
@@ -87,7 +87,7 @@ def _unlabelled(dataset: fo.Dataset) -> str:
     """How many images have no labels: the data set keeps them back, or they are missing or damaged."""
     fields = dataset.get_field_schema(embedded_doc_type=(fo.Segmentation, fo.Detections))
     counts = {field: dataset.exists(field, False).count() for field in fields}
-    told = [f"{count} have no {name.replace('_', ' ')} that can be read" for name, count in counts.items() if count]
+    told = [f"{count} without {name.replace('_', ' ')} that can be read" for name, count in counts.items() if count]
     return "".join(f"; {sentence}" for sentence in told)
 
 

@@ -21,6 +21,7 @@ class Relabel(Decide):
     label = "SSA: name masks by hand"
     description = "Give the selected masks, or all that the view shows, another name"
     icon = "edit"
+    asks = ("label", "proposal")
 
     def form(self, ctx: Any, inputs: types.Object, masks: Masks) -> None:
         """A name, or which proposal."""
@@ -36,9 +37,8 @@ class Relabel(Decide):
         return decisions.relabel(
             masks.samples,
             masks.field,
-            ids=masks.ids,
             label=ctx.params.get("label"),
             proposal=ctx.params.get("proposal"),
-            sample_ids=masks.sample_ids,
+            **masks.ids,
             dry_run=dry_run,
         )

@@ -21,6 +21,7 @@ class RenameClasses(Decide):
     label = "SSA: rename classes"
     description = "Give all masks of some classes that the view shows another name; two with one name are merged"
     icon = "drive_file_rename_outline"
+    asks = ("mapping",)
 
     def form(self, ctx: Any, inputs: types.Object, masks: Masks) -> None:
         """One line a class."""

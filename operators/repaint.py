@@ -8,14 +8,13 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports.coco_arguments import detections_fields
 from fiftyone_ssa.labels import repaint as library
-from fiftyone_ssa.labels.database import is_generated
-from fiftyone_ssa.labels.preview import count_of
+from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.presets import load_preset, preset_names
 
-from .forms import Form, by_sight, counted, given, target_of
+from .forms import Form, by_sight, count, given, target_of
 from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "", "preset": "", "device": "auto"}
@@ -71,7 +70,7 @@ class Repaint(Job):
         if params["preset"] or params["device"] != DEFAULTS["device"]:
             form.device()
         if not form.wrong:
-            form.note("amount", f"The class maps of {count_of(counted(samples), 'image')} will be painted.")
+            form.note("amount", f"The class maps of {counted(count(samples), 'image')} will be painted.")
 
     def run(self, ctx: Any) -> Outcome:
         """Paint."""
@@ -88,8 +87,7 @@ class Repaint(Job):
 
 def _check_samples(samples: Any, fields: Sequence[str]) -> None:
     """Raise InputError where there is nothing to paint."""
-    if is_generated(samples) or samples.media_type not in ("image", None):
-        raise InputError("repaint takes whole images, got a view of patches, frames or videos; open the images")
+    check_whole_images(samples, "repaint")
     if not fields:
         raise InputError("no field of this dataset holds masks; annotate first")
 

@@ -60,9 +60,8 @@ class Review(Decide):
             masks.samples,
             action,
             masks.field,
-            ids=masks.ids,
             class_name=ctx.params.get("class_name") or None,
             min_margin=ctx.params.get("min_margin"),
-            sample_ids=masks.sample_ids,
+            **masks.ids,
             dry_run=dry_run,
         )

@@ -121,6 +121,11 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         runs.toggle_log(ctx)
         self._load(ctx)
 
+    def on_job(self, ctx: Any) -> None:
+        """A job has started in this page: show how far it is."""
+        kept(ctx)["tab"] = "runs"
+        self._load(ctx)
+
     def on_timer(self, ctx: Any) -> None:
         """Look at the jobs, say which ended, and count again what somebody changed."""
         if ctx.dataset is None:

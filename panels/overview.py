@@ -11,9 +11,10 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.curation.counts import count_names, count_scores
 from fiftyone_ssa.curation.remembered import remembered
+from fiftyone_ssa.errors import counted
 
 from . import charts, filters
-from .shared import counted, draw_bars, field_of, left_out, named, stack, title
+from .shared import draw_bars, field_of, left_out, named, stack, title
 
 MOST_CLASSES = 25
 MOST_SOURCES = 8

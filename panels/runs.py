@@ -6,7 +6,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.labels.appearance import shown_colours
+from fiftyone_ssa.errors import counted
+from fiftyone_ssa.labels.appearance import show_anew
 from fiftyone_ssa.labels.jobs import JobRow, ended_since, jobs, log
 
 from .kept import kept
@@ -31,13 +32,12 @@ def announce(ctx: Any) -> bool:
     # one that nobody has seen before began, and maybe ended, since then
     since = {row.id: "running" for row in rows} | before if before is not None else {}
     ended = ended_since(rows, since)
-    for row in ended:
+    news = [row for row in ended if ctx.panel_id not in row.told]
+    for row in news:
         ctx.ops.notify(f"{row.operator}: {row.message or row.state}", variant=row.variant)
     kept(ctx)["job_states"] = {row.id: row.state for row in rows}
-    if ended:
-        ctx.ops.reload_dataset()
-        if colours := shown_colours(ctx.dataset):
-            ctx.trigger("set_color_scheme", colours)
+    if changes := [row.began for row in news if row.changes_dataset]:
+        show_anew(ctx, min(changes))
     return bool(ended)
 
 
@@ -77,8 +77,7 @@ def _shown(row: JobRow) -> dict[str, Any]:
     elif row.can_resume:
         buttons.append(("resume", "Resume", f"{OPERATOR}/resume_job"))
     if row.failed:
-        many = "failure" if row.failed == 1 else "failures"
-        buttons.append(("failures", f"Show {row.failed} {many}", f"{OPERATOR}/show_failures"))
+        buttons.append(("failures", f"Show {counted(row.failed, 'failure')}", f"{OPERATOR}/show_failures"))
     return {
         "id": row.id,
         "sign": SIGNS[row.state],

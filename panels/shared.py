@@ -8,6 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.curation.counts import mask_fields
+from fiftyone_ssa.errors import counted
 from fiftyone_ssa.labels.shown import DEFAULT_FIELD
 
 from . import charts, kept
@@ -47,11 +48,6 @@ def nothing_to_show(ctx: Any) -> str | None:
 def named(name: str | None) -> str:
     """A name as it is written for people."""
     return NO_NAME if name is None else name
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things: "1 mask", "2,000 masks"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def left_out(counts: Sequence[int], what: str) -> str:

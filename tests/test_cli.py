@@ -71,7 +71,7 @@ def test_one_bad_image_makes_the_command_fail_and_names_it(
     (data / "fine.json").write_text('{"annotations": []}')
     assert main(["annotate", str(data), str(tmp_path / "out"), *_segformer(parity, "segformer-ade20k")]) == 1
     printed = capsys.readouterr()
-    assert "1 images, 0 masks" in printed.out
+    assert "1 image, 0 masks" in printed.out
     assert "1 FAILED" in printed.out
     assert f"FAILED broken.png: {data}/broken.png" in printed.err
     assert (tmp_path / "out/fine_semantic.json").is_file()

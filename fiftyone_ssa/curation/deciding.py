@@ -13,7 +13,7 @@ import fiftyone as fo
 from bson import ObjectId
 from pymongo import UpdateMany
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.database import (
     Document,
@@ -254,8 +254,3 @@ def _declare(work: Work) -> None:
     if missing:
         with hold(work.dataset, SCHEMA, wait_seconds=30):
             declare_detections(work.dataset, work.field, missing)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from fiftyone_ssa.curation.deciding import Decision, Row, Work, counted, decide, work_on
+from fiftyone_ssa.curation.deciding import Decision, Row, Work, decide, work_on
 from fiftyone_ssa.curation.typed_names import check_name, settled
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.appearance import add_names
 from fiftyone_ssa.labels.database import needs_database

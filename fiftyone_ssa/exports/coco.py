@@ -13,7 +13,7 @@ import fiftyone as fo
 import fiftyone.core.utils as fou
 from pymongo.errors import CursorNotFound
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports.categories import Ids, assign
 from fiftyone_ssa.exports.coco_arguments import (
     CATEGORIES_FILE,
@@ -60,13 +60,14 @@ class CocoSummary:
     """File path to reason, for every image left out."""
 
     def __str__(self) -> str:
-        parts = [f"{self.annotations} masks of {self.images} images in {self.labels_path}"]
+        parts = [f"{counted(self.annotations, 'mask')} of {counted(self.images, 'image')} in {self.labels_path}"]
         parts += [f"{self.unlabelled} without a name left out"] if self.unlabelled else []
-        parts += [f"{self.without_mask} detections without a mask left out"] if self.without_mask else []
-        parts += [f"{self.rejected} rejected masks left out"] if self.rejected else []
-        parts += [f"{self.deleted} samples were deleted meanwhile"] if self.deleted else []
-        parts += [f"{self.failed_masks} masks FAILED ({_first(self.mask_errors)})"] if self.failed_masks else []
-        parts += [f"{len(self.errors)} images FAILED ({_first(self.errors)})"] if self.errors else []
+        parts += [f"{counted(self.without_mask, 'detection')} without a mask left out"] if self.without_mask else []
+        parts += [f"{counted(self.rejected, 'rejected mask')} left out"] if self.rejected else []
+        parts += [f"{counted(self.deleted, 'sample')} deleted meanwhile"] if self.deleted else []
+        if self.failed_masks:
+            parts.append(f"{counted(self.failed_masks, 'mask')} FAILED ({_first(self.mask_errors)})")
+        parts += [f"{counted(len(self.errors), 'image')} FAILED ({_first(self.errors)})"] if self.errors else []
         return ", ".join(parts)
 
 

@@ -10,7 +10,7 @@ import fiftyone as fo
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.categories import Given, read_categories, read_classes
 from fiftyone_ssa.exports.folder import ExportFolder, check_folder
-from fiftyone_ssa.labels.database import dataset_id, filtered_fields, is_part_of_images, root_dataset
+from fiftyone_ssa.labels.database import check_whole_images, dataset_id, filtered_fields, root_dataset
 
 Media = Literal["copy", "symlink", "none"]
 KIND = "COCO export"
@@ -41,13 +41,7 @@ def check_samples(samples: Any, label_field: Any) -> None:
     """Raise InputError unless `samples` are images with a Detections field of that name."""
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
-    if is_part_of_images(samples):
-        raise InputError("an export takes whole images, got a view of patches or clips; pass the view before it")
-    if samples.media_type not in ("image", None):
-        raise InputError(
-            f"an export takes images, got a {samples.media_type} dataset; "
-            "choose one image slice with select_group_slices(), or frames with to_frames(sample_frames=True)"
-        )
+    check_whole_images(samples, "an export", frames=True)
     known = detections_fields(samples)
     if label_field not in known:
         name = root_dataset(samples).name

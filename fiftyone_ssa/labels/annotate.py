@@ -17,7 +17,7 @@ from fiftyone_ssa.labels import embeddings, runs
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.brain import try_to_offer
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
-from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.database import check_whole_images, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
 from fiftyone_ssa.labels.job_record import Cancelled
 from fiftyone_ssa.labels.lease import Lease, hold
@@ -303,12 +303,6 @@ def check_samples(samples: Any) -> None:
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
     if getattr(samples, "deleted", False):
         raise InputError("this dataset was deleted; load another one")
-    if is_generated(samples):
-        raise InputError("annotate takes whole images, got a view of patches, clips or frames; pass the view before it")
+    check_whole_images(samples, "annotate")
     if not samples.limit(1).count():
         raise InputError("there is no sample to annotate; add images to the dataset, or widen the view")
-    if samples.media_type != "image":
-        raise InputError(
-            f"annotate takes images, got a {samples.media_type} dataset; "
-            "choose one image slice with select_group_slices(), or frames with to_frames(sample_frames=True)"
-        )

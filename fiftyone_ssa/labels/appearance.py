@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import fiftyone as fo
@@ -87,13 +88,40 @@ def try_to_prepare_app(dataset: fo.Dataset, label_field: str) -> None:
 def shown_colours(dataset: fo.Dataset) -> dict[str, Any]:
     """What an App that is open has to be told, as it keeps the colours with which it opened a dataset.
 
-    For `ctx.trigger("set_color_scheme", shown_colours(dataset))`, after `ctx.ops.reload_dataset()`.
+    For `ctx.trigger("set_color_scheme", shown_colours(dataset))`, after the App has read its samples anew.
     """
     scheme = dataset.app_config.color_scheme
     if scheme is None:
         return {}
     entries = [dict(entry) for entry in scheme.fields or []]
     return {"color_by": scheme.color_by or fo.app_config.color_by, "fields": json.loads(json.dumps(entries))}
+
+
+def show_anew(ctx: Any, since: datetime) -> None:
+    """Let an App that is open show what runs wrote since a time.
+
+    New fields and indexes it learns only where it reads its dataset, and so its whole page, anew; else the samples are
+    enough, and the page does not blink.
+
+    Args:
+        ctx: FiftyOne's context of an event in the App
+        since: UTC
+    """
+    dataset = ctx.dataset
+    dataset.reload()
+    if _has_new(dataset, since.replace(tzinfo=None)):
+        ctx.ops.reload_dataset()
+    else:
+        ctx.ops.reload_samples()
+    if colours := shown_colours(dataset):
+        ctx.trigger("set_color_scheme", colours)
+
+
+def _has_new(dataset: fo.Dataset, since: datetime) -> bool:
+    """Whether a field or an index of a dataset is younger than that."""
+    fields = (field.created_at for field in dataset.get_field_schema(flat=True).values())
+    indexes = (dataset.get_brain_info(key).timestamp for key in dataset.list_brain_runs())
+    return any(when is not None and when.replace(tzinfo=None) >= since for when in (*fields, *indexes))
 
 
 @needs_database()

@@ -13,7 +13,7 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.atomic import PART
 from fiftyone_ssa.labels import journal, lease, runs
 from fiftyone_ssa.labels.database import Document, all_datasets, dataset_id, needs_database
@@ -42,8 +42,8 @@ class Cleaned:
     def __str__(self) -> str:
         verb = "would remove" if self.dry_run else "removed"
         return (
-            f"{verb} {self.files} files that no label points to ({self.size_bytes / 1e6:.1f} MB), "
-            f"{self.parts} half-written files and {self.leases} leases of dead runs"
+            f"{verb} {counted(self.files, 'file')} that no label points to ({self.size_bytes / 1e6:.1f} MB), "
+            f"{counted(self.parts, 'half-written file')} and {counted(self.leases, 'lease')} of dead runs"
         )
 
 

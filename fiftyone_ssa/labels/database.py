@@ -58,6 +58,24 @@ def is_generated(samples: Any) -> bool:
     return bool(samples._is_generated)
 
 
+def check_whole_images(samples: Any, who: str, *, frames: bool = False) -> None:
+    """Raise InputError unless a collection's samples are images, and not parts of images.
+
+    Args:
+        samples: a dataset or view
+        who: who takes them, for the message
+        frames (False): whether a view of a video's frames will do
+    """
+    if is_part_of_images(samples) if frames else is_generated(samples):
+        kinds = "patches or clips" if frames else "patches, clips or frames"
+        raise InputError(f"{who} takes whole images, got a view of {kinds}; open the view before it")
+    if samples.media_type == "group":
+        raise InputError(f"{who} takes images, got groups of them; choose one slice with select_group_slices()")
+    if samples.media_type not in ("image", None):
+        way = "; take its frames with to_frames(sample_frames=True)" if frames and samples.media_type == "video" else ""
+        raise InputError(f"{who} takes images, got a {samples.media_type} dataset{way}")
+
+
 def shown_dataset(samples: Any) -> fo.Dataset:
     """The dataset whose fields a collection has: for frames the one that FiftyOne made of them, else the root."""
     return samples._dataset

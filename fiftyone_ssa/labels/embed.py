@@ -10,7 +10,7 @@ from typing import Any
 import fiftyone.core.utils as fou
 from bson import ObjectId
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.labels import embeddings, runs
 from fiftyone_ssa.labels.brain import offer
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
@@ -38,9 +38,9 @@ class Embedded:
     """File path to reason."""
 
     def __str__(self) -> str:
-        parts = [f"looked at {self.masks} masks in {self.images} images"]
+        parts = [f"looked at {counted(self.masks, 'mask')} in {counted(self.images, 'image')}"]
         if self.skipped:
-            parts.append(f"{self.skipped} images had theirs already")
+            parts.append(f"{counted(self.skipped, 'image')} with theirs already")
         if self.errors:
             parts.append(f"{len(self.errors)} FAILED")
         return ", ".join(parts)

@@ -7,8 +7,9 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.database import root_dataset
+from fiftyone_ssa.labels.fields import LONGEST
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +22,11 @@ FIELD_MARK = "fiftyone_ssa_evaluation"
 def check_eval_key(samples: Any, eval_key: str, pred_field: str, gt_field: str) -> None:
     """Raise InputError where `evaluate` cannot store its results under `eval_key`, and say why."""
     dataset = root_dataset(samples)
-    if not isinstance(eval_key, str) or not eval_key.isidentifier() or eval_key.startswith("_"):
+    fits = isinstance(eval_key, str) and eval_key.isidentifier() and len(eval_key) <= LONGEST
+    if not fits or eval_key.startswith("_"):
         raise InputError(
-            "the evaluation key must be letters, digits and underscores, starting with a letter; "
-            f"got {eval_key!r}; for example 'ssa_eval'"
+            f"the evaluation key must be letters, digits and underscores, at most {LONGEST}, starting with a letter; "
+            f"got {shown(eval_key)}; for example 'ssa_eval'"
         )
     mark: str | None = ""
     if dataset.has_evaluation(eval_key):

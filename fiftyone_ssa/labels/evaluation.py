@@ -13,9 +13,9 @@ import fiftyone.core.utils as fou
 import fiftyone.utils.eval.segmentation as fous
 import numpy as np
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.labels.comparison import NONE, Tally, Targets, compared_classes
-from fiftyone_ssa.labels.database import documents, needs_database, root_dataset
+from fiftyone_ssa.labels.database import check_whole_images, documents, needs_database, root_dataset
 from fiftyone_ssa.labels.eval_keys import FIELD_MARK, METHOD, check_eval_key, field_names, has_mark
 from fiftyone_ssa.labels.painted import outdated_maps
 from fiftyone_ssa.masks.miou import Scores
@@ -72,11 +72,13 @@ def evaluate(
     missing = 0 if only_annotated else len(results.missing_predictions)
     if missing or unusable:
         logger.warning(
-            "%d of %d images have no prediction in %r and %d could not be used; they count as misses",
-            *(missing, results.images, pred_field, unusable),
+            "%d of %s without a prediction in %r, and %d could not be used; they count as misses",
+            *(missing, counted(results.images, "image"), pred_field, unusable),
         )
     if results.broken_ground_truth:
-        logger.warning("the ground truth of %d images cannot be read; left out", len(results.broken_ground_truth))
+        logger.warning(
+            "the ground truth of %s cannot be read; left out", counted(len(results.broken_ground_truth), "image")
+        )
     for note in results.notes:
         logger.warning("%s", note)
     return results
@@ -86,6 +88,7 @@ def check_evaluable(samples: Any, pred_field: str, gt_field: str, mask_targets: 
     """Raise InputError where `evaluate` would: a field is no Segmentation, has no classes, or there is no truth."""
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
+    check_whole_images(samples, "an evaluation", frames=True)
     known = segmentation_fields(samples)
     for field in (pred_field, gt_field):
         if field not in known:
@@ -311,8 +314,8 @@ def _repaint_advice(pred_field: str, outdated: list[str]) -> list[str]:
         return []
     label_field = pred_field.removesuffix("_semantic")
     return [
-        f"the labels of {len(outdated)} images in {label_field!r} changed after their class map was painted; "
-        f"fiftyone_ssa.repaint(samples, {label_field!r}) paints them anew"
+        f"the labels of {counted(len(outdated), 'image')} in {label_field!r} changed after their class map was "
+        f"painted; fiftyone_ssa.repaint(samples, {label_field!r}) paints them anew"
     ]
 
 

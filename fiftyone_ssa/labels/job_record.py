@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,8 @@ def begin(
     where: Where = "python",
     request: str = "{}",
     delegated: str | None = None,
+    target: str = "",
+    told: Sequence[str] = (),
 ) -> str:
     """Record a job that begins in this process, and answer its id.
 
@@ -54,6 +56,8 @@ def begin(
         where ("python"): who started it
         request ("{}"): what it was asked, as JSON, for `resume`
         delegated (None): the id that FiftyOne gave it, if it was scheduled
+        target (""): what of the dataset it works on, in any words; "": all of it
+        told (()): the panels whose page is told by the request that waits for the job, until `leave`
     """
     identity = dataset_id(dataset) if dataset is not None else None
     _forget_old(identity)
@@ -67,6 +71,8 @@ def begin(
         "where": where,
         "request": request,
         "delegated": delegated,
+        "target": target,
+        "told": list(told),
         "state": "running",
         "began": now,
         "ended": None,
@@ -84,6 +90,11 @@ def begin(
         "beat": now,
     }
     return str(own_collection("jobs").insert_one(document).inserted_id)
+
+
+def leave(identity: str) -> None:
+    """The request that waited for a job waits no longer: its panels tell how it ends."""
+    own_collection("jobs").update_one({"_id": ObjectId(identity)}, {"$set": {"told": []}})
 
 
 class JobRecord:

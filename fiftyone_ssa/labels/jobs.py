@@ -6,8 +6,8 @@ it has not been heard of for `TIMEOUT_SECONDS`. What waits for `fiftyone delegat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ import fiftyone as fo
 from bson import ObjectId
 from bson.errors import InvalidId
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.labels.database import Document, dataset_id, own_collection, scheduled, unschedule
 from fiftyone_ssa.labels.process import has_ended
 
@@ -61,6 +61,12 @@ class JobRow:
     """File path to reason, of the first that failed."""
     is_recorded: bool = True
     """Whether it has begun; False for what stands in FiftyOne's list of scheduled jobs alone."""
+    target: str = ""
+    """What of the dataset it works on; "": all of it."""
+    told: tuple[str, ...] = ()
+    """The panels that need not say how it ended: the request that waits for it does."""
+    was_repeated: bool = False
+    """Whether a later job does the same work, or did."""
 
     @property
     def variant(self) -> Literal["info", "success", "warning", "error"]:
@@ -72,9 +78,14 @@ class JobRow:
         return "warning" if self.failed or self.state == "cancelled" else "success"
 
     @property
+    def changes_dataset(self) -> bool:
+        """Whether there is something new to see when it has ended."""
+        return self.operator not in ("export", "export_coco", "load_dataset")
+
+    @property
     def can_resume(self) -> bool:
         """Whether starting it again would go on with something."""
-        return self.is_recorded and (self.state in ("failed", "cancelled") or self.failed > 0)
+        return self.is_recorded and not self.was_repeated and (self.state in ("failed", "cancelled") or self.failed > 0)
 
     def __str__(self) -> str:
         if self.state != "running" or not self.total:
@@ -82,7 +93,12 @@ class JobRow:
         rate = f", {self.rate:.{1 if self.rate < 10 else 0}f} images/s" if self.rate else ""
         left = f", {_duration(self.seconds_left)} left" if self.seconds_left is not None else ""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done} of {self.total} images{rate}{left}{failed}"
+        return f"{images_of(self.done, self.total)}{rate}{left}{failed}"
+
+
+def images_of(number: int, total: int | None) -> str:
+    """How many images a job did, or failed in: "5 of 6 images"; "1 image" where it is not known of how many."""
+    return f"{number:,} of {counted(total, 'image')}" if total else counted(number, "image")
 
 
 def jobs(dataset: fo.Dataset | None, limit: int = 20) -> list[JobRow]:
@@ -98,7 +114,7 @@ def jobs(dataset: fo.Dataset | None, limit: int = 20) -> list[JobRow]:
     found = list(rows_here.sort("began", -1).limit(limit))
     known = {row.get("delegated") for row in found}
     busy = any(row["state"] == "running" for row in found)
-    rows = [_row(document) for document in found]
+    rows = list(_repeated(_row(document) for document in found))
     rows += [_scheduled_row(document, busy) for document in scheduled(identity) if str(document["_id"]) not in known]
     return sorted(rows, key=lambda row: row.began, reverse=True)[:limit]
 
@@ -133,7 +149,7 @@ def log(identity: str) -> str:
     lines: Sequence[str] = document.get("log") or ()
     failed = [f"{entry['path']}: {entry['reason']}" for entry in document["errors"][:SHOWN_ERRORS]]
     rest = document["failed"] - len(failed)
-    more = [f"and {rest} more images failed"] if rest > 0 else []
+    more = [f"and {counted(rest, 'more image')} failed"] if rest > 0 else []
     return "\n".join(filter(None, [*lines, *failed, *more, _tail(document.get("output"))]))
 
 
@@ -182,7 +198,18 @@ def _row(document: Document) -> JobRow:
         message=document["message"],
         failed=document["failed"],
         errors={entry["path"]: entry["reason"] for entry in document["errors"]},
+        target=document.get("target", ""),
+        told=tuple(document.get("told", ())),
     )
+
+
+def _repeated(rows: Iterable[JobRow]) -> Iterator[JobRow]:
+    """The rows, the latest first, each with whether one before it does the same on as many images."""
+    later: set[tuple[str, str, str]] = set()
+    for row in rows:
+        work = row.operator, row.label_field
+        yield replace(row, was_repeated=not later.isdisjoint({(*work, row.target), (*work, "")}))
+        later.add((*work, row.target))
 
 
 def _scheduled_row(document: Document, busy: bool) -> JobRow:

@@ -10,7 +10,7 @@ import fiftyone as fo
 import numpy as np
 from bson import ObjectId
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.labels import embeddings
 from fiftyone_ssa.labels.database import needs_database, root_dataset
 from fiftyone_ssa.labels.kept import Found, Kept, Vectors, check_kept, object_ids, rows_of
@@ -53,9 +53,9 @@ class Likeness:
         if not self.ids:
             return f"no mask is like {self.what}, of {self.searched} compared"
         near, far = self.similarities[0], self.similarities[-1]
-        unseen = f"; {self.unseen} masks have no embedding" if self.unseen else ""
-        many = f"{len(self.ids)} mask{'' if len(self.ids) == 1 else 's'}"
-        return f"{many} like {self.what}, nearest first (similarity {near:.2f} to {far:.2f}){unseen}"
+        unseen = f"; {counted(self.unseen, 'mask')} without an embedding" if self.unseen else ""
+        found = f"{counted(len(self.ids), 'mask')} like {self.what}, nearest first"
+        return f"{found} (similarity {near:.2f} to {far:.2f}){unseen}"
 
 
 @needs_database()

@@ -19,7 +19,7 @@ import fiftyone.core.utils as fou
 import fiftyone.utils.data as foud
 from fiftyone import ViewField as F
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.images import UNDECODED, undecoded_note
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
@@ -390,7 +390,7 @@ def _notes(importer: _Importer, dataset: fo.Dataset) -> list[str]:
     notes = [undecoded_note(kinds)] if kinds else []
     if without := importer.missing + importer.damaged:
         notes.append(
-            f"{dataset.count()} images are loaded, {without} of them without labels: "
+            f"{counted(dataset.count(), 'image')} loaded, {without} of them without labels: "
             f"{importer.missing} have no label file, {importer.damaged} an unreadable one"
         )
     return notes

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from bson import ObjectId
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.files.class_maps import values_of
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels import looked, runs
@@ -53,7 +53,7 @@ class Repainted:
     """File path to reason."""
 
     def __str__(self) -> str:
-        parts = [f"{self.painted} class maps painted, {self.unchanged} unchanged"]
+        parts = [f"{counted(self.painted, 'class map')} painted, {self.unchanged} unchanged"]
         if self.without_branch:
             parts.append(
                 f"{self.without_branch} had no map of the segmenter's own to begin with, so that what is under no mask "
@@ -62,7 +62,7 @@ class Repainted:
         if self.new_classes:
             parts.append(f"new classes: {', '.join(self.new_classes)}")
         if self.unpaintable:
-            parts.append(f"{self.unpaintable} masks without pixels that can be read were not painted")
+            parts.append(f"{counted(self.unpaintable, 'mask')} without pixels that can be read not painted")
         if self.errors:
             parts.append(f"{len(self.errors)} failed")
         return "; ".join(parts)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.database import samples_of
 from fiftyone_ssa.labels.fields import Fields
@@ -100,8 +100,9 @@ def check_content(
         )
     if found.unrecorded and not overwrite and masks_field != fields.label:
         raise InputError(
-            f"{where} holds masks named by SSA in {found.unrecorded} samples without a record of how (a copied field); "
-            "choose another label_field, or redo them (overwrite=True), which keeps what people touched"
+            f"{where} holds masks named by SSA in {counted(found.unrecorded, 'sample')} without a record of how "
+            "(a copied field); choose another label_field, or redo them (overwrite=True), which keeps what people "
+            "touched"
         )
 
 
@@ -110,7 +111,8 @@ def _check_foreign(found: Content, fields: Fields, where: str) -> None:
     ways_out = f"choose another label_field, or name them in place with masks_field={fields.label!r}"
     if found.foreign and not found.presets:
         raise InputError(
-            f"{where} holds Detections that SSA did not make, in {found.foreign} samples; they stay: {ways_out}"
+            f"{where} holds Detections that SSA did not make, in {counted(found.foreign, 'sample')}; "
+            f"they stay: {ways_out}"
         )
     recorded = filter(None, map(runs.settings_of, found.presets))
     if any(values.get("masks_field") == fields.label for _, values in recorded):
@@ -124,10 +126,12 @@ def _differences(others: Counter[str], settings: Settings) -> str:
     fingerprint, _ = others.most_common(1)[0]
     recorded = runs.settings_of(fingerprint)
     if recorded is None:
-        return f"{others.total()} samples, of an earlier version or another database"
+        return f"{counted(others.total(), 'sample')}, of an earlier version or another database"
     preset, values = recorded
     names = settings.differences(values)
-    return f"{others.total()} samples, preset {preset}; different: {', '.join(names) or 'more than one thing'}"
+    return (
+        f"{counted(others.total(), 'sample')}, preset {preset}; different: {', '.join(names) or 'more than one thing'}"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from fiftyone_ssa.errors import counted
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.annotate import Job
 from fiftyone_ssa.labels.database import Document, samples_of
@@ -47,27 +48,27 @@ class Preview:
 
     def __str__(self) -> str:
         if not self.masks and not self.presets and not self.failed:
-            return f"{self.field} holds nothing yet: {count_of(self.images, 'image')} will be named."
+            return f"{self.field} holds nothing yet: {counted(self.images, 'image')} will be named."
         return f"{self._holds()} {self._becomes()}"
 
     def _holds(self) -> str:
-        part = f"In the first {self.looked_at:,} images " if self.looked_at < self.images else ""
-        made = [f"{name} in {count_of(count, 'image')}" for name, count in self.presets.items()]
+        part = f"In the first {counted(self.looked_at, 'image')} " if self.looked_at < self.images else ""
+        made = [f"{name} in {counted(count, 'image')}" for name, count in self.presets.items()]
         touched = f", {self.touched:,} touched by people" if self.touched else ""
         source = f" ({', '.join(made)})" if made else ""
-        return f"{part}{self.field} holds {count_of(self.masks, 'mask')}{source}{touched}."
+        return f"{part}{self.field} holds {counted(self.masks, 'mask')}{source}{touched}."
 
     def _becomes(self) -> str:
         if self.overwrite == "everything":
             lost = f", the {self.touched:,} touched ones, too" if self.touched else ""
             return f"All are replaced{lost}."
         if self.overwrite:
-            kept = f"; the {self.touched:,} touched masks stay as they are" if self.touched else ""
-            return f"All {count_of(self.images, 'image')} are redone{kept}."
-        parts = [f"{count_of(self.done, 'image')} done with these settings: skipped"] if self.done else []
+            kept = f"; the {counted(self.touched, 'touched mask')} stay as they are" if self.touched else ""
+            return f"All {counted(self.images, 'image')} are redone{kept}."
+        parts = [f"{counted(self.done, 'image')} done with these settings: skipped"] if self.done else []
         if rest := self.looked_at - self.done:
             again = f", {self.failed:,} of them failed before" if self.failed else ""
-            parts.append(f"{count_of(rest, 'image')} to do{again}")
+            parts.append(f"{counted(rest, 'image')} to do{again}")
         return f"{'; '.join(parts)}."
 
 
@@ -114,8 +115,3 @@ def _touched(mask: str) -> Document:
 def _preset_name(fingerprint: str) -> str:
     recorded = runs.settings_of(fingerprint)
     return f"preset {recorded[0]}" if recorded else "an earlier version"
-
-
-def count_of(number: int, what: str) -> str:
-    """A number with its noun: 1 image, 2,000 images."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -13,7 +13,7 @@ import fiftyone.core.utils as fou
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
-from fiftyone_ssa.labels.database import is_generated, needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.database import check_whole_images, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.edited import mark_edited
 from fiftyone_ssa.labels.fields import Fields, check_field_types, check_label_field
 from fiftyone_ssa.labels.lease import hold
@@ -110,8 +110,7 @@ def check_repaint(samples: Any, label_field: str, *, needs_maps: bool = True) ->
 
 def _collection(samples: Any) -> Any:
     if isinstance(samples, fo.core.collections.SampleCollection):
-        if is_generated(samples):
-            raise InputError("repaint takes whole images, got a view of patches or frames; pass the view before it")
+        check_whole_images(samples, "repaint")
         return samples
     if not isinstance(samples, str) or not fo.dataset_exists(samples):
         near = ", ".join(fo.list_datasets()[:5]) or "none"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.types import ClassIds, Floats, Ints
 
 
@@ -136,13 +136,13 @@ class Scores:
             rows.append(
                 f"({absent} of {len(self.names)} classes occur neither in the ground truth nor in a prediction)"
             )
-        counted = "left out" if self.only_annotated else "counted as misses"
-        rows += _listed(f"without a prediction, {counted}", self.missing_predictions)
+        how = "left out" if self.only_annotated else "counted as misses"
+        rows += _listed(f"without a prediction, {how}", self.missing_predictions)
         rows += _listed("predictions without ground truth, left out", self.missing_ground_truth)
         rows += _listed("FAILED", [f"{image}: {reason}" for image, reason in self.errors.items()])
         rows += [f"note: {note}" for note in self.notes]
         rows.append(
-            f"{self.images} images: mIoU{_percent(self.mean_iou)}  mAcc{_percent(self.mean_accuracy)}"
+            f"{counted(self.images, 'image')}: mIoU{_percent(self.mean_iou)}  mAcc{_percent(self.mean_accuracy)}"
             f"  aAcc{_percent(self.pixel_accuracy)}"
         )
         if not_compared := self.not_compared:

@@ -18,6 +18,7 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
+from fiftyone_ssa.errors import counted
 from fiftyone_ssa.naming.arguments import check_batch_size
 from fiftyone_ssa.types import Annotation, Inputs, Result
 
@@ -73,14 +74,16 @@ class Summary:
 
     def __str__(self) -> str:
         rate = f" ({self.done / self.seconds:.2f} images/s)" if self.done and self.seconds > 0 else ""
-        parts = [f"{self.done} images, {self.masks} masks in {self.seconds:.1f} s{rate}"]
+        parts = [f"{counted(self.done, 'image')}, {counted(self.masks, 'mask')} in {self.seconds:.1f} s{rate}"]
         if self.unlabelled:
-            parts.append(f"{self.unlabelled} masks without a name")
+            parts.append(f"{counted(self.unlabelled, 'mask')} without a name")
         if self.redone:
             reasons = ", ".join(_many(count, reason) for reason, count in sorted(self.redone.items()))
             parts.append(f"{self.redone.total()} redone: {reasons}")
         if self.kept:
-            parts.append(f"{self.kept} masks kept as people left them (repaint shows them in the class maps)")
+            parts.append(
+                f"{counted(self.kept, 'mask')} kept as people left them (repaint shows them in the class maps)"
+            )
         if self.skipped:
             parts.append(f"{self.skipped} already done")
         if self.deleted:
@@ -93,7 +96,7 @@ class Summary:
 def _many(count: int, what: str) -> str:
     """`2 images changed` of `image changed`."""
     noun, _, rest = what.partition(" ")
-    return f"{count} {noun}{'' if count == 1 else 's'} {rest}".rstrip()
+    return f"{counted(count, noun)} {rest}".rstrip()
 
 
 def run(

@@ -1,11 +1,15 @@
-"""The panel Masks in the App: what it counts, what a click and a drag show, that it stays, and is taken back."""
+"""The panel Masks in the App: what it counts, what a click and a drag show, that it is taken back, and the jobs."""
 
+from types import SimpleNamespace
+
+import fiftyone as fo
 import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_ssa.curation.confusions import confuses, count_confusions
 from fiftyone_ssa.curation.counts import BINS, count_names
-from panels.shared import counted
+from fiftyone_ssa.errors import counted
+from fiftyone_ssa.labels.job_record import JobRecord, begin
 from tools.app import open_panel, wait_until
 
 pytestmark = pytest.mark.browser
@@ -117,3 +121,40 @@ def test_a_click_on_two_names_opens_the_masks_that_confuse_them(app, scenes, ses
     assert session.view.count(MASKS) == expected.count(MASKS) > 0
     panel.press("Close")
     wait_until(lambda: session.view is None or not session.view._stages, "the view stays", page=panel.page)
+
+
+def test_where_two_fields_disagree_and_how_evaluations_compare(app, scenes, session, shot):
+    panel = Panel(app(scenes), "Compare")
+    panel.says("have different names")
+    shot(panel.page, "masks_compare")
+    panel.click_bar(0, 0)
+    wait_until(lambda: session.view is not None and session.view._stages, "no view opens", page=panel.page)
+    assert session.view.count(MASKS) > 0
+    panel.content.get_by_role("tab", name="Scores").click()
+    panel.says("mIoU")
+    shot(panel.page, "masks_scores")
+
+
+def test_jobs_are_shown_while_they_run_and_announced_when_they_end(app, scenes, shot):
+    panel = Panel(app(scenes), "Runs")
+    panel.says("Nothing ran on this dataset yet")
+    record = JobRecord(begin("annotate", scenes, label_field=FIELD))
+    with record.running():
+        record.progress(SimpleNamespace(iteration=1, total=4))
+        panel.says("1 of 4 images")
+        shot(panel.page, "masks_runs")
+        record.progress(SimpleNamespace(iteration=3, total=4))
+        panel.says("3 of 4 images")
+    record.end("done", "4 images named")
+    panel.page.get_by_text("annotate: 4 images named").wait_for(timeout=20_000)
+    panel.says("done")
+    shot(panel.page, "masks_runs_done")
+
+
+def test_a_dataset_without_masks_is_told_calmly(app, bare_scenes, shot):
+    bare_scenes.delete_sample_field("regions")
+    page = app(bare_scenes)
+    content = open_panel(page, "Masks")
+    wait_until(lambda: "No field of this dataset holds masks yet" in content.inner_text(), "no sentence", page=page)
+    shot(page, "masks_none")
+    assert isinstance(bare_scenes, fo.Dataset)

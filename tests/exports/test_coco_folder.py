@@ -183,7 +183,7 @@ def test_samples_and_datasets_deleted_meanwhile(make, tmp_path):
         patch.setattr(coco_module, "_documents", delete_then_read)
         summary = export_coco(dataset, tmp_path / "out", label_field="m")
     assert (summary.images, summary.deleted) == (3, 2)
-    assert "2 samples were deleted meanwhile" in str(summary)
+    assert "2 samples deleted meanwhile" in str(summary)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coco_module, "_documents", lambda *arguments: iter(()))

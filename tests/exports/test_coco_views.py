@@ -72,7 +72,7 @@ def test_one_slice_of_a_grouped_dataset(make, tmp_path):
         sample["group"] = group.element(name)
         grouped.add_sample(sample)
     try:
-        with pytest.raises(InputError, match="got a group dataset; choose one image slice"):
+        with pytest.raises(InputError, match="got groups of them; choose one slice"):
             export(grouped, tmp_path / "all")
         _, content = export(grouped.select_group_slices("right"), tmp_path / "right")
         assert (names(content), ids(content)) == (["y"], {"x": 1, "y": 2})
@@ -129,7 +129,7 @@ def test_rejected_masks_are_left_out_and_counted(make, tmp_path):
     dataset.set_values("m.detections.review", [["rejected"], ["accepted"], [None]])
     summary, content = export(dataset, tmp_path / "out")
     assert (summary.rejected, summary.annotations, summary.images) == (1, 2, 3)
-    assert "1 rejected masks left out" in str(summary)
+    assert "1 rejected mask left out" in str(summary)
     assert [annotation.get("review") for annotation in content["annotations"]] == ["accepted", None]
 
 

@@ -156,7 +156,7 @@ def test_own_classes_from_a_file(folders, tmp_path, name, content, capsys):
     folders.truth("a", IDS)
     assert cli.main(["evaluate", str(folders.results), str(folders.truths), "--classes", str(tmp_path / name)]) == 0
     out = capsys.readouterr().out
-    assert "1 images: mIoU  100.00" in out
+    assert "1 image: mIoU  100.00" in out
     assert "cow" in out
 
 

@@ -250,7 +250,7 @@ def test_bad_arguments_are_one_sentence(dataset: fo.Dataset, photos: Path) -> No
     grouped = fo.Dataset()
     grouped.add_group_field("group", default="left")
     grouped.add_sample(fo.Sample(filepath=str(photos / "coffee.png"), group=fo.Group().element("left")))
-    refuse("got a group dataset", samples=grouped)
+    refuse("got groups of them", samples=grouped)
     assert annotate(grouped.select_group_slices("left"), overrides=SETTINGS).done == 1
 
 

@@ -98,7 +98,7 @@ def test_missing_and_unusable_predictions_count_as_misses(dataset, caplog):
     assert results.missing_ground_truth == [untold]
     assert "prediction is 1x1 but the ground truth is 2x1" in results.errors[smaller]
     assert results.scores.mean_iou == (1 / 4 + 1 / 4) / 2
-    assert "1 of 3 images have no prediction in 'pred' and 1 could not be used" in caplog.text
+    assert "1 of 3 images without a prediction in 'pred', and 1 could not be used" in caplog.text
     assert dataset.values("try_miou") == [0.5 * (1 / 2 + 1 / 2), 0.0, 0.0, None]
     assert dataset.values("try_accuracy") == [2 / 3, 0.0, 0.0, None]
 
@@ -212,7 +212,7 @@ def test_broken_ground_truth_is_counted_apart(dataset, tmp_path, caplog):
     results = evaluate(dataset, "pred", mask_targets={1: "a"})
     assert results.broken_ground_truth == [broken.id]
     assert results.scores.not_compared == "1 whose ground truth cannot be read are left out"
-    assert "the ground truth of 1 images cannot be read" in caplog.text
+    assert "the ground truth of 1 image cannot be read" in caplog.text
     assert "count as misses" not in caplog.text
 
 

@@ -142,3 +142,22 @@ def test_what_is_shown_is_short() -> None:
     row = JobRow("1", "annotate", "d", "ssa", "running", "app", began, done=3, total=9, rate=0.5, seconds_left=12)
     assert str(row) == "3 of 9 images, 0.5 images/s, 12 s left"
     assert row.variant == "info"
+
+
+def test_what_a_later_job_did_is_resumed_no_more(dataset: fo.Dataset) -> None:
+    def end(state: Any, **about: Any) -> str:
+        record = JobRecord(begin(**{"operator": "annotate", "dataset": dataset, "label_field": "ssa"} | about))
+        record.end(state, "over")
+        return record.id
+
+    def resumable() -> list[str]:
+        return [row.id for row in jobs(dataset) if row.can_resume]
+
+    whole, part, other = end("cancelled"), end("failed", target="five images"), end("cancelled", label_field="engine")
+    assert resumable() == [other, part, whole]
+    again = end("failed", target="five images")
+    assert resumable() == [again, other, whole]
+    end("done", operator="repaint")
+    assert resumable() == [again, other, whole]
+    end("done")
+    assert resumable() == [other]

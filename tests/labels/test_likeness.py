@@ -132,7 +132,7 @@ def test_clean_removes_what_no_label_names(dataset: fo.Dataset) -> None:
 def test_embed_keeps_what_the_engine_would(dataset: fo.Dataset) -> None:
     done = embed(dataset.limit(2), "regions", "mini-engine", batch_size=1)
     assert (done.images, done.skipped, done.errors) == (2, 0, {})
-    assert str(embed(dataset, "regions", "mini-engine")).endswith("2 images had theirs already")
+    assert str(embed(dataset, "regions", "mini-engine")).endswith("2 images with theirs already")
     rows, first = rows_of(dataset, "regions"), rows_of(dataset)
     for mine, theirs in zip(ids_of(dataset, "regions"), ids_of(dataset), strict=True):
         np.testing.assert_array_equal(rows[mine], first[theirs])
@@ -219,7 +219,7 @@ def test_a_deleted_mask_is_not_found_and_a_drawn_one_is_counted(dataset: fo.Data
     found = find_like(dataset, [left[0].id], "engine", k=500)
     assert gone.id not in found.ids
     assert found.unseen == 1
-    assert str(found).endswith("1 masks have no embedding")
+    assert str(found).endswith("1 mask without an embedding")
     with pytest.raises(InputError, match="these masks have no embedding"):
         find_like(dataset, [dataset.first().engine.detections[-1].id], "engine")
 

@@ -89,7 +89,7 @@ def test_a_damaged_mask_file_costs_only_its_image(
         dataset = fiftyone_ssa.load_sa1b(folder)
     assert [masks is None for masks in dataset.values("masks")] == [False, True, True]
     assert "the mask file is not of this image" in caplog.text
-    assert "3 images are loaded, 2 of them without labels: 0 have no label file, 2 an unreadable one" in caplog.text
+    assert "3 images loaded, 2 of them without labels: 0 have no label file, 2 an unreadable one" in caplog.text
 
 
 def test_images_without_ground_truth_are_counted(ade: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -98,7 +98,7 @@ def test_images_without_ground_truth_are_counted(ade: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         fiftyone_ssa.load_ade20k(ade)
     assert "1 .heic left out (no decoder for such pictures" in caplog.text
-    assert "3 images are loaded, 1 of them without labels: 1 have no label file, 0 an unreadable one" in caplog.text
+    assert "3 images loaded, 1 of them without labels: 1 have no label file, 0 an unreadable one" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])

@@ -80,7 +80,7 @@ def test_corrections_reach_the_map(dataset):
     sample.ssa.detections.append(box(40, 0, 8, 6, label="grass"))
     sample.save()
     done = repaint(dataset, progress=False)
-    assert str(done) == "1 class maps painted, 1 unchanged"
+    assert str(done) == "1 class map painted, 1 unchanged"
     expected = np.full(SIZE_HW, "sky", object)
     expected[16:] = "grass"
     expected[2:12, 4:24] = "tree"
@@ -165,7 +165,7 @@ def test_evaluation_tells_that_labels_changed_and_counts_the_repainted(dataset, 
     assert before.outdated_maps == []
     change(dataset, 0, label="tree")
     changed = evaluate(dataset, "ssa_semantic", mask_targets=targets, eval_key="k", progress=False)
-    advice = "the labels of 1 images in 'ssa' changed after their class map was painted; fiftyone_ssa.repaint(samples"
+    advice = "the labels of 1 image in 'ssa' changed after their class map was painted; fiftyone_ssa.repaint(samples"
     assert advice in caplog.text
     assert advice in str(changed.scores)
     assert changed.outdated_maps == [dataset.sort_by("filepath").first().id]
@@ -211,7 +211,7 @@ def test_one_bad_mask_or_map_costs_itself(dataset):
     done = repaint(dataset, progress=False)
     assert (done.painted, done.unpaintable) == (1, 1)
     assert "cannot be read" in done.errors[second.filepath]
-    assert str(done).endswith("1 masks without pixels that can be read were not painted; 1 failed")
+    assert str(done).endswith("1 mask without pixels that can be read not painted; 1 failed")
 
 
 def test_a_view_is_painted_alone_and_from_all_its_labels(dataset):

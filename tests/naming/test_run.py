@@ -152,7 +152,7 @@ def test_a_summary_counts_and_reads_well() -> None:
     mask = MaskSet.empty((2, 3))
     summary.add(Result("a", Annotation(mask, (), np.zeros(0), ())))
     summary.add(Result("b", error="broken"))
-    assert str(summary) == "1 images, 0 masks in 4.0 s (0.25 images/s), 2 already done, 1 FAILED"
+    assert str(summary) == "1 image, 0 masks in 4.0 s (0.25 images/s), 2 already done, 1 FAILED"
     assert summary.errors == {"b": "broken"}
     assert Proposals().names == ()
 

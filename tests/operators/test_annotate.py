@@ -52,7 +52,7 @@ def test_runs_delegated_and_reports_progress(registry, photographs, preset):
     service.execute_queued_operations(dataset_name=photographs.name)
     (done,) = service.list_operations(dataset_name=photographs.name)
     assert done.run_state == "completed", done.result
-    assert done.result.result["message"].startswith("1 images, ")
+    assert done.result.result["message"].startswith("1 image, ")
     photographs.reload()
     assert photographs.exists("ssa").count() == 1
 
@@ -75,7 +75,7 @@ def test_form_lists_presets_and_fields_and_changes_nothing(form, photographs):
         ("overrides", {"overrides": "masks.points_per_sid=3"}, "did you mean 'points_per_side'?"),
         ("overrides", {"overrides": "semantic.vote=hrad"}, "did you mean 'hard'?"),
         ("overrides", {"overrides": "semantic"}, "must read section.key=value"),
-        ("preset_file", {"preset": "own TOML file"}, "name a TOML file"),
+        ("still_to_give", {"preset": "own TOML file"}, "name a TOML file"),
         ("preset_file", {"preset": "own TOML file", "preset_file": "/no.toml"}, "does not exist"),
         ("label_field", {"label_field": "my field"}, "must be letters, digits and underscores"),
         ("label_field", {"label_field": "filepath"}, "exists and is no Detections"),
@@ -119,7 +119,7 @@ def test_form_asks_twice_before_it_drops_what_people_touched(form, registry, lab
     own = {"preset": "own TOML file", "preset_file": preset}
     assert "everything" not in form("annotate", labelled, **own)
     assert "everything_sure" not in form("annotate", labelled, **own, overwrite=True)
-    asked = form("annotate", labelled, **own, overwrite=True, everything=True)["everything_sure"]
+    asked = form("annotate", labelled, **own, overwrite=True, everything=True)["still_to_give"]
     assert asked["invalid"]
     assert "cannot be undone" in asked["error_message"]
     sure = {"overwrite": True, "everything": True, "everything_sure": True}
@@ -129,7 +129,7 @@ def test_form_asks_twice_before_it_drops_what_people_touched(form, registry, lab
     detection = labelled.first().ssa.detections[0]
     labelled.set_label_values("ssa.detections.review", {detection.id: "rejected"})
     kept = registry.get_operator(URI)(labelled, preset, device="cpu", overwrite=True)
-    assert "1 masks kept as people left them" in kept.result["message"]
+    assert "1 mask kept as people left them" in kept.result["message"]
     registry.get_operator(URI)(labelled, preset, device="cpu", overwrite="everything")
     labelled.reload()
     assert labelled.count("ssa.detections.review") == 0

@@ -60,7 +60,7 @@ def test_form_asks_before_an_export_is_replaced(form, registry, dataset, tmp_pat
     with pytest.raises(ExecutionError, match="overwrite=True"):
         registry.get_operator(URI)(dataset, tmp_path / "out")
     result = registry.get_operator(URI)(dataset.limit(1), tmp_path / "out", overwrite=True)
-    assert result.result["message"].startswith("2 masks of 1 images")
+    assert result.result["message"].startswith("2 masks of 1 image ")
 
 
 def test_form_proposes_the_field_that_the_view_filters(form, dataset):

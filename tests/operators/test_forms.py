@@ -53,6 +53,7 @@ WRONG = [
     ("evaluate", {"gt_field": "ssa_semantic", "pred_field": "ssa_semantic"}, "are the same field"),
     ("evaluate", {"eval_key": "my run"}, "must be letters, digits and underscores"),
     ("evaluate", {"eval_key": 3}, "eval_key must be text, got 3"),
+    ("evaluate", {"eval_key": "a" * 61}, "letters, digits and underscores, at most 60"),
     ("evaluate", {"only_annotated": "no"}, "only_annotated must be true or false, got 'no'"),
     ("export", {"label_field": "ssa_semantic"}, "label_field must be one of ssa, got 'ssa_semantic'"),
     ("export", {"format": "voc"}, "format must be one of coco, got 'voc'"),
@@ -131,16 +132,19 @@ def test_without_a_dataset_one_sentence_stands_alone(registry, form, job):
 
 @pytest.mark.parametrize("job", JOBS)
 def test_collections_that_a_job_cannot_take_are_refused_in_one_sentence(registry, form, dataset, job):
-    video, empty = fo.Dataset(), fo.Dataset()
+    video, empty, groups = fo.Dataset(), fo.Dataset(), fo.Dataset()
     video.add_sample(fo.Sample(filepath="/videos/1.mp4"))
+    groups.add_group_field("group", default="left")
+    groups.add_sample(fo.Sample(filepath="/images/1.png", group=fo.Group().element("left")))
     try:
-        for samples in (video, empty, dataset.to_patches("ssa")):
+        for samples in (video, empty, groups, dataset.to_patches("ssa")):
             told = sentences(form(job, samples))
             assert len(told) == 1, (job, samples)
             assert refused(registry, job, samples, {}) == told[0]
+        assert "got groups of them; choose one slice with select_group_slices()" in sentences(form(job, groups))[0]
     finally:
-        video.delete()
-        empty.delete()
+        for made in (video, empty, groups):
+            made.delete()
 
 
 @pytest.mark.parametrize("job", ["evaluate", "export", "repaint"])

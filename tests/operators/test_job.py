@@ -40,7 +40,8 @@ class Slow:
 """
 COUNT = 22
 """More than a run writes at once."""
-FROM_APP: dict[str, Any] = {"extended": {}, "filters": {}, "selected": [], "selected_labels": []}
+SPACES = {"children": [{"type": "Samples", "id": "grid"}, {"type": "masks", "id": "the-panel"}]}
+FROM_APP: dict[str, Any] = {"extended": {}, "filters": {}, "selected": [], "selected_labels": [], "spaces": SPACES}
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +165,7 @@ def test_from_the_app_it_starts_is_followed_cancelled_and_resumed(images, preset
     result = press_execute("annotate", images, **preset)
     assert result.result["state"] == "running"
     assert ("open_panel", "masks") in [(uri, params.get("name")) for uri, params in told(result)]
+    assert (f"{NAME}/masks#on_job", {"panel_id": "the-panel"}) in told(result)
     identity = result.result["job"]
     assert os.getpid() not in (holder(identity), psutil.Process(holder(identity)).ppid())  # it outlives the App's
     with pytest.raises(ExecutionError, match=r"'ssa' of dataset .* is being written by annotate since"):
@@ -281,7 +283,7 @@ def test_a_dataset_is_loaded_and_opened_where_none_is(parity, tmp_path):
     request = {**FROM_APP, "dataset_name": None, "view": [], "params": params}
     result = asyncio.run(execute_or_delegate_operator(f"{NAME}/load_dataset", request))
     result.raise_exceptions()
-    assert result.result["message"] == "1 images in dataset loaded"
+    assert result.result["message"] == "1 image in dataset loaded"
     assert "loaded" in dict(told(result))["open_dataset"].values()
     assert jobs(None)[0].operator == "load_dataset"
     fo.delete_dataset("loaded")

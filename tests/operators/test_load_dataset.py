@@ -53,7 +53,14 @@ def test_form_tells_what_is_wrong_with_a_value(form, folder):
     )
     fields = form("load_dataset", None, folder=str(folder), name="queued")
     assert "choose another name" in fields["name"]["error_message"]
-    assert form("load_dataset", None)["folder"]["error_message"].startswith("name the folder")
+
+
+def test_a_form_that_nobody_has_filled_yet_is_not_red(form, folder):
+    fields = form("load_dataset", None)
+    assert [name for name, field in fields.items() if field["invalid"]] == ["still_to_give"] == list(fields)[-1:]
+    assert fields["still_to_give"]["view"]["name"] == "Notice"
+    assert fields["still_to_give"]["error_message"].startswith("name the folder")
+    assert "still_to_give" not in form("load_dataset", None, folder=str(folder))
 
 
 def test_a_folder_of_another_layout_is_told(registry, folder):
@@ -65,7 +72,7 @@ def test_a_folder_of_another_layout_is_told(registry, folder):
 def test_images_without_labels_are_counted(registry, folder):
     (folder / "sa_1.json").write_text("{")
     result = registry.get_operator(URI)(folder, "SA-1B")
-    assert result.result["message"] == "2 images in dataset sa 000; 1 have no masks that can be read"
+    assert result.result["message"] == "2 images in dataset sa 000; 1 without masks that can be read"
 
 
 def test_a_plain_folder_is_images_without_labels(registry, folder):

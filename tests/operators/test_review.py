@@ -91,6 +91,12 @@ def test_what_the_view_shows_is_decided(execute, dataset):
     assert dataset.count_values("ssa.detections.label") == {"dog": 2, "hound": 4, "sky": 3}
 
 
+@pytest.mark.parametrize("job", ["relabel", "rename_classes"])
+def test_a_form_that_nobody_has_filled_yet_is_not_red(form, dataset, job):
+    fields = form(job, dataset)
+    assert [name for name, field in fields.items() if field["invalid"]] == ["still_to_give"]
+
+
 @pytest.mark.parametrize(
     ("job", "params", "sentence"),
     [

@@ -66,7 +66,7 @@ def test_ids_alone_are_enough(registry, dataset):
 
 def test_defaults_alone_say_what_to_do(registry, form, dataset):
     refuses(dataset, "select a mask or several")
-    assert form("show_like", dataset)["same_wrong_name"]["error_message"].startswith("select a mask or several")
+    assert form("show_like", dataset)["still_to_give"]["error_message"].startswith("select a mask or several")
     refuses(None, "no dataset is open")
 
 

@@ -246,7 +246,26 @@ def test_jobs_are_listed_and_their_end_is_announced(panel, dataset):
     record.end("done", "4 images named")
     app.event("on_timer")
     assert app.done["notify"] == [{"message": "annotate: 4 images named", "variant": "success"}]
+    assert "reload_samples" in app.done
+    assert "reload_dataset" not in app.done  # which blanks the page, and is for new fields
     assert "notify" not in app.event("on_timer").done
+
+
+def test_new_fields_are_shown_when_a_job_ends_and_what_its_request_tells_is_told_once(panel, dataset):
+    app, other = App(panel, dataset).event(), App(panel, dataset).event()
+    for window in (app, other):
+        window.event("on_timer")
+    record = JobRecord(begin("evaluate", dataset, told=[app.id]))
+    dataset.add_sample_field("run_miou", fo.FloatField)
+    record.end("done", "mIoU 50 %")
+    assert not {"notify", "reload_dataset", "reload_samples"} & set(app.event("on_timer").done)
+    assert {"notify", "reload_dataset"} <= set(other.event("on_timer").done)
+
+
+def test_a_job_that_starts_opens_its_tab(panel, dataset):
+    app = App(panel, dataset).event()
+    begin("annotate", dataset, label_field="ssa")
+    assert "Cancel" in app.event("on_job").texts
 
 
 def test_what_others_write_is_counted_when_the_timer_looks(panel, dataset):
