@@ -13,7 +13,7 @@ from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.shown import check_masks
 
 from ._decide import Decide, Masks
-from .forms import Card, Form
+from .forms import Card, Form, given
 
 ACTIONS = (*decisions.ACTIONS, "undo")
 ABOUT = {
@@ -51,7 +51,8 @@ class Review(Decide):
 
     def decide(self, ctx: Any, masks: Masks, dry_run: bool) -> Decision:
         """Decide."""
-        action = ctx.params.get("action") or DEFAULTS["action"]
+        params = given(ctx.params, DEFAULTS)
+        action = params["action"]
         if action not in ACTIONS:
             raise InputError(f"action must be one of {', '.join(ACTIONS)}, got {shown(action)}")
         if action == "undo":
@@ -60,8 +61,8 @@ class Review(Decide):
             masks.samples,
             action,
             masks.field,
-            class_name=ctx.params.get("class_name") or None,
-            min_margin=ctx.params.get("min_margin"),
+            class_name=params["class_name"],
+            min_margin=params["min_margin"],
             **masks.ids,
             dry_run=dry_run,
         )

@@ -93,6 +93,12 @@ def clicked(ctx: Any) -> Any:
     return json.loads(key) if isinstance(key, str) else None
 
 
+def clicked_pair(ctx: Any) -> list[Any] | None:
+    """The two names of the bar that was clicked; None where none was."""
+    key = clicked(ctx)
+    return key if isinstance(key, list) and len(key) == 2 else None
+
+
 def histogram(found: Histogram, chosen: tuple[float, float] | None) -> list[dict[str, Any]]:
     """The bars of a histogram over 0 to 1, the part that a filter shows in another colour."""
     middles = [(place + 0.5) / BINS for place in range(BINS)]

@@ -80,7 +80,7 @@ def others_of(ctx: Any) -> list[str]:
 
 def open_pair(ctx: Any, by: Any) -> None:
     """Show the masks of the pair that was clicked."""
-    field, other, pair = field_of(ctx), other_field(ctx), charts.clicked(ctx)
+    field, other, pair = field_of(ctx), other_field(ctx), charts.clicked_pair(ctx)
     if field is not None and other is not None and pair:
         condition = named_differently(filters.view_before(ctx), field, other, (pair[0], pair[1]), by)
         what = f"masks that are {named(pair[0])} in {field} and {named(pair[1])} in {other}"

@@ -46,7 +46,7 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
 
 def open_pair(ctx: Any) -> None:
     """Show the masks of the pair that was clicked."""
-    field, pair = field_of(ctx), charts.clicked(ctx)
+    field, pair = field_of(ctx), charts.clicked_pair(ctx)
     if field is not None and pair:
         filters.open_masks(ctx, field, confuses(*pair), f"masks that confuse {pair[0]} and {pair[1]}", pair)
 

@@ -9,7 +9,7 @@ import fiftyone as fo
 from fiftyone_ssa.curation.confusions import CLOSE, check_close, confuses, count_confusions
 from fiftyone_ssa.curation.queue import review_queue
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.labels.database import is_generated, needs_database
+from fiftyone_ssa.labels.database import check_whole_images, is_generated, needs_database
 from fiftyone_ssa.labels.doubt import is_doubtful
 from fiftyone_ssa.labels.shown import check_collection, check_masks, field_shown
 
@@ -84,6 +84,8 @@ def check_opened(samples: Any, label_field: Any, patches: Any = False) -> str:
         raise InputError(f"patches must be True or False, got {shown(patches)}")
     if patches and is_generated(samples):
         raise InputError("this view shows patches already; leave patches out, or pass the view before it")
+    if patches:
+        check_whole_images(samples, "a view of patches")
     return field
 
 
@@ -100,9 +102,9 @@ def check_names(name: Any, other: Any) -> None:
     if other is not None and (not isinstance(other, str) or not other):
         raise InputError(f"other must be a class name or None, got {shown(other)}")
     if name is None and other is not None:
-        raise InputError(f"other is {other!r} and name is missing; give name, and other beside it")
+        raise InputError(f"other is {shown(other)} and name is missing; give name, and other beside it")
     if name is not None and name == other:
-        raise InputError(f"name and other are both {name!r}; choose two names, or leave other out")
+        raise InputError(f"name and other are both {shown(name)}; choose two names, or leave other out")
 
 
 def _shown(view: Any, field: str, patches: bool) -> Any:

@@ -101,6 +101,7 @@ def test_a_form_that_nobody_has_filled_yet_is_not_red(form, dataset, job):
     ("job", "params", "sentence"),
     [
         ("review", {"action": "bless"}, "action must be one of accept, reject, reopen, undo, got 'bless'"),
+        ("review", {"action": 0}, "action must be one of accept, reject, reopen, undo, got 0"),
         ("review", {"min_margin": 3}, "min_margin must be a number from 0 to 1, got 3"),
         ("review", {"class_name": " \n"}, "a class name must not be empty"),
         ("review", {"ids": ["x"]}, "ids must be ids as FiftyOne shows them"),

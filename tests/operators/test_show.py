@@ -115,3 +115,15 @@ def test_no_confusions_are_told(registry, dataset):
     view = dataset.filter_labels("ssa", F("label") == "wall").filter_labels("ssa", ~F("review").exists())
     with pytest.raises(ExecutionError, match="no two names are confused in 'ssa'"):
         run("show_confusions", view)
+
+
+def test_pictures_of_masks_in_groups_are_refused_in_one_sentence(form):
+    groups = fo.Dataset()
+    groups.add_group_field("group", default="left")
+    masks = fo.Detections(detections=[fo.Detection(label="sky", bounding_box=[0, 0, 1, 1])])
+    groups.add_sample(fo.Sample(filepath="/a.png", group=fo.Group().element("left"), ssa=masks))
+    told = form("show_doubtful", groups, patches=True)["refusal"]["error_message"]
+    assert told.startswith("a view of patches takes images, got groups of them; choose one slice")
+    with pytest.raises(ExecutionError, match=re.escape(told)):
+        run("show_doubtful", groups, patches=True)
+    groups.delete()
