@@ -13,12 +13,10 @@ from fiftyone_ssa.models import CaptionerSlot
 from fiftyone_ssa.models.captioning import WHAT, BlipCaptioner, Captioner
 from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
-from fiftyone_ssa.models.prompted import PromptedCaptioner, check_can_be_asked, legal_kinds, load_prompted
+from fiftyone_ssa.models.prompted import ALONE, PromptedCaptioner, check_can_be_asked, legal_kinds, load_prompted
 from fiftyone_ssa.models.prompts import PROMPTS
 from fiftyone_ssa.models.user_slots import build_captioner
 
-ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
-"""Kinds of models that caption an image without a prompt."""
 TAKES = (
     "a captioner (BLIP, BLIP-2, GIT, ViT-GPT2, Florence-2) or an image-text model with a chat template (Qwen-VL, "
     "SmolVLM, LLaVA, InternVL ...), PaliGemma or Kosmos-2"

@@ -14,29 +14,18 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from fiftyone_ssa.masks import rle as masks
-from fiftyone_ssa.models import DeciderSlot, Question
+from fiftyone_ssa.models import Question
 from fiftyone_ssa.models.devices import plan_chunks, upload
 from fiftyone_ssa.models.enlarging import EnlargedPatches, Sources, interpolate, sources
-from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.memo import Memo
 from fiftyone_ssa.models.scores import argmax
-from fiftyone_ssa.models.user_slots import build_decider
 
 WHAT = "the decider"
+CLIPSEG = {"clipseg": ("CLIPSegForImageSegmentation",)}
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
-
-
-def load_decider(model: str, device: torch.device, dtype: torch.dtype) -> DeciderSlot:
-    """A decider by Hugging Face id or folder of a CLIPSeg, or the user's own by `"module:factory"`.
-
-    Raises InputError if it cannot be loaded, with what to do.
-    """
-    if is_factory(model):
-        return build_decider(model)
-    return Decider(model, device, dtype)
 
 
 class Decider:
@@ -185,8 +174,9 @@ def _load(model: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, CLIPSegForImageSegmentation
 
     with loading(model, WHAT):
-        legal = {"clipseg": ("CLIPSegForImageSegmentation",)}
-        check_kind(AutoConfig.from_pretrained(model), model, WHAT, legal, "a CLIPSeg (CIDAS/clipseg-rd64-refined, say)")
+        check_kind(
+            AutoConfig.from_pretrained(model), model, WHAT, CLIPSEG, "a CLIPSeg (CIDAS/clipseg-rd64-refined, say)"
+        )
         processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
         tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT)
         return processor, tokenizer, load_whole(CLIPSegForImageSegmentation, model, WHAT, dtype)

@@ -15,6 +15,8 @@ from fiftyone_ssa.models.devices import plan_chunks
 from fiftyone_ssa.models.hub import check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.prompts import FOR_KINDS, prompt_for, read
 
+ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
+"""Kinds of models that caption an image without a prompt."""
 READERS = ("ocr", "formula", "chart", "docling", "udop", "pix2struct", "kosmos-2.5")
 """Parts of the kinds' names that read documents."""
 OTHERS = ("pi0", "evolla", "shieldgemma2", "fuyu", "idefics")

@@ -30,7 +30,7 @@ from fiftyone_ssa.models import (
 )
 from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import load_class_filter
-from fiftyone_ssa.models.decider import load_decider
+from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.phrases import NounPhrases
@@ -246,7 +246,9 @@ def build_engine(
             for model in settings.segmenters
         ],
         class_filter=load_class_filter(settings.class_filter, device, dtype, template=settings.template),
-        decider=None if settings.decider == FILTER else load_decider(settings.decider, device, dtype),
+        decider=None
+        if settings.decider == FILTER
+        else load_decider(settings.decider, device, dtype, top_k=settings.top_k),
         captioner=captioner,
         phrases=phrases,
         vocabulary=read_vocabulary(settings.vocabulary) if settings.vocabulary else (),

@@ -88,8 +88,8 @@ class OpenVocabulary:
     template: str = "{}"
     """What the class filter reads of a name, which stands for `{}`: `"a photo of a {}"`, say."""
     decider: str = ""
-    """A Hugging Face id or folder of a CLIPSeg, or `"module:factory"`; `filter`: no second model, the class filter's
-    best name is taken."""
+    """A Hugging Face id or folder of a CLIPSeg, a SAM 3 or an image-text model, or `"module:factory"`; `filter`: no
+    second model, the class filter's best name is taken."""
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
     vocabulary: str = ""

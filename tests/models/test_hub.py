@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import ClassFilter
-from fiftyone_ssa.models.decider import Decider
+from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.sam import load_sam
 from fiftyone_ssa.models.segmenters import load_segmenter
 from tests.models import tiny_sam_hub, tiny_segmenters
@@ -29,7 +29,7 @@ SIZES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "nu
 LOAD: dict[str, Callable[[str], Any]] = {
     "segmenter": lambda model: load_segmenter(model, CPU, torch.float32),
     "captioner": lambda model: load_captioner(model, CPU, torch.float32, max_new_tokens=2),
-    "decider": lambda model: Decider(model, CPU, torch.float32),
+    "decider": lambda model: load_decider(model, CPU, torch.float32),
     "class filter": lambda model: ClassFilter(model, CPU, torch.float32),
     "SAM": lambda model: load_sam(model, CPU, torch.float32),
 }
@@ -187,7 +187,8 @@ OTHER_KINDS: dict[str, tuple[Any, str, str]] = {
     "clip": (hf.CLIPConfig, "CLIPModel", "decider"),
     "clipseg_alone": (hf.CLIPSegConfig, "CLIPSegModel", "decider"),
     "owlv2": (hf.Owlv2Config, "Owlv2ForObjectDetection", "decider"),
-    "sam3": (hf.Sam3Config, "Sam3Model", "decider"),
+    "sam3_tracker": (hf.Sam3TrackerConfig, "Sam3TrackerModel", "decider"),
+    "florence2": (hf.Florence2Config, "Florence2ForConditionalGeneration", "decider"),
     "siglip": (hf.SiglipConfig, "SiglipModel", "decider"),
     "vit": (hf.ViTConfig, "ViTForImageClassification", "segmenter"),
     "segformer_classifier": (hf.SegformerConfig, "SegformerForImageClassification", "segmenter"),

@@ -15,7 +15,7 @@ from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.models import Question
 from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import load_class_filter
-from fiftyone_ssa.models.decider import load_decider
+from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.factories import foreign_code
 from fiftyone_ssa.naming.engine import build_engine
 from fiftyone_ssa.naming.stamp import settings_stamp
