@@ -12,11 +12,11 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.curation.deciding import Decision
 from fiftyone_ssa.errors import InputError, MissingDependencyError
-from fiftyone_ssa.labels.database import needs_database, see_filters
+from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
 from ._operator import FormOperator, telling
-from .forms import EMPTY, NO_DATASET, check_switch, choice, refusal, still_to_give
+from .forms import EMPTY, check_open, check_switch, choice, refusal, still_to_give
 
 FRESH_SECONDS = 5.0
 _read: dict[str, tuple[float, Any]] = {}
@@ -103,9 +103,7 @@ def _check_dry_run(ctx: Any) -> None:
 
 def opened(ctx: Any) -> Any:
     """What is open in the App, filters and all. Raises InputError where nothing is."""
-    if ctx.dataset is None:
-        raise InputError(NO_DATASET)
-    see_filters(ctx)
+    check_open(ctx)
     return ctx.view
 
 
@@ -120,8 +118,8 @@ def opened_dataset(ctx: Any) -> Any:
         return opened(ctx)
     read, dataset = _read.get(identity, (0.0, None))
     if dataset is None or dataset.deleted or time.monotonic() - read > FRESH_SECONDS:
-        if (dataset := ctx.dataset) is None:
-            raise InputError(NO_DATASET)
+        check_open(ctx)
+        dataset = ctx.dataset
         _read.clear()  # one dataset is reviewed at a time
         _read[identity] = (time.monotonic(), dataset)
     return dataset

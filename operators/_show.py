@@ -12,7 +12,7 @@ from fiftyone_ssa.labels.database import is_generated, needs_database
 from fiftyone_ssa.labels.shown import check_masks, detections_fields, field_shown
 
 from ._operator import FormOperator, telling
-from .forms import NO_DATASET, Form, first_problem, refusal
+from .forms import Form, check_open, first_problem, refusal
 
 COMMON: dict[str, Any] = {"label_field": None, "patches": False}
 
@@ -60,8 +60,7 @@ class Show(FormOperator):
         return {"masks": masks, "message": message}
 
     def _form(self, ctx: Any, inputs: types.Object) -> Form:
-        if ctx.dataset is None:
-            raise InputError(NO_DATASET)
+        check_open(ctx)
         shown = field_shown(ctx.view)
         form = Form(inputs, ctx.params, {**COMMON, **self.defaults, "label_field": shown})
         check = lambda: check_masks(ctx.view, form.values["label_field"])  # noqa: E731

@@ -169,6 +169,13 @@ class Form:
         return {"invalid": True, "error_message": self.wrong[name]}
 
 
+def check_open(ctx: Any) -> None:
+    """Raise InputError where no dataset is open, or what is shown of it is no longer there."""
+    see_filters(ctx)
+    if ctx.dataset is None:
+        raise InputError(NO_DATASET)
+
+
 def target_of(ctx: Any) -> Any:
     """The collection that a job works on: what the App shows, filters and all, or what was chosen instead."""
     see_filters(ctx)

@@ -21,14 +21,14 @@ from fiftyone.operators.executor import ExecutionContext, ExecutionError, Execut
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels import background
 from fiftyone_ssa.labels.appearance import show_anew
-from fiftyone_ssa.labels.database import dataset_id, root_dataset, serialized
+from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
 from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin, leave
 from fiftyone_ssa.labels.jobs import JobRow, Where, images_of, jobs
 from fiftyone_ssa.naming.run import describe
 from fiftyone_ssa.plugin import missing
 
 from ._operator import FormOperator, telling
-from .forms import NO_DATASET, STILL_TO_GIVE, first_problem, refusal, target_of
+from .forms import STILL_TO_GIVE, check_open, first_problem, problem, refusal, target_of
 
 PANEL = "masks"
 WITHOUT_PANEL = 500.0
@@ -71,8 +71,8 @@ class Job(FormOperator):
     def resolve_input(self, ctx: Any) -> types.Property:
         """The form, or the one sentence that says why there is none."""
         inputs = types.Object()
-        if self.needs_dataset and ctx.dataset is None:
-            refusal(inputs, NO_DATASET)
+        if gone := problem(lambda: check_open(ctx)) if self.needs_dataset else {}:
+            refusal(inputs, gone["error_message"])
         else:
             self.form(ctx, inputs)
             if ask := inputs.properties.pop(STILL_TO_GIVE, None):
@@ -89,6 +89,8 @@ class Job(FormOperator):
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Run the job, or start it if it comes from the App; show its closing sentence or what stopped it."""
+        if not self.needs_dataset and problem(lambda: see_filters(ctx)):
+            ctx.request_params |= {"dataset_id": None, "dataset_name": None, "view": None}  # it is gone, and not needed
         with telling(ctx):
             if wrong := first_problem(self.resolve_input(ctx)):
                 raise InputError(wrong)  # what the form says of a value, a run says in the same words

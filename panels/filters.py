@@ -122,8 +122,11 @@ def open_masks(ctx: Any, label_field: str, condition: fo.ViewExpression, what: s
 def opened(ctx: Any) -> dict[str, Any] | None:
     """What `open_masks` opened, if the App still shows it."""
     shown = kept(ctx).get("opened")
-    if shown and get_view(ctx.dataset, stages=shown["now"]) == get_view(ctx.dataset, stages=stages_of(ctx)):
-        return dict(shown)
+    try:
+        if shown and get_view(ctx.dataset, stages=shown["now"]) == get_view(ctx.dataset, stages=stages_of(ctx)):
+            return dict(shown)
+    except ValueError:  # somebody deleted its field meanwhile
+        del kept(ctx)["opened"]
     return None
 
 

@@ -9,7 +9,7 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.curation.counts import latest_change
 from fiftyone_ssa.errors import InputError, MissingDependencyError
-from fiftyone_ssa.labels.database import needs_database
+from fiftyone_ssa.labels.database import needs_database, see_filters
 
 from . import charts, compare, confusions, filters, overview, runs, scores
 from .kept import chosen, dropped, expect_reload, kept
@@ -40,6 +40,19 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
             surfaces="grid",
             help_markdown="What the masks of this view are called, who says so, how sure, and how far the review is.",
         )
+
+    def execute(self, ctx: Any) -> Any:
+        """Answer an event; where what the App shows is no longer there, with that sentence, until it is again."""
+        try:
+            with needs_database():
+                see_filters(ctx)
+        except (InputError, MissingDependencyError) as error:
+            panel = types.Object()
+            panel.md(str(error)[:1].upper() + str(error)[1:], name="told")
+            panel.view("timer", types.TimerView(interval=runs.IDLE_MS, on_interval=self.on_timer))
+            ctx.ops.show_panel_output(types.Property(panel))
+            return None
+        return super().execute(ctx)
 
     def on_load(self, ctx: Any) -> None:
         """Show the numbers of what is open."""

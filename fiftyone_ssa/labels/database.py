@@ -207,11 +207,22 @@ def unschedule(identity: ObjectId, why: str) -> bool:
 
 
 def see_filters(ctx: Any) -> None:
-    """Let an operator's `ctx.view` be what the App shows: FiftyOne drops the sidebar's filters from a saved view."""
+    """Let an operator's `ctx.view` be what the App shows: FiftyOne drops the sidebar's filters from a saved view.
+
+    Raises InputError where that is no longer there: somebody deleted the dataset, or a field of the view, meanwhile.
+    """
     from fiftyone.server.view import get_view  # loads the App's server
 
     request = ctx.request_params
     name, filters, extended = (request.get(key) for key in ("view_name", "filters", "extended"))
-    if ctx.dataset is not None and name and (filters or extended):
-        stages = request.get("view") or json.loads(json_util.dumps(serialized(ctx.dataset.load_saved_view(name))))
-        ctx._view = get_view(ctx.dataset, stages=stages, filters=filters, extended_stages=extended)
+    try:
+        if ctx.dataset is not None and name and (filters or extended):
+            stages = request.get("view") or json.loads(json_util.dumps(serialized(ctx.dataset.load_saved_view(name))))
+            ctx._view = get_view(ctx.dataset, stages=stages, filters=filters, extended_stages=extended)
+        _ = ctx.view
+    except ValueError as error:  # FiftyOne's, of what it does not find
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"what the App shows is no longer there ({reason}); take it out of the view bar and the filters, or open "
+            "another dataset"
+        ) from error

@@ -180,3 +180,27 @@ def test_a_form_is_quick_while_one_types(form, dataset):
     for _ in range(3):
         form("annotate", dataset, label_field="new")
     assert time.perf_counter() - started < 1.5
+
+
+@pytest.mark.parametrize("job", ["annotate", "evaluate", "export", "repaint", "review", "relabel", "show_doubtful"])
+def test_a_dataset_or_field_that_somebody_took_away_is_told(registry, dataset, job):
+    clone = dataset.clone()
+    view = clone.filter_labels("ssa", fo.ViewField("label") == "dog")
+    request = {"dataset_name": clone.name, "view": view._serialize(), "params": {}}
+    for take in (lambda: clone.delete_sample_field("ssa"), clone.delete):
+        take()
+        context = foo.ExecutionContext(dict(request), executor=foo.executor.Executor(), operator_uri=f"{NAME}/{job}")
+        with context:
+            fields = registry.get_operator(f"{NAME}/{job}").resolve_input(context).type.properties
+            told = [field.error_message for field in fields.values() if field.invalid]
+            assert len(told) == 1
+            assert "what the App shows is no longer there" in told[0]
+            with pytest.raises(InputError, match="is no longer there"):
+                registry.get_operator(f"{NAME}/{job}").execute(context)
+
+
+def test_a_dataset_that_is_gone_hinders_no_loading(registry, dataset, tmp_path):
+    request = {"dataset_name": "gone", "params": {"folder": str(tmp_path)}}
+    context = foo.ExecutionContext(request, executor=foo.executor.Executor(), operator_uri=f"{NAME}/load_dataset")
+    with context, pytest.raises(InputError, match="no image in"):
+        registry.get_operator(f"{NAME}/load_dataset").execute(context)

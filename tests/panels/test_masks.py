@@ -336,3 +336,33 @@ def test_a_click_with_another_charts_key_or_odd_names_is_answered(panel, dataset
         app.event(method, id=json.dumps(key))
     for data in (None, [], [{"idx": "x"}]):
         assert "set_view" not in app.event("on_confidence", data=data).done
+
+
+def rename(dataset):
+    dataset.rename_sample_field("ssa", "renamed")
+
+
+def delete_field(dataset):
+    dataset.delete_sample_field("ssa")
+
+
+def delete(dataset):
+    dataset.delete()
+
+
+@pytest.mark.parametrize("change", [rename, delete_field, delete])
+@pytest.mark.parametrize("tab", TABS)
+def test_what_somebody_takes_away_while_the_panel_is_open_is_told(panel, dataset, tab, change):
+    clone = dataset.clone()
+    app = App(panel, clone)
+    app.state["tab"] = tab
+    app.event().event("on_class", id=json.dumps("sky"))
+    app.stages, name = json.loads(json.dumps(app.done["set_view"][0]["view"])), clone.name
+    change(clone)
+    app.dataset = SimpleNamespace(name=name)
+    for method in ("on_timer", "on_change_view", "on_load", "on_close", "on_job"):
+        assert any("What the App shows is no longer there" in text for text in app.event(method).texts)
+    if change is not delete:
+        app.stages = []
+        assert not any("no longer there" in text for text in app.event("on_change_view").texts)
+        clone.delete()
