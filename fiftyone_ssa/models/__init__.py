@@ -84,7 +84,10 @@ class DeciderSlot(Protocol):
     """What chooses among the names that the filter left of a mask."""
 
     def __call__(self, groups: Sequence[Sequence[Question]]) -> Sequence[Sequence[npt.NDArray[Any]]]:
-        """For each question of each group (names,) counts or scores >= 0, higher is better; all 0: none can be told."""
+        """For each question of each group (names,) counts or scores >= 0, higher is better; all 0: none can be told.
+
+        Or (names, 2): inside the mask and, for `decision = "fused"`, outside it.
+        """
 
 
 def find_masks(inputs: Inputs, generator: MaskGenerator | None) -> MaskSet:

@@ -79,11 +79,14 @@ class Decider:
         )
 
     def __call__(self, groups: Sequence[Sequence[Question]]) -> list[list[npt.NDArray[np.int64]]]:
-        """For each question, how many of the mask's pixels in the crop each of its names wins; ties to the first."""
+        """For each question (names, 2): of its box's pixels those that each name wins, inside the mask and outside.
+
+        Ties go to the first name; a name without rivals wins the mask and nothing else.
+        """
         open_ones = [[question for question in group if len(question.names) > 1] for group in groups]
         self._known([name for question in chain.from_iterable(open_ones) for name in question.names])
         counts = list(chain.from_iterable(self._crops.map_groups(self._decide, open_ones)))
-        answers = torch.cat(counts).cpu().numpy() if counts else np.zeros(0, np.int64)
+        answers = torch.cat(counts).cpu().numpy() if counts else np.zeros((0, 2), np.int64)
         decided = iter(np.split(answers, np.cumsum([len(count) for count in counts])))
         return [
             [next(decided) if len(question.names) > 1 else _area(question) for question in group] for group in groups
@@ -91,7 +94,7 @@ class Decider:
 
     @torch.inference_mode()
     def _decide(self, chunk: Sequence[Question]) -> list[torch.Tensor]:
-        """A (len(names),) tensor of counts for each question; nothing here waits for the device."""
+        """A (len(names), 2) tensor of counts for each question; nothing here waits for the device."""
         seen = self._encode([question.crop for question in chunk])
         windows = [_Window(question, self._grid, self._patch, self._device) for question in chunk]
         places = self._places(windows)
@@ -102,10 +105,8 @@ class Decider:
         counts = []
         for question, window, inside, of_names in zip(chunk, windows, areas, cells, strict=True):
             scores = window.sample(self._upsample(window.cut(of_names[: len(question.names)]))[:, 0])
-            winners = argmax(scores)
-            counts.append(
-                torch.stack([(inside & (winners == turn)).count_nonzero() for turn in range(len(question.names))])
-            )
+            won = argmax(scores) == torch.arange(len(scores), device=self._device)[:, None, None]
+            counts.append(torch.stack([(won & where).count_nonzero((1, 2)) for where in (inside, ~inside)], 1))
         return counts
 
     def _encode(self, crops: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -197,8 +198,8 @@ def _last_layer(layer: Any, state: torch.Tensor, places: torch.Tensor) -> torch.
 
 
 def _area(question: Question) -> npt.NDArray[np.int64]:
-    """(1,) the mask's pixels in the crop, all of which a name without rivals wins."""
-    return np.array([np.count_nonzero(masks.decode_crop(question.rle, question.size_hw, question.box_xyxy))])
+    """(1, 2) the mask's pixels in the crop, all of which a name without rivals wins, and none outside."""
+    return np.array([[np.count_nonzero(masks.decode_crop(question.rle, question.size_hw, question.box_xyxy)), 0]])
 
 
 def _areas(chunk: Sequence[Question], device: torch.device) -> list[torch.Tensor]:

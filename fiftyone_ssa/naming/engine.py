@@ -10,15 +10,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.masks.rle import scaled_crop_xyxy
 from fiftyone_ssa.models import (
     CaptionerSlot,
     ClassFilterSlot,
@@ -33,53 +30,15 @@ from fiftyone_ssa.models.class_filter import load_class_filter
 from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.segmenters import load_segmenter
+from fiftyone_ssa.naming.candidates import CAPTION, VOCABULARY, Candidate, embeddings_of
+from fiftyone_ssa.naming.evidence import Fusion
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
-from fiftyone_ssa.naming.voting import vote
+from fiftyone_ssa.naming.voting import count_classes, votes_from_shares
 from fiftyone_ssa.presets import OpenVocabulary, Preset
 from fiftyone_ssa.presets.settings import FILTER
-from fiftyone_ssa.types import Annotation, Embeddings, Inputs, MaskSet, Proposals, SemanticMap
-
-CAPTION, VOCABULARY = "caption", "vocabulary"
-
-
-@dataclass(eq=False)
-class Candidate:
-    """One mask on its way through the stages; an empty mask has none."""
-
-    image: torch.Tensor
-    """(H, W, 3) uint8, the whole image on the device."""
-    masks: MaskSet
-    index: int
-    sources: dict[str, str] = field(default_factory=dict)
-    """What may name the mask, in order, with who proposed it first."""
-    caption: str = ""
-    proposals: Proposals = field(default_factory=Proposals)
-    label: str | None = None
-    confidence: float = 0.0
-    look: npt.NDArray[np.float32] | None = None
-    """The class filter's (d,) embedding of its crop, where it is kept."""
-
-    def crop_xyxy(self, scale: float) -> tuple[int, int, int, int]:
-        """The published crop around the box that the mask's source states."""
-        return scaled_crop_xyxy(self.masks.source_boxes_xywh[self.index], scale, self.masks.size_hw)
-
-    def crop(self, scale: float) -> torch.Tensor:
-        """(h, w, 3) uint8, a view."""
-        x0, y0, x1, y1 = self.crop_xyxy(scale)
-        return self.image[y0:y1, x0:x1]
-
-    def box_xyxy(self, scale: float) -> tuple[int, int, int, int]:
-        """The part of a crop that holds the mask, pixels, x1 and y1 exclusive; nothing where x1 <= x0 or y1 <= y0."""
-        x0, y0, x1, y1 = self.crop_xyxy(scale)
-        x, y, w, h = (int(value) for value in self.masks.boxes_xywh[self.index])
-        return max(x, x0), max(y, y0), min(x + w, x1), min(y + h, y1)
-
-    def propose(self, names: Sequence[str], source: str) -> None:
-        """Add names in order; one that is there already keeps its first source."""
-        for name in names:
-            self.sources.setdefault(name, source)
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap
 
 
 class Engine:
@@ -109,6 +68,7 @@ class Engine:
         self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
         self.class_filter, self.decider, self.generator = class_filter, decider, generator
         self.ranking = Ranking(class_filter, vocabulary, settings.top_k)
+        self.fusion = Fusion(class_filter, vocabulary, settings.top_k) if settings.decision == "fused" else None
         self.timings: dict[str, float] = {}
         self._background = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -120,7 +80,7 @@ class Engine:
         self._propose_classes(batch, per_image)
         # on the CPU an image's masks have batches of their own: there a row's last bits depend on its place in a batch
         groups = [list(chain.from_iterable(per_image))] if self.device.type == "cuda" else per_image
-        self._propose_phrases_and_filter(groups)
+        self._propose_phrases_and_filter(groups, per_image)
         with self._stage("decide"):
             self._decide(groups)
         return [
@@ -141,10 +101,12 @@ class Engine:
                 votes.append((source, self._background.submit(_winners, maps, per_image)))
         with self._stage("vote"):
             for source, future in votes:
-                for candidate, name in future.result():
+                for candidate, name, shares in future.result():
                     candidate.propose([name], source)
+                    for each, share in shares:
+                        candidate.votes[each] = candidate.votes.get(each, 0.0) + share
 
-    def _propose_phrases_and_filter(self, groups: list[list[Candidate]]) -> None:
+    def _propose_phrases_and_filter(self, groups: list[list[Candidate]], per_image: list[list[Candidate]]) -> None:
         """Captions, their noun phrases, and CLIP's choice; spaCy reads captions while CLIP looks at crops."""
         candidates = list(chain.from_iterable(groups))
         reading = None
@@ -168,25 +130,30 @@ class Engine:
                 phrases = reading.result()
             for candidate, names in zip(candidates, phrases, strict=True):
                 candidate.propose(names, CAPTION)
+                candidate.subject = next(iter(names), None)
         with self._stage("rank"):
+            if self.fusion is not None:
+                rows = iter(looks)
+                for group in per_image:
+                    self.fusion.propose(group, [next(rows) for _ in group])
+                return
             ranked = self.ranking(looks, [list(candidate.sources) for candidate in candidates])
             for candidate, proposals in zip(candidates, ranked, strict=True):
                 candidate.proposals = proposals
 
     def _decide(self, groups: list[list[Candidate]]) -> None:
+        scale = self.settings.filter_scale if self.decider is None else self.settings.decide_scale
+        asked = [[c for c in group if c.proposals.names and c.is_in_crop(scale)] for group in groups]
         if self.decider is None:
-            for candidate in chain.from_iterable(groups):
-                if candidate.proposals.names and _size(candidate.box_xyxy(self.settings.filter_scale)) > 0:
-                    candidate.label = candidate.proposals.names[0]
-                    candidate.confidence = candidate.proposals.scores[0]
+            for candidate in chain.from_iterable(asked):
+                candidate.label, candidate.confidence = candidate.proposals.names[0], candidate.proposals.scores[0]
             return
-        asked = [
-            [(c, question) for c in group if c.proposals.names and _size((question := self._question(c)).box_xyxy) > 0]
-            for group in groups
-        ]
-        answers = self.decider([[question for _, question in group] for group in asked])
-        for (candidate, _), counts in zip(chain.from_iterable(asked), chain.from_iterable(answers), strict=True):
-            if counts.sum() > 0:
+        answers = self.decider([[self._question(candidate) for candidate in group] for group in asked])
+        for candidate, answer in zip(chain.from_iterable(asked), chain.from_iterable(answers), strict=True):
+            counts = answer if answer.ndim == 1 else answer[:, 0]
+            if counts.sum() > 0 and self.fusion is not None:
+                self.fusion.decide(candidate, answer)
+            elif counts.sum() > 0:
                 winner = int(counts.argmax())
                 candidate.label = candidate.proposals.names[winner]
                 candidate.confidence = float(counts[winner] / counts.sum())
@@ -237,7 +204,8 @@ def build_engine(
             prompt=settings.prompt,
             trust_remote_code=trust_remote_code,
         )
-        phrases = None if captioner.only_names else NounPhrases(settings.phrases)
+        mode = "parts" if settings.decision == "fused" and settings.phrases == "head" else settings.phrases
+        phrases = None if captioner.only_names else NounPhrases(mode)
     return Engine(
         settings,
         device,
@@ -273,17 +241,21 @@ def _names_said(answers: Sequence[str | tuple[str, ...]], phrases: NounPhrases |
     return [next(read) if isinstance(answer, str) else answer for answer in answers]
 
 
-def _winners(maps: list[SemanticMap], per_image: list[list[Candidate]]) -> list[tuple[Candidate, str]]:
+def _winners(
+    maps: list[SemanticMap], per_image: list[list[Candidate]]
+) -> list[tuple[Candidate, str, list[tuple[str, float]]]]:
+    """Of each mask the most frequent class under it, and the share of every class that is there."""
     found = []
     for semantic, group in zip(maps, per_image, strict=True):
         if group:
-            class_ids = vote(group[0].masks, semantic).class_ids
-            found += [(c, semantic.names[class_ids[c.index]]) for c in group if class_ids[c.index] >= 0]
+            counts = count_classes(group[0].masks, semantic)
+            class_ids = votes_from_shares(counts).class_ids
+            for candidate in group:
+                row = counts[candidate.index]
+                if class_ids[candidate.index] >= 0:
+                    shares = [(semantic.names[i], float(row[i] / row.sum())) for i in np.flatnonzero(row)]
+                    found.append((candidate, semantic.names[class_ids[candidate.index]], shares))
     return found
-
-
-def _size(box_xyxy: tuple[int, int, int, int]) -> int:
-    return max(box_xyxy[2] - box_xyxy[0], 0) * max(box_xyxy[3] - box_xyxy[1], 0)
 
 
 def _annotation(masks: MaskSet, candidates: list[Candidate], keep_embeddings: bool) -> Annotation:
@@ -306,12 +278,3 @@ def _annotation(masks: MaskSet, candidates: list[Candidate], keep_embeddings: bo
         label_sources=tuple(sources),
         embeddings=embeddings_of(count, candidates) if keep_embeddings else None,
     )
-
-
-def embeddings_of(count: int, candidates: list[Candidate]) -> Embeddings:
-    """What was seen in each of `count` masks; zeros where none of the candidates is that mask."""
-    looks = {candidate.index: candidate.look for candidate in candidates if candidate.look is not None}
-    embeddings = np.zeros((count, len(next(iter(looks.values()), ()))), np.float16)
-    for index, look in looks.items():
-        embeddings[index] = look
-    return embeddings

@@ -7,7 +7,7 @@ import numpy as np
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.class_filter import load_class_filter
 from fiftyone_ssa.models.devices import pick_device, pick_dtype, upload
-from fiftyone_ssa.naming.engine import Candidate, embeddings_of
+from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.presets import Preset
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals
 

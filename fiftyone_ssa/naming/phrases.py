@@ -17,6 +17,8 @@ POSITIONS = frozenset({
     "corner", "foreground", "background", "distance", "upside", "underside", "inside", "outside", "close", "up",
 })
 """Nouns that say where something is or how it is seen ("a close up"), not what it is."""
+FACES = frozenset({"back", "bottom", "front", "rear", "top"})
+"""Of these, what names a part where a caption begins with it: "the back of a chair"."""
 COLOURS = frozenset({
     "black", "blue", "brown", "gold", "gray", "green", "grey", "orange", "pink", "purple", "red", "silver", "white",
     "yellow",
@@ -37,13 +39,14 @@ class NounPhrases:
 
     `"raw"` gives noun chunks as they stand ("the red cars"); `"head"` gives what they name ("car"): lower case,
     singular, compound nouns kept, and neither determiners, pronouns, adjectives, colours nor words of position.
+    `"parts"` is `"head"` where names are weighed afterwards: plurals stay, "the back of a chair" gives both nouns.
     Raises MissingDependencyError if spaCy or its English pipeline is not installed.
     """
 
-    def __init__(self, mode: Literal["raw", "head"] = "head") -> None:
+    def __init__(self, mode: Literal["raw", "head", "parts"] = "head") -> None:
         self.mode = mode
         # noun chunks need tags and the parse, singulars the lemmatizer
-        self._nlp = _load(["ner"] if mode == "head" else ["ner", "lemmatizer"])
+        self._nlp = _load(["ner", "lemmatizer"] if mode == "raw" else ["ner"])
         self._memo = Memo(self._read, CAPACITY)
 
     def __call__(self, captions: Sequence[str]) -> list[tuple[str, ...]]:
@@ -51,19 +54,30 @@ class NounPhrases:
         return self._memo(captions)
 
     def _read(self, captions: list[str]) -> list[tuple[str, ...]]:
-        if self.mode == "head":
+        if self.mode != "raw":
             captions = [caption.lower() for caption in captions]
         with self._nlp.memory_zone():  # spaCy keeps every word it ever met otherwise
             return [tuple(dict.fromkeys(self._phrases(doc))) for doc in self._nlp.pipe(captions)]
 
     def _phrases(self, doc: Any) -> Iterator[str]:
         for chunk in doc.noun_chunks:
-            phrase = _head(chunk) if self.mode == "head" else chunk.text.strip()
+            if self.mode == "raw":
+                phrase = chunk.text.strip()
+            elif self.mode == "parts" and _is_face(chunk):
+                phrase = chunk.root.lower_
+            else:
+                phrase = _head(chunk, plural=self.mode == "parts")
             if phrase:
                 yield phrase
 
 
-def _head(chunk: Any) -> str:
+def _is_face(chunk: Any) -> bool:
+    """Whether a caption begins with a side of something: "the back of"."""
+    of = any(token.dep_ == "prep" and token.lower_ == "of" for token in chunk.root.children)
+    return of and chunk.start == 0 and len(chunk) <= 2 and chunk.root.lower_ in FACES
+
+
+def _head(chunk: Any, *, plural: bool) -> str:
     """A noun chunk's last noun and what is compounded with it, or "" where nothing is left."""
     nouns = [token for token in _compound(chunk) if token.lower_ not in POSITIONS]
     if not nouns:
@@ -71,7 +85,7 @@ def _head(chunk: Any) -> str:
     *before, last = nouns
     words = [token.lower_ for token in before if token.lower_ not in COLOURS]
     name = " ".join([*words, last.lower_])
-    return name if name in PLURALS else " ".join([*words, last.lemma_.lower()])
+    return name if plural or name in PLURALS else " ".join([*words, last.lemma_.lower()])
 
 
 def _compound(chunk: Any) -> Iterator[Any]:

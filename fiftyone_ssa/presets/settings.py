@@ -90,6 +90,9 @@ class OpenVocabulary:
     decider: str = ""
     """A Hugging Face id or folder of a CLIPSeg, a SAM 3 or an image-text model, or `"module:factory"`; `filter`: no
     second model, the class filter's best name is taken."""
+    decision: Literal["published", "fused"] = "published"
+    """`published`: the decider alone chooses among the filter's proposals; `fused`: votes, captions, filter,
+    decider and the masks around decide together, among all names of the image (docs/models.md)."""
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
     vocabulary: str = ""

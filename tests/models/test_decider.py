@@ -90,7 +90,12 @@ def plain_counts(folder: str, questions: list[Question]) -> list[np.ndarray]:
         logits = logits.reshape(1, count, *logits.shape[-2:])
         winners = interpolate(logits, size=image.size[::-1], mode="bilinear", align_corners=False)[0].argmax(0).numpy()
         inside = masks.decode_crop(question.rle, question.size_hw, question.crop_xyxy)
-        counts.append(np.bincount(winners[inside], minlength=count))
+        (left, top), (x0, y0, x1, y1) = question.crop_xyxy[:2], question.box_xyxy
+        outside = np.zeros_like(inside)
+        if count > 1:  # a name without rivals is not looked at
+            outside[y0 - top : y1 - top, x0 - left : x1 - left] = True
+        outside &= ~inside
+        counts.append(np.stack([np.bincount(winners[where], minlength=count) for where in (inside, outside)], 1))
     return counts
 
 
@@ -120,7 +125,7 @@ def test_names_of_any_length_and_no_question_at_all(parity: Path, questions: lis
     first = questions[0]
     long = dataclasses.replace(first, names=("word " * 400, "", "ünï"))
     ((counts,),) = decider([[long]])
-    assert counts.sum() == masks.decode(first.rle, SIZE_HW).sum()
+    assert counts[:, 0].sum() == masks.decode(first.rle, SIZE_HW).sum()
 
 
 def test_bfloat16_runs(parity: Path, questions: list[Question]) -> None:

@@ -133,6 +133,39 @@ def test_the_filter_decides_by_itself(build: Build, batch: list[Inputs], annotat
         assert None not in found.label_sources
 
 
+@pytest.mark.parametrize("decider", ["filter", "clipseg"])
+def test_a_fused_decision(build: Build, batch: list[Inputs], parity: Path, decider: str) -> None:
+    named = {"decider": str(parity / "models" / "clipseg")} if decider == "clipseg" else {"decider": "filter"}
+    engine = build(decision="fused", phrases="head", **named)
+    together = engine(batch)
+    for found, inputs in zip(together, batch, strict=True):
+        assert everything(engine([inputs])[0]) == everything(found)
+        for index, label in enumerate(found.labels):
+            names, scores = found.proposals[index].names, found.proposals[index].scores
+            assert (label, found.confidences[index]) == (names[0], scores[0])
+            assert list(scores) == sorted(scores, reverse=True)
+            assert len(names) == 3
+            assert 0 < sum(scores) <= 1 + 1e-9
+            assert found.label_sources[index] in ("coco", "ade20k", "caption")
+    # names of other masks are considered, too
+    shared = [{name for proposals in found.proposals for name in proposals.names} for found in together]
+    assert any(len(names) < 3 * len(found.labels) for names, found in zip(shared, together, strict=True))
+
+
+def test_a_fused_decision_of_one_mask_no_mask_and_no_name(build: Build, parity: Path) -> None:
+    words = "lorry\nhorse\n"
+    engine = build(decision="fused", segmenters=(), captioner="", vocabulary=words, decider="filter")
+    (annotation,) = engine([one_image(parity, [rectangle(10, 10, 60, 60), rectangle(0, 0, 0, 0)])])
+    assert annotation.labels[0] in ("lorry", "horse")
+    assert (annotation.labels[1], annotation.label_sources) == (None, ("vocabulary", None))
+    assert annotation.proposals[0].scores[0] == annotation.confidences[0] < 1
+    assert engine([Inputs(np.zeros((9, 9, 3), np.uint8), MaskSet.empty((9, 9)))])[0].labels == ()
+    silent = build(decision="fused", segmenters=())
+    silent.captioner = lambda groups: [["", "running fast"]]  # type: ignore[assignment]
+    (annotation,) = silent([one_image(parity, [rectangle(10, 10, 60, 60), rectangle(20, 20, 90, 70)])])
+    assert annotation.labels == (None, None)
+
+
 def test_the_filter_names_no_mask_outside_its_crop(build: Build, parity: Path) -> None:
     boxes = [[10, 10, 49, 49], [300, 200, 20, 20]]
     (annotation,) = build(decider="filter")(

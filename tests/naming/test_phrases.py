@@ -50,6 +50,20 @@ def test_heads_name_the_thing(head: NounPhrases, caption: str, names: tuple[str,
     assert head([caption]) == [names]
 
 
+@pytest.mark.parametrize(
+    ("caption", "names"),
+    [
+        ("the back of a red sofa", ("back", "sofa")),
+        ("the leaves of a red vase", ("leaves", "vase")),
+        ("the left side of a red fire hydrant", ("fire hydrant",)),
+        ("a cat on the back of a sofa", ("cat", "sofa")),
+        ("the top", ()),
+    ],
+)
+def test_parts_are_named_where_names_are_weighed(caption: str, names: tuple[str, ...]) -> None:
+    assert NounPhrases("parts")([caption]) == [names]
+
+
 def test_each_distinct_caption_is_read_once(raw: NounPhrases, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     pipe = raw._nlp.pipe

@@ -1,0 +1,53 @@
+"""How masks of one image lie in each other, from their runs: no mask is made dense."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fiftyone_ssa.masks import rle
+from fiftyone_ssa.types import Ints, MaskSet
+
+
+def intersections(masks: MaskSet) -> Ints:
+    """(N, N) pixels that each two masks share; a mask shares its area with itself.
+
+    How many of a mask's pixels lie before a place is linear between the ends of its runs, so what it shares with a run
+    is a difference of two interpolations: one call a mask for the runs of all masks.
+    """
+    spans = [rle.intervals(rle.runs(code, masks.size_hw)) for code in masks.rles]
+    counts = [len(starts) for starts, _ in spans]
+    shared = np.zeros((len(spans), len(spans)))
+    if not sum(counts):
+        return shared.astype(np.int64)
+    starts, ends = (np.concatenate(parts) for parts in zip(*spans, strict=True))
+    owners = np.repeat(np.arange(len(spans)), counts)
+    for index, (first, last) in enumerate(spans):
+        if len(first):
+            knots = np.column_stack([first, last]).ravel()
+            before = np.repeat(np.concatenate([[0], np.cumsum(last - first)]), 2)[1:-1]
+            inside = np.interp(ends, knots, before) - np.interp(starts, knots, before)
+            shared[index] = np.bincount(owners, inside, len(spans))
+    return np.rint(shared).astype(np.int64)
+
+
+def parents(shared: Ints, *, inside: float = 0.9, smaller: float = 0.8) -> Ints:
+    """(N,) the smallest mask that holds at least `inside` of each mask, which is smaller than `smaller` of it; or -1.
+
+    Args:
+        shared: (N, N) pixels, of `intersections`
+        inside (0.9): share of the mask's pixels that its parent has to hold
+        smaller (0.8): a mask larger than this share of another is the same thing seen twice, and no part
+    """
+    areas = np.diag(shared)
+    holds = (shared >= inside * areas[:, None]) & (areas[:, None] < smaller * areas) & (areas[:, None] > 0)
+    sizes = np.where(holds, areas, np.iinfo(np.int64).max)
+    found: Ints = np.where(holds.any(1), sizes.argmin(1), -1) if len(areas) else np.zeros(0, np.int64)
+    return found
+
+
+def twins(shared: Ints, iou: float = 0.7) -> npt.NDArray[np.bool_]:
+    """(N, N) which masks overlap by more than `iou` with each other, and so show the same; none with itself."""
+    areas = np.diag(shared)
+    united = areas[:, None] + areas - shared
+    return (shared > iou * united) & ~np.eye(len(areas), dtype=np.bool_)
