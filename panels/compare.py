@@ -12,7 +12,7 @@ from fiftyone_ssa.curation.remembered import remembered
 from fiftyone_ssa.labels.shown import is_named
 
 from . import charts, filters, kept
-from .shared import draw_bars, field_of, fields_of, left_out, named, stack, title
+from .shared import choice, draw_bars, field_of, fields_of, left_out, named, stack, title
 
 MOST = 30
 ALONE = "This dataset has one field with masks only. Name its masks again, into another field, to compare the two."
@@ -21,7 +21,7 @@ AGREED = "The two fields give the same names."
 
 
 def load(ctx: Any) -> dict[str, Any]:
-    """Count, hand the chart to the App, and answer what the layout needs."""
+    """Count, and answer what the layout needs."""
     field, other = field_of(ctx), other_field(ctx)
     assert field is not None
     if other is None:
@@ -30,7 +30,6 @@ def load(ctx: Any) -> dict[str, Any]:
     pairs = list(found.pairs.items())
     rows = [charts.Bar(f"{named(a)} → {named(b)}", masks, [a, b]) for (a, b), masks in pairs[:MOST]]
     rows = charts.chosen(rows, filters.opened_key(ctx))
-    ctx.panel.set_data("compare.pairs", charts.bars(rows))
     by = "the same pixels" if found.by == "mask" else "boxes that overlap"
     share = 100 * found.different / max(found.common, 1)
     told = (
@@ -51,10 +50,8 @@ def draw(panel: types.Object, ctx: Any, shape: dict[str, Any], on: Any) -> None:
     field, other = field_of(ctx), other_field(ctx)
     others = others_of(ctx)
     if others:
-        choices = types.DropdownView()
-        for name in others:
-            choices.add_choice(name, label=name)
-        panel.enum("other_field", others, default=other, label="Compared with", view=choices, on_change=on.on_other)
+        title(panel, "compared_with", "Compared with")
+        choice(panel, "others", {name: name for name in others}, other, on.on_other)
     tab = stack(panel, "compare")
     tab.md(shape["told"], name="told")
     rows = [charts.Bar(**row) for row in shape.get("rows") or []]

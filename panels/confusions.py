@@ -18,14 +18,13 @@ NONE = "No two names are confused: no mask has two proposals that are close, and
 
 
 def load(ctx: Any) -> dict[str, Any]:
-    """Count, hand the chart to the App, and answer what the layout needs."""
+    """Count, and answer what the layout needs."""
     field = field_of(ctx)
     assert field is not None
     found = remembered(count_confusions, filters.view_before(ctx), field)
     rows = charts.chosen(
         [charts.Bar(_text(row), row.masks, [row.name, row.other]) for row in found[:MOST]], filters.opened_key(ctx)
     )
-    ctx.panel.set_data("confusions.pairs", charts.bars(rows))
     rest = left_out([row.masks for row in found[MOST:]], "pair")
     return {"rows": [asdict(row) for row in rows], "rest": rest}
 

@@ -1,8 +1,8 @@
-"""What a panel keeps between its events, in the server's memory.
+"""What a panel keeps between its events, in the server's memory, and the sidebar's filters, which the App drops.
 
-FiftyOne's own panel state is part of the App's layout: each write to it makes the App load its page anew, which drops
-the sidebar's filters and draws everything again. So it holds what people choose in the panel, which the App writes
-there itself, and nothing else.
+FiftyOne 1.22 loads its page anew, and drops the sidebar's filters, at each change of its layout: a panel that opens, is
+resized or comes to the front, and whatever a panel writes into its state, which is part of the layout. So our panel
+writes none (buttons instead of inputs, charts within the layout), and puts back what the App drops when it opens.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 MOST = 200
 """Panels that are remembered, the last ones used; one that is forgotten counts anew."""
 PUT_BACK_SECONDS = 10.0
-"""How long after a choice the App may still drop its filters."""
+"""How long after a change of its layout the App may still drop its filters."""
 _panels: OrderedDict[str, dict[str, Any]] = OrderedDict()
 _lock = Lock()
 
@@ -36,15 +36,24 @@ def chosen(ctx: Any, name: str) -> Any:
     return own[name] if name in own else ctx.panel.get_state(name)
 
 
-def expect_reload(ctx: Any, filters: dict[str, Any]) -> None:
-    """A choice was made, and the App will load its page anew: remember the filters that it drops."""
-    kept(ctx)["dropped"] = (time.monotonic() + PUT_BACK_SECONDS, filters)
+def expect_reload(ctx: Any) -> None:
+    """The App's layout has changed: it will load its page anew, and drop its filters, once for each change."""
+    times, _ = kept(ctx).get("reloads") or (0, 0.0)
+    kept(ctx)["reloads"] = (times + 1, time.monotonic() + PUT_BACK_SECONDS)
+
+
+def reloads(ctx: Any) -> int:
+    """How often the App may still load its page anew."""
+    times, until = kept(ctx).get("reloads") or (0, 0.0)
+    return times if time.monotonic() < until else 0
 
 
 def dropped(ctx: Any, filters: dict[str, Any]) -> dict[str, Any] | None:
-    """The filters that the App has dropped since `expect_reload`, once; None where it did not."""
-    until, before = kept(ctx).get("dropped") or (0.0, {})
-    if filters or not before or time.monotonic() > until:
+    """The filters that the App has dropped for a change of its layout; None where these are what somebody chose."""
+    before = kept(ctx).get("filters")
+    if filters or not before or not reloads(ctx):
+        kept(ctx)["filters"] = filters
         return None
-    del kept(ctx)["dropped"]
+    times, until = kept(ctx)["reloads"]
+    kept(ctx)["reloads"] = (times - 1, until)
     return dict(before)

@@ -12,8 +12,8 @@ from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels.database import needs_database, see_filters
 
 from . import charts, compare, confusions, filters, overview, runs, scores
-from .kept import chosen, dropped, expect_reload, kept
-from .shared import field_of, fields_of, nothing_to_show
+from .kept import chosen, dropped, expect_reload, kept, reloads
+from .shared import choice, field_of, fields_of, nothing_to_show
 
 TABS = {"overview": "Overview", "confusions": "Confusions", "compare": "Compare", "scores": "Scores", "runs": "Runs"}
 LOADERS = {
@@ -55,23 +55,20 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         return super().execute(ctx)
 
     def on_load(self, ctx: Any) -> None:
-        """Show the numbers of what is open."""
-        expect_reload(ctx, filters.filters_of(ctx))
+        """Show the numbers of what is open; the App's layout has changed by that, and will by the panel's size."""
+        kept(ctx)["filters"] = filters.filters_of(ctx) or kept(ctx).get("filters")
+        expect_reload(ctx)
+        expect_reload(ctx)
         self._load(ctx)
 
     def on_change_view(self, ctx: Any) -> None:
         """Count again, if stages or the sidebar's filters are others: the App says so several times."""
-        if put_back := dropped(ctx, filters.filters_of(ctx)):
-            ctx.trigger("set_filters", put_back)
-        elif kept(ctx).get("seen") != filters.seen(ctx):
-            self._load(ctx)
+        self._look(ctx)
 
     def on_change_dataset(self, ctx: Any) -> None:
         """Begin anew with another dataset."""
-        nothing = {"label_field": None, "other_field": None}
         kept(ctx).clear()
-        kept(ctx).update(nothing)
-        ctx.panel.set_state(nothing)
+        kept(ctx).update({"label_field": None, "other_field": None})  # nor what the panel was opened with
         self._load(ctx)
 
     def on_change_group_slice(self, ctx: Any) -> None:
@@ -85,13 +82,11 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
 
     def on_tab(self, ctx: Any) -> None:
         """Show another tab."""
-        if ctx.params.get("value") != self._shape(ctx).get("tab"):
-            self._chosen(ctx, "tab")
+        self._chosen(ctx, "tab")
 
     def on_field(self, ctx: Any) -> None:
-        """Show another field; the App says the first one, too, which nobody has chosen."""
-        if ctx.params.get("value") != kept(ctx).get("shown_field"):
-            self._chosen(ctx, "label_field")
+        """Show another field."""
+        self._chosen(ctx, "label_field")
 
     def on_other(self, ctx: Any) -> None:
         """Compare with another field."""
@@ -140,9 +135,10 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         self._load(ctx)
 
     def on_timer(self, ctx: Any) -> None:
-        """Look at the jobs, say which ended, and count again what somebody changed."""
+        """Look at the jobs, say which ended, and count again what somebody changed, also before the panel listened."""
         if ctx.dataset is None:
             return
+        self._look(ctx)
         ended, changed = runs.announce(ctx), kept(ctx).get("change") != latest_change(ctx.dataset)
         if ended or changed or self._tab(ctx) == "runs":
             self._load(ctx)
@@ -156,18 +152,21 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         tab = self._tab(ctx)
         if ctx.dataset is not None:
             self._head(ctx, panel, shape)
-            tabs = types.TabsView()
-            for name, label in TABS.items():
-                tabs.add_choice(name, label=label)
-            panel.enum("tab", list(TABS), default=tab, view=tabs, on_change=self.on_tab)
+            choice(panel, "tabs", TABS, tab, self.on_tab)
         if told:
             panel.md(told, name="told")
         elif shape.get("tab") == tab:
             self._draw(ctx, panel, tab, shape)
         if ctx.dataset is not None:
-            every = runs.interval_ms(ctx, tab == "runs")
+            every = runs.BUSY_MS if reloads(ctx) else runs.interval_ms(ctx, tab == "runs")
             panel.view("timer", types.TimerView(interval=every, on_interval=self.on_timer))
         return types.Property(panel, view=types.GridView(orientation="vertical", columns=1, gap=2, pad=2))
+
+    def _look(self, ctx: Any) -> None:
+        if put_back := dropped(ctx, filters.filters_of(ctx)):
+            ctx.trigger("set_filters", put_back)
+        elif kept(ctx).get("seen") != filters.seen(ctx):
+            self._load(ctx)
 
     def _load(self, ctx: Any) -> None:
         """Count what the tab shows; a sentence takes its place where nothing can be counted."""
@@ -191,18 +190,14 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
 
     def _chosen(self, ctx: Any, name: str) -> None:
         kept(ctx)[name] = ctx.params.get("value")
-        expect_reload(ctx, filters.filters_of(ctx))
         self._load(ctx)
 
     def _head(self, ctx: Any, panel: types.Object, shape: dict[str, Any]) -> None:
         fields, field = fields_of(ctx), field_of(ctx)
         if field is None:
             return
-        choices = types.DropdownView()
-        for name in fields:
-            choices.add_choice(name, label=name)
+        choice(panel, "fields", {name: name for name in fields}, field, self.on_field)
         head = panel.h_stack("head", gap=2, align_y="center")
-        head.enum("label_field", fields, default=field, view=choices, on_change=self.on_field)
         if shape.get("line"):
             head.md(shape["line"], name="line")
         if any(path.split(".")[0] == field for path in filters.filters_of(ctx)):

@@ -33,13 +33,13 @@ class Shape:
     classes: list[charts.Bar]
     rest: str
     sources: list[charts.Bar]
-    scores: dict[str, str]
-    """Attribute to what is said above its histogram; only those that some mask has."""
-    progress: bool
+    scores: dict[str, dict[str, Any]]
+    """Attribute to its histogram and what is said above it; only those that some mask has."""
+    progress: list[dict[str, Any]] | None
 
 
 def load(ctx: Any) -> dict[str, Any]:
-    """Count, hand the charts to the App, and answer what the layout needs."""
+    """Count, and answer what the layout needs."""
     field = field_of(ctx)
     assert field is not None
     paths = {name: filters.path_of(ctx, field, name) for name in ("label", "label_source", *SCORES)}
@@ -57,14 +57,9 @@ def load(ctx: Any) -> dict[str, Any]:
         bars = histograms[name][place]
         if bars.known:
             chosen = filters.chosen_range(ctx, paths[name])
-            ctx.panel.set_data(f"overview.hist.{name}", charts.histogram(bars, chosen))
             told = f"{chosen[0]:.2f} to {chosen[1]:.2f}" if chosen else "drag over a range to show its masks"
-            found[name] = f"**{label}** &nbsp; {told}"
+            found[name] = {"told": f"**{label}** &nbsp; {told}", "chart": charts.histogram(bars, chosen)}
     ours = everything.by_ssa > 0
-    if ours:
-        ctx.panel.set_data("overview.progress", charts.progress(dict(everything.states)))
-    ctx.panel.set_data("overview.classes", charts.bars(shown))
-    ctx.panel.set_data("overview.sources", charts.bars(sources))
     rest = left_out(list(names["label"].classes.values())[MOST_CLASSES:], "name")
     share = 100 * everything.reviewed / max(everything.masks, 1)
     shape = Shape(
@@ -77,7 +72,7 @@ def load(ctx: Any) -> dict[str, Any]:
         rest=rest,
         sources=sources,
         scores=found,
-        progress=ours,
+        progress=charts.progress(dict(everything.states)) if ours else None,
     )
     return asdict(shape)
 
@@ -87,7 +82,8 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     tab = stack(panel, "overview")
     title(tab, "review_title", "Review", shape["reviewed"])
     if shape["progress"]:
-        tab.plot("progress", layout=charts.progress_layout(), config=charts.CONFIG, height="72px")
+        layout = charts.progress_layout()
+        tab.plot("progress", data=shape["progress"], layout=layout, config=charts.CONFIG, height="72px")
         buttons = tab.h_stack("buttons", gap=1)
         buttons.btn("review", "Review", variant="outlined", on_click="open_panel", params=REVIEW)
         shown = {"label_field": shape["field"]}
@@ -99,10 +95,11 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
         tab.md(shape["rest"], name="rest")
     if shape["scores"]:
         hist = stack(tab, "hist")
-        for name, text in shape["scores"].items():
-            hist.md(text, name=f"{name}_title")
+        for name, score in shape["scores"].items():
+            hist.md(score["told"], name=f"{name}_title")
             hist.plot(
                 name,
+                data=score["chart"],
                 layout=charts.histogram_layout(),
                 config=charts.CONFIG,
                 height="150px",

@@ -67,7 +67,8 @@ def _draw_row(tab: types.Object, row: dict[str, Any], on: Any) -> None:
         buttons.btn(name, label, variant="outlined", on_click=operator, params={"job": row["id"]})
     buttons.btn("log", "Log", variant="outlined", on_click=on.on_log, params={"job": row["id"]})
     if row["log"]:
-        card.str("log_text", default=row["log"], view=types.CodeView(language="text", read_only=True))
+        fence = "`" * 12  # longer than any in a log
+        card.md(f"{fence}text\n{row['log']}\n{fence}", name="log_text")
 
 
 def _shown(row: JobRow) -> dict[str, Any]:

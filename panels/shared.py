@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fiftyone.operators import types
@@ -65,7 +65,18 @@ def stack(panel: types.Object, name: str) -> types.Object:
     return panel.v_stack(name, gap=1, columns=1)
 
 
+def choice(panel: types.Object, name: str, labels: Mapping[str, str], shown: str | None, on_choice: Any) -> None:
+    """A row of buttons, one of which is chosen: an input would write the panel's state (`kept`). Value to label."""
+    wrapped = {"grid": {"sx": {"display": "flex", "flexWrap": "wrap"}}}  # many fields take more lines
+    row = panel.h_stack(name, gap=1, componentsProps=wrapped)
+    narrow = {"item": {"sx": {"width": "auto"}}}
+    for place, (value, label) in enumerate(labels.items()):
+        variant = "contained" if value == shown else "outlined"
+        about = {"variant": variant, "params": {"value": value}, "componentsProps": narrow}
+        row.btn(f"choice_{place}", label, on_click=on_choice, **about)
+
+
 def draw_bars(tab: types.Object, name: str, rows: Sequence[charts.Bar], on_click: Any) -> None:
-    """The chart of named counts whose data was set at `name`."""
-    about = {"layout": charts.bars_layout(rows), "config": charts.CONFIG, "height": charts.bars_height(rows)}
-    tab.plot(name, **about, on_click=on_click)
+    """The chart of named counts, within the layout: the App would write the panel's *data* into its state (`kept`)."""
+    about = {"data": charts.bars(rows), "layout": charts.bars_layout(rows), "height": charts.bars_height(rows)}
+    tab.plot(name, **about, config=charts.CONFIG, on_click=on_click)

@@ -18,6 +18,9 @@ from fiftyone_ssa.labels.jobs import jobs
 from fiftyone_ssa.plugin import NAME, install_plugin
 from tools.app import wait_until
 
+SHOWN = ("MarkdownView", "ProgressView", "Button")
+"""Views of values that FiftyOne writes nowhere."""
+VALUELESS = ("Object", "Void", "Plot", "List")
 TABS = ("overview", "confusions", "compare", "scores", "runs")
 
 
@@ -48,13 +51,23 @@ class App:
 
     @property
     def data(self):
-        """Path to what was handed to the App."""
-        return {key: value for asked in self.done.get("patch_panel_data", ()) for key, value in asked["data"].items()}
+        """Path to the charts and tables that the App shows."""
+        tables = {key: value for asked in self.done.get("patch_panel_data", ()) for key, value in asked["data"].items()}
+        return tables | _charts(self.done["show_panel_output"][0]["output"]["type"]["properties"])
 
     @property
     def texts(self):
         """Every sentence that is shown."""
         return _texts(self.done["show_panel_output"][0]["output"]["type"]["properties"])
+
+
+def _charts(properties, path=""):
+    found = {}
+    for name, field in properties.items():
+        if field["view"] and field["view"]["name"] == "PlotlyView":
+            found[path + name] = field["view"]["data"]
+        found |= _charts(field["type"].get("properties") or {}, f"{path}{name}.")
+    return found
 
 
 def _texts(properties):
@@ -142,17 +155,53 @@ def test_the_sidebars_filters_are_counted_and_cleared(panel, dataset):
     assert app.event("on_clear").done["set_filters"] == [other]
 
 
-def test_nothing_but_a_choice_makes_the_app_load_its_page_and_then_filters_are_put_back(panel, dataset):
-    chosen = {"ssa.detections.label": {"values": ["tree"], "exclude": False}}
+def inputs(properties):
+    """The properties whose value the App would write into the panel's state, by name."""
+    found = []
+    for name, field in properties.items():
+        editable = (
+            field["type"]["name"] not in ("Object", "Void", "Plot", "List") and field["view"]["name"] not in SHOWN
+        )
+        found += [name] if editable else []
+        found += inputs(field["type"].get("properties") or {})
+    return found
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_nothing_writes_the_panels_state_which_makes_the_app_load_its_page_anew(panel, dataset, tab):
     app = App(panel, dataset)
-    for event in ("on_load", "on_change_view", "on_timer", "on_change_active_fields", "on_clear"):
-        app.event(event)
+    record = JobRecord(begin("annotate", dataset, label_field="ssa"))
+    for event, value in (
+        ("on_load", None),
+        ("on_tab", tab),
+        ("on_field", "other"),
+        ("on_other", "ssa"),
+        ("on_log", None),
+    ):
+        app.event(event, value=value, job=jobs(dataset)[0].id)
         assert not {"set_panel_state", "patch_panel_state"} & app.done.keys()
-    app.filters = chosen
-    app.event("on_change_view").event("on_tab", value="confusions")
-    app.filters = {}
-    assert app.event("on_change_view").done["set_filters"] == [chosen]
-    assert "set_filters" not in app.event("on_change_view").done  # once: people may clear them, too
+        assert inputs(app.done["show_panel_output"][0]["output"]["type"]["properties"]) == []
+        handed = [key for asked in app.done.get("patch_panel_data", ()) for key in asked["data"]]
+        assert handed in ([], ["scores.table"])  # of what the panel is handed, the App writes tables nowhere
+    for event in ("on_change_view", "on_timer", "on_change_active_fields", "on_clear", "on_change_dataset"):
+        assert not {"set_panel_state", "patch_panel_state"} & app.event(event).done.keys()
+    record.end("done", "")
+
+
+def test_filters_that_the_app_drops_when_its_layout_changes_are_put_back(panel, dataset):
+    chosen = {"ssa.detections.label": {"values": ["tree"], "exclude": False}}
+    app = App(panel, dataset).event()
+
+    def put_back():
+        app.filters = chosen
+        app.event("on_change_view")
+        app.filters = {}
+        return app.event("on_change_view").done.get("set_filters")
+
+    assert [put_back() for _ in range(3)] == [[chosen], [chosen], None]  # it opened, it got its size, somebody cleared
+    app = App(panel, dataset, filters=chosen).event()
+    app.filters = {}  # before the panel listens, so that the timer sees it first
+    assert app.event("on_timer").done["set_filters"] == [chosen]
 
 
 def test_a_drag_over_a_histogram_shows_a_range(panel, dataset):
@@ -165,7 +214,8 @@ def test_a_drag_over_a_histogram_shows_a_range(panel, dataset):
     assert sum(app.data["overview.hist.vote_margin"][0]["y"]) == 4
     assert sum(app.data["overview.hist.confidence"][0]["y"]) == 1
     assert "set_view" not in app.event("on_vote_margin", data=[]).done  # as Plotly says when it draws anew
-    assert "patch_panel_data" not in app.event("on_change_view").done
+    before = app.data
+    assert app.event("on_change_view").data == before
 
 
 def test_a_pair_opens_its_masks_and_is_closed_again(panel, dataset):
@@ -270,7 +320,8 @@ def test_a_job_that_starts_opens_its_tab(panel, dataset):
 
 def test_what_others_write_is_counted_when_the_timer_looks(panel, dataset):
     app = App(panel, dataset).event()
-    assert "patch_panel_data" not in app.event("on_timer").done
+    before = app.data
+    assert app.event("on_timer").data == before
     dataset.set_values("ssa.detections.review", [["accepted", "rejected"], ["accepted", "accepted"]])
     assert [trace["x"] for trace in app.event("on_timer").data["overview.progress"]] == [[3], [0], [1], [0]]
 
