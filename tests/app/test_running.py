@@ -67,7 +67,7 @@ def runs_tab(page):
         page.locator('[data-cy="new-panel-btn"]').first.click()
         page.locator('[data-cy="new-panel-option-masks"]').click()
     if not panel.get_by_text(" UTC").count():
-        panel.get_by_role("tab", name="Runs").click()
+        panel.get_by_role("button", name="Runs").click()
     return panel
 
 
