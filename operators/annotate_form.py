@@ -152,7 +152,7 @@ class Questions:
             description="Masks go to this field, the class map to <field>_semantic",
             check=self._check_field if redo_is_clear and not form.wrong else None,
         )
-        if not held and not params["overwrite"]:
+        if not held and params["overwrite"] is False:
             return
         redo = form.switch(
             "overwrite",

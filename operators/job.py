@@ -187,7 +187,7 @@ class Job(FormOperator):
             on_runs = {"state": {"tab": "runs"}}
             ctx.trigger("open_panel", {"name": PANEL, "isActive": True, "layout": "horizontal", "state": on_runs})
             for panel in open_panels(ctx):  # the App gives the state to a panel that it opens, not to one that is open
-                ctx.trigger(f"{self.uri.rpartition('/')[0]}/{PANEL}#on_job", {"panel_id": panel})
+                ctx.trigger(f"{self.uri.rpartition('/')[0]}/{PANEL}", {"panel_id": panel, "__method__": "on_job"})
         ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks, tab Runs", variant="info")
         return {"job": identity, "state": "running", "message": "started"}
 
@@ -239,7 +239,7 @@ def open_panels(ctx: Any) -> list[str]:
         space = spaces.pop()
         spaces += space.get("children") or []
         if space.get("type") == PANEL:
-            found.append(str(space.get("id") or space.get("component_id")))
+            found.append(str(space["component_id"]))
     return found
 
 

@@ -39,6 +39,7 @@ WRONG = [
     ("annotate", {"label_field": "new", "device": 0}, "device must be text, got 0"),
     ("annotate", {"label_field": "new", "try_first": "yes"}, "try_first must be true or false"),
     ("annotate", {"overwrite": "yes"}, "overwrite must be true or false"),
+    ("annotate", {"label_field": "new", "overwrite": 0}, "overwrite must be true or false, got 0"),
     ("annotate", {"overwrite": True, "masks": "ssa", "everything": True}, "cannot be undone"),
     ("annotate", {"batch_size": 0}, "batch_size must be a whole number from 1 to 65536, got 0"),
     ("annotate", {"batch_size": "four"}, "batch_size must be a whole number from 1 to 65536, got 'four'"),

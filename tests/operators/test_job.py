@@ -40,7 +40,7 @@ class Slow:
 """
 COUNT = 22
 """More than a run writes at once."""
-SPACES = {"children": [{"type": "Samples", "id": "grid"}, {"type": "masks", "id": "the-panel"}]}
+SPACES = {"children": [{"type": "Samples", "component_id": "grid"}, {"type": "masks", "component_id": "the-panel"}]}
 FROM_APP: dict[str, Any] = {"extended": {}, "filters": {}, "selected": [], "selected_labels": [], "spaces": SPACES}
 
 
@@ -165,7 +165,7 @@ def test_from_the_app_it_starts_is_followed_cancelled_and_resumed(images, preset
     result = press_execute("annotate", images, **preset)
     assert result.result["state"] == "running"
     assert ("open_panel", "masks") in [(uri, params.get("name")) for uri, params in told(result)]
-    assert (f"{NAME}/masks#on_job", {"panel_id": "the-panel"}) in told(result)
+    assert (f"{NAME}/masks", {"panel_id": "the-panel", "__method__": "on_job"}) in told(result)
     identity = result.result["job"]
     assert os.getpid() not in (holder(identity), psutil.Process(holder(identity)).ppid())  # it outlives the App's
     with pytest.raises(ExecutionError, match=r"'ssa' of dataset .* is being written by annotate since"):
