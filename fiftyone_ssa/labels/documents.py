@@ -16,8 +16,6 @@ Conventions, which everything on the FiftyOne side relies on:
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,11 @@ from bson import ObjectId
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
+from fiftyone_ssa.files.packing import deflate
 from fiftyone_ssa.labels.review import mask_digest
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections as mask_set_from_detections
 from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import Annotation, Ints, MaskSet, SemanticMap, class_ids
 
 Document = dict[str, Any]
@@ -154,7 +154,7 @@ def masks_document(
     boxes = np.where(masks.areas_px[:, None] > 0, masks.boxes_xywh, (0, 0, 1, 1))
     packed, found = [], []
     for (crop, box), area in zip(_crops(masks, boxes), masks.areas_px.tolist(), strict=True):
-        packed.append(_pack(crop))
+        packed.append(pack(crop))
         if digests:
             found.append(mask_digest(crop, (box[0], box[1]), masks.size_hw, tight=area > 0))
     every = {
@@ -171,18 +171,17 @@ def masks_document(
     height, width = masks.size_hw
     relative = np.add(boxes, (CORNER_SHIFT, CORNER_SHIFT, 0, 0)) / (width, height, width, height)
     inline = sum(map(len, packed)) <= MAX_INLINE_BYTES
-    paths = [mask_folder / f"{index}.png" for index in range(len(packed))]
     detections: list[Document] = [
         {"_id": ObjectId(), "_cls": "Detection", "attributes": {}, "tags": [], "bounding_box": box}
-        | ({"mask": mask} if inline else {"mask_path": str(path)})
-        for box, mask, path in zip(relative.tolist(), packed, paths, strict=True)
+        | ({"mask": mask} if inline else {"mask_path": str(mask_folder / f"{index}.png")})
+        for index, (box, mask) in enumerate(zip(relative.tolist(), packed, strict=True))
     ]
     _fill(detections, every)
     document = {"_cls": "Detections", "detections": detections}
     check_size(document, len(detections))
     if not inline:
-        for path, (crop, _) in zip(paths, _crops(masks, boxes), strict=True):
-            save_png(crop, path)
+        for detection, (crop, _) in zip(detections, _crops(masks, boxes), strict=True):
+            save_png(crop, Path(detection["mask_path"]))
     return document
 
 
@@ -201,16 +200,16 @@ def check_size(document: Document, masks: int) -> None:
 
 def _crops(masks: MaskSet, boxes_xywh: Ints) -> Iterator[tuple[npt.NDArray[np.bool_], Sequence[int]]]:
     """Each mask cut to its box, with the box."""
-    for code, box in zip(masks.rles, boxes_xywh.tolist(), strict=True):
-        yield rle.decode_box(code, masks.size_hw, box), box
+    runs = runs_of(masks)
+    for index, (x, y, w, h) in enumerate(boxes_xywh.tolist()):
+        yield rle.dense_crop(*runs[index], masks.size_hw[0], (x, y, x + w, y + h)), (x, y, w, h)
 
 
-def _pack(crop: npt.NDArray[np.bool_]) -> bytes:
-    """An array as FiftyOne's ArrayField holds it, zlib over `numpy.save`; runs suit Z_RLE: 4 times as fast, smaller."""
-    buffer = io.BytesIO()
-    np.save(buffer, crop, allow_pickle=False)
-    packer = zlib.compressobj(strategy=zlib.Z_RLE)
-    return packer.compress(buffer.getbuffer()) + packer.flush()
+def pack(crop: npt.NDArray[np.bool_]) -> bytes:
+    """A (h, w) bool array as FiftyOne's ArrayField holds it: zlib over what `numpy.save` writes."""
+    text = f"{{'descr': '|b1', 'fortran_order': False, 'shape': {crop.shape}, }}"
+    header = np.lib.format.magic(1, 0) + (118).to_bytes(2, "little") + f"{text:<117}\n".encode()
+    return deflate([header, np.ascontiguousarray(crop)])
 
 
 def _unknown(value: Any) -> bool:

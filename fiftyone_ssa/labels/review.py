@@ -99,7 +99,8 @@ def mask_digest(
     Empty margins do not count; `tight` says that there are none. Two masks of one image have the same digest if, and
     but for chance only if, their pixels are the same, however they are stored.
     """
-    inside: npt.NDArray[np.bool_] = np.asarray((crop if crop.ndim == 2 else crop.any(axis=-1)) > 0)
+    flat: npt.NDArray[Any] = np.asarray(crop if crop.ndim == 2 else crop.any(axis=-1))
+    inside: npt.NDArray[np.bool_] = flat if flat.dtype == np.bool_ else flat > 0
     x, y = (round(v * CORNER_STEPS) for v in corner_xy)
     if not tight:
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks.runs import Runs, keep, read_runs, run_lengths
 from fiftyone_ssa.types import COLUMNS, Floats, Ints, MaskSet
 
 
@@ -36,10 +37,8 @@ def mask_set(
     """
     count = len(rles)
     codes = tuple(code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in rles)
-    boxes = np.zeros((count, 4), np.int64)
-    areas = np.zeros(count, np.int64)
-    for index, code in enumerate(codes):
-        boxes[index], areas[index] = box_and_area(runs(code, size_hw), size_hw[0])
+    found = read_runs(codes, size_hw)
+    boxes, areas = boxes_and_areas(found, size_hw[0])
 
     sam_boxes = np.column_stack([boxes[:, :2], np.maximum(boxes[:, 2:] - 1, 0)])
     numbers = {
@@ -49,7 +48,7 @@ def mask_set(
         "points_xy": points_xy,
         "crop_boxes_xywh": crop_boxes_xywh,
     }
-    return MaskSet(
+    masks = MaskSet(
         size_hw=(int(size_hw[0]), int(size_hw[1])),
         rles=codes,
         boxes_xywh=boxes,
@@ -58,6 +57,7 @@ def mask_set(
         records=tuple(records) if records is not None else ({},) * count,
         **{name: COLUMNS[name].floats(values, count) for name, values in numbers.items()},
     )
+    return keep(masks, found)
 
 
 def runs(counts: bytes, size_hw: tuple[int, int]) -> Ints:
@@ -65,28 +65,7 @@ def runs(counts: bytes, size_hw: tuple[int, int]) -> Ints:
 
     Raises InputError if the code is damaged or does not describe an image of `size_hw` (height, width).
     """
-    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    if len(digits) and (digits.min() < 0 or digits.max() > 63 or digits[-1] & 0x20):
-        raise InputError("a mask's RLE counts are damaged: not a compressed COCO code")
-    last = np.flatnonzero((digits & 0x20) == 0)
-    first = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
-    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
-    if len(place) and place.max() > 6:
-        raise InputError("a mask's RLE counts are damaged: a run is longer than any image")
-    values = np.zeros(len(last), np.int64)
-    if len(last):
-        values = np.add.reduceat((digits & 0x1F) << (5 * place), first)
-        negative = (digits[last] & 0x10) != 0
-        values -= np.where(negative, np.int64(1) << (5 * (place[last] + 1)), 0)
-    lengths = values.copy()
-    lengths[1::2] = np.cumsum(values[1::2])
-    lengths[2::2] = np.cumsum(values[2::2])
-    if (len(lengths) and lengths.min() < 0) or int(lengths.sum()) != size_hw[0] * size_hw[1]:
-        raise InputError(
-            f"a mask's RLE counts hold {int(lengths.sum())} pixels but the image is {size_hw[1]}x{size_hw[0]} "
-            f"(width x height), {size_hw[0] * size_hw[1]} pixels; the mask file is not of this image"
-        )
-    return lengths
+    return run_lengths([counts], size_hw)[0]
 
 
 def counts_from_runs(lengths: Ints) -> bytes:
@@ -143,32 +122,41 @@ def decode(counts: bytes, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def decode_crop(counts: bytes, size_hw: tuple[int, int], crop_xyxy: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:
-    """The part of a mask inside a crop, (y1 - y0, x1 - x0) bool; x1 and y1 are exclusive and inside the image.
+    """The part of a mask inside a crop, (y1 - y0, x1 - x0) bool; x1 and y1 are exclusive and inside the image."""
+    return dense_crop(*intervals(runs(counts, size_hw)), size_hw[0], crop_xyxy)
 
-    Only the crop's columns are made dense.
+
+def dense_crop(starts: Ints, ends: Ints, height: int, crop_xyxy: tuple[int, int, int, int]) -> npt.NDArray[np.bool_]:
+    """The part inside a crop, (y1 - y0, x1 - x0) bool, of a mask whose runs of 1 in an image of `height` are these.
+
+    Only where the mask begins and ends down a column is marked; eight columns at a time are filled from mark to mark.
     """
-    height = size_hw[0]
     x0, y0, x1, y1 = crop_xyxy
-    starts, ends = intervals(runs(counts, size_hw))
-    offset, length = x0 * height, (x1 - x0) * height
-    first, last = np.searchsorted(ends, offset, "right"), np.searchsorted(starts, offset + length, "left")
-    change = np.zeros(length + 1, np.int8)
-    change[np.maximum(starts[first:last] - offset, 0)] += 1
-    change[np.minimum(ends[first:last] - offset, length)] -= 1
-    columns = np.cumsum(change[:-1], dtype=np.int8).view(np.bool_).reshape(x1 - x0, height)
-    return np.ascontiguousarray(columns[:, y0:y1].T)
+    first, last = np.searchsorted(ends, x0 * height, "right"), np.searchsorted(starts, x1 * height, "left")
+    starts, ends = _within_columns(starts[first:last], ends[first:last], height)
+    columns = starts // height
+    offsets = columns * height + y0
+    tops, bottoms = np.maximum(starts - offsets, 0), np.minimum(ends - offsets, y1 - y0)
+    seen = (tops < bottoms) & (columns >= x0) & (columns < x1)
+    columns, tops, bottoms = columns[seen] - x0, tops[seen], bottoms[seen]
+    width = -(-(x1 - x0) // 8) * 8
+    marks = np.zeros((y1 - y0 + 1, width), np.uint8)
+    marks[tops, columns] = 1
+    marks[bottoms, columns] ^= 1
+    eights = marks[:-1].view(np.uint64)
+    np.bitwise_xor.accumulate(eights, axis=0, out=eights)
+    return np.ascontiguousarray(marks.view(np.bool_)[:-1, : x1 - x0])
 
 
-def decode_box(counts: bytes, size_hw: tuple[int, int], box_xywh: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """A mask cut to a box that holds all of it, (h, w) bool; what it costs depends on the box alone."""
-    x, y, w, h = box_xywh
-    starts, ends = intervals(runs(counts, size_hw))
-    columns, rows = np.divmod(starts, size_hw[0])
-    first = (columns - x) * h + rows - y
-    change = np.zeros(w * h + 1, np.int8)
-    change[first] = 1
-    change[first + ends - starts] -= 1
-    return np.ascontiguousarray(np.cumsum(change[:-1], dtype=np.int8).view(np.bool_).reshape(w, h).T)
+def _within_columns(starts: Ints, ends: Ints, height: int) -> tuple[Ints, Ints]:
+    """Runs of 1 cut where a column ends and the next begins."""
+    first, counts = starts // height, (ends - 1) // height - starts // height + 1
+    if counts.max(initial=1) == 1:
+        return starts, ends
+    after = np.cumsum(counts)
+    columns = np.arange(after[-1]) + np.repeat(first - after + counts, counts)
+    starts = np.maximum(np.repeat(starts, counts), columns * height)
+    return starts, np.minimum(np.repeat(ends, counts), (columns + 1) * height)
 
 
 def encode_crop(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
@@ -186,17 +174,21 @@ def encode_crop(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw
     return counts_from_intervals(starts, ends, height * width)
 
 
-def box_and_area(lengths: Ints, height: int) -> tuple[tuple[int, int, int, int], int]:
-    """Tight XYWH box (w = xmax - xmin + 1) and area in pixels, from run lengths; zeros for an empty mask."""
-    starts, ends = intervals(lengths)
-    if len(starts) == 0:
-        return (0, 0, 0, 0), 0
-    x0, x1 = int(starts[0] // height), int((ends[-1] - 1) // height)
-    if np.any(starts // height != (ends - 1) // height):
-        y0, y1 = 0, height - 1  # a run that crosses columns touches the bottom of one and the top of the next
-    else:
-        y0, y1 = int((starts % height).min()), int(((ends - 1) % height).max())
-    return (x0, y0, x1 - x0 + 1, y1 - y0 + 1), int((ends - starts).sum())
+def boxes_and_areas(found: Runs, height: int) -> tuple[Ints, Ints]:
+    """Tight XYWH boxes (N, 4) (w = xmax - xmin + 1) and areas in pixels (N,); zeros for an empty mask."""
+    boxes, areas = np.zeros((len(found), 4), np.int64), np.zeros(len(found), np.int64)
+    some = np.flatnonzero(np.diff(found.bounds))
+    if len(some) == 0:
+        return boxes, areas
+    first, last = found.bounds[some], found.bounds[some + 1] - 1
+    areas[some] = np.add.reduceat(found.ends - found.starts, first)
+    columns, final = found.starts // height, (found.ends - 1) // height
+    tops, bottoms = found.starts - columns * height, found.ends - 1 - final * height
+    across = columns != final  # a run that crosses columns touches the bottom of one and the top of the next
+    tops[across], bottoms[across] = 0, height - 1
+    x, y = columns[first], np.minimum.reduceat(tops, first)
+    boxes[some] = np.column_stack([x, y, final[last] - x + 1, np.maximum.reduceat(bottoms, first) - y + 1])
+    return boxes, areas
 
 
 def scaled_crop_xyxy(box_xywh: Floats, scale: float, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:

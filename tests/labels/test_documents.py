@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 import zlib
 from pathlib import Path
 
 import bson
 import fiftyone as fo
+import fiftyone.core.utils as fou
 import numpy as np
 import PIL.Image
 import pytest
@@ -78,11 +80,20 @@ def test_codes_are_those_of_pycocotools() -> None:
     for height, width in [(1, 1), (1, 7), (9, 1), (13, 21), (64, 64)]:
         for mask in [*random_masks(rng, (height, width), 12), np.ones((height, width), bool)]:
             code = coco.encode(np.asfortranarray(mask.view(np.uint8)))["counts"]
-            (x, y, w, h), _ = rle.box_and_area(rle.runs(code, (height, width)), height)
-            crop = rle.decode_box(code, (height, width), (x, y, w, h))
+            x, y, w, h = rle.mask_set((height, width), [code]).boxes_xywh[0].tolist()
+            crop = rle.decode_crop(code, (height, width), (x, y, x + w, y + h))
             np.testing.assert_array_equal(crop, mask[y : y + h, x : x + w])
             assert rle.encode_crop(crop, (x, y), (height, width)) == code
             assert rle.encode_crop(mask, (0, 0), (height, width)) == code
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9), (1000, 1), (1500, 2250), (123456, 1)])
+def test_a_packed_mask_is_what_fiftyone_reads(shape: tuple[int, int]) -> None:
+    crop = np.random.default_rng(0).random(shape) < 0.01
+    saved = io.BytesIO()
+    np.save(saved, crop)
+    assert zlib.decompress(labels.pack(crop)) == saved.getvalue()
+    np.testing.assert_array_equal(fou.deserialize_numpy_array(labels.pack(crop)), crop)
 
 
 def test_document_is_what_fiftyone_itself_would_store(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_empty_masks_have_a_digest_that_stays(tmp_path: Path) -> None:
     annotation = Annotation(masks, (None,), np.full(1, np.nan), (Proposals(),))
     (document,) = documents.annotation_document(annotation, tmp_path)["detections"]
     assert not review.is_touched(document)
-    assert review.is_touched(document | {"bounding_box": [0, 0, 0.5, 0.5], "mask": documents._pack(np.eye(9) > 0)})
+    assert review.is_touched(document | {"bounding_box": [0, 0, 0.5, 0.5], "mask": documents.pack(np.eye(9) > 0)})
 
 
 def test_a_mask_whose_file_is_gone_counts_by_the_rest(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pycocotools import mask as coco
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import (
-    box_and_area,
     class_map,
     class_rles,
     counts_from_runs,
     decode,
     decode_crop,
+    dense_crop,
     encode,
     intervals,
     mask_set,
@@ -41,13 +41,11 @@ def test_codes_are_those_of_pycocotools(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(theirs, mask.shape), mask)
     lengths = runs(theirs, mask.shape)
     assert counts_from_runs(lengths) == theirs
-    box, area = box_and_area(lengths, mask.shape[0])
-    assert area == mask.sum()
-    if area:
-        ys, xs = np.nonzero(mask)
-        assert box == (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
-    else:
-        assert box == (0, 0, 0, 0)
+    found = mask_set(mask.shape, [theirs])
+    assert found.areas_px.tolist() == [mask.sum()]
+    ys, xs = np.nonzero(mask)
+    box = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1] if len(xs) else [0, 0, 0, 0]
+    assert found.boxes_xywh.tolist() == [box]
 
 
 def test_long_runs_of_a_large_image() -> None:
@@ -68,6 +66,14 @@ def test_crops_equal_slices_of_the_dense_mask() -> None:
         crop = decode_crop(encode(mask), (height, width), (x0, y0, x1, y1))
         np.testing.assert_array_equal(crop, mask[y0:y1, x0:x1])
         assert crop.flags.c_contiguous
+
+
+def test_runs_that_touch_and_cross_columns_are_filled() -> None:
+    starts, ends = np.array([1, 3, 8]), np.array([3, 8, 9])  # of one mask, in three columns of four
+    dense = np.zeros(12, bool)
+    dense[1:9] = True
+    np.testing.assert_array_equal(dense_crop(starts, ends, 4, (0, 0, 3, 4)), dense.reshape(3, 4).T)
+    np.testing.assert_array_equal(dense_crop(starts, ends, 4, (1, 1, 3, 3)), dense.reshape(3, 4).T[1:3, 1:])
 
 
 def test_intervals_leave_empty_runs_out() -> None:
