@@ -7,12 +7,13 @@ what the outlines cost and no mask is ever made dense.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import Floats, Ints, MaskSet, Proposals, SemanticMap, Votes
 
 Canvas = TypeVar("Canvas", bound=npt.NDArray[Any])
@@ -30,26 +31,33 @@ def vote(masks: MaskSet, semantic: SemanticMap) -> Votes:
 
 def count_classes(masks: MaskSet, semantic: SemanticMap) -> Floats:
     """(N, C) pixels of each class under each mask, ignored pixels left out."""
-    class_count = len(semantic.names)
     starts, ends, classes = rle.class_runs(semantic.ids)
-    columns = np.where(classes == semantic.ignore_id, class_count, classes).astype(np.int64)
-    counts = np.zeros((len(masks), class_count + 1))
-    for index, code in enumerate(masks.rles):
-        counts[index] = _count(rle.intervals(rle.runs(code, masks.size_hw)), starts, ends, columns, class_count + 1)
-    return counts[:, :class_count]
+    width = len(semantic.names) + 1
+    columns = np.where(classes == semantic.ignore_id, width - 1, classes).astype(np.int64)
+    runs = runs_of(masks)
+    rows = np.repeat(np.arange(len(runs)) * width, np.diff(runs.bounds))
+    # each run of a mask meets these runs of the map, from the first to the last
+    first = np.searchsorted(starts, runs.starts, "right") - 1
+    last = first.copy()
+    more = np.flatnonzero(runs.ends > ends[first])
+    last[more] = np.searchsorted(starts, runs.ends[more] - 1, "right") - 1
+    counts = _whole_runs(first, last, rows, columns, ends - starts, len(runs) * width)
+    # ... of which a part of the first and of the last lies outside
+    counts -= np.bincount(rows + columns[first], runs.starts - starts[first], len(counts))
+    counts -= np.bincount(rows + columns[last], ends[last] - runs.ends, len(counts))
+    return counts.reshape(-1, width)[:, :-1]
 
 
-def _count(mask: tuple[Ints, Ints], starts: Ints, ends: Ints, columns: Ints, width: int) -> Floats:
-    first = np.searchsorted(starts, mask[0], "right") - 1
-    last = np.searchsorted(starts, mask[1] - 1, "right") - 1
+def _whole_runs(first: Ints, last: Ints, rows: Ints, columns: Ints, lengths: Ints, size: int) -> Floats:
+    """(size,) the lengths of the map's runs that each of a mask's meets, summed at its row and their column."""
     before = np.concatenate([[0], np.cumsum(last - first + 1)])
-    counts = np.zeros(width)
+    shift, counts = first - before[:-1], np.zeros(size)
     for offset in range(0, int(before[-1]), PIECES):
-        piece = np.arange(offset, min(offset + PIECES, int(before[-1])))
-        run = np.searchsorted(before, piece, "right") - 1
-        part = first[run] + piece - before[run]
-        length = np.minimum(ends[part], mask[1][run]) - np.maximum(starts[part], mask[0][run])
-        counts += np.bincount(columns[part], length, width)
+        stop = min(offset + PIECES, int(before[-1]))
+        some = slice(np.searchsorted(before, offset, "right") - 1, np.searchsorted(before, stop, "left"))
+        met = np.minimum(before[1:][some], stop) - np.maximum(before[:-1][some], offset)
+        part = np.arange(offset, stop) + np.repeat(shift[some], met)
+        counts += np.bincount(np.repeat(rows[some], met) + columns[part], lengths[part], size)
     return counts
 
 
@@ -86,14 +94,13 @@ def best_classes(weights: Floats, names: Sequence[str]) -> tuple[Proposals, ...]
 
 def paint(masks: MaskSet, values: Ints, canvas: Canvas) -> Canvas:
     """A copy of `canvas` (H, W) with `values` (N,) painted under the masks in descending area; -1 paints nothing."""
-    flat = canvas.T.flatten()
+    runs, painted = runs_of(masks), canvas.copy()
     for index in masks.order_by_area():
-        value = values[index]
-        if value >= 0:
-            starts, ends = rle.intervals(rle.runs(masks.rles[index], masks.size_hw))
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-                flat[start:end] = value
-    return cast(Canvas, np.ascontiguousarray(flat.reshape(canvas.shape[1], canvas.shape[0]).T))
+        if values[index] >= 0:
+            x, y, w, h = masks.boxes_xywh[index].tolist()
+            inside = rle.dense_crop(*runs[index], masks.size_hw[0], (x, y, x + w, y + h))
+            np.copyto(painted[y : y + h, x : x + w], values[index].astype(canvas.dtype), where=inside)
+    return painted
 
 
 def refine(masks: MaskSet, class_ids: Ints, semantic: SemanticMap) -> SemanticMap:
