@@ -1,7 +1,7 @@
 """The published rule: every mask takes the most frequent class under it, and small masks are painted over large ones.
 
-Both work on runs: a mask's run-length code is intersected with the map's own runs of equal class, so a vote costs
-what the outlines cost and no mask is ever made dense.
+A vote works on runs: those of a mask are intersected with the map's own runs of equal class, so that it costs
+what the outlines cost.
 """
 
 from __future__ import annotations
