@@ -20,10 +20,11 @@ class PointDecoder:
 
     def __init__(self, decoder: Any) -> None:
         self.decoder = decoder
-        parts = ("obj_score_token", "iou_token", "mask_tokens")
+        parts = ("obj_score_token", "iou_token", "mask_tokens", "hq_token")
         own = [getattr(decoder, part).weight for part in parts if hasattr(decoder, part)]
         self.tokens = torch.cat(own)
         self.masks_from = len(self.tokens) - decoder.num_mask_tokens
+        self.networks = list(decoder.output_hypernetworks_mlps)[1:]  # without the single mask for many points
 
     def __call__(
         self,
@@ -39,21 +40,23 @@ class PointDecoder:
         Of (1, C, h, w) embeddings and positions, (1, P, S, C) sparse prompts, and (1, C / 8, 4 h, 4 w) and
         (1, C / 4, 2 h, 2 w) fine features where the model has them.
         """
-        points = sparse_prompt_embeddings[0]
-        tokens = torch.cat([self.tokens.expand(len(points), -1, -1), points], 1)
-        cells, places = (
-            grid[0].flatten(1).mT for grid in (image_embeddings + dense_prompt_embeddings, image_positional_embeddings)
+        tokens, cells = self._transform(
+            image_embeddings + dense_prompt_embeddings, image_positional_embeddings, sparse_prompt_embeddings
         )
-        tokens, cells = two_way(self.decoder.transformer, tokens, cells, places)
-        asked = tokens[:, self.masks_from + 1 : len(self.tokens)]  # without the single mask for many points
-        networks = list(self.decoder.output_hypernetworks_mlps)[1:]
-        weights = torch.stack([network(asked[:, index]) for index, network in enumerate(networks)], 1)
+        asked = tokens[:, self.masks_from + 1 :]
+        weights = torch.stack([network(asked[:, index]) for index, network in enumerate(self.networks)], 1)
         masks = weights @ self._enlarged(cells, high_resolution_features).mT
-        height, width = image_embeddings.shape[2:]
-        # a cell's quarters' quarters, in the order of pixels
-        masks = masks.view(*masks.shape[:2], height, width, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
         scores = self.decoder.iou_prediction_head(tokens[:, self.masks_from - 1])[:, 1:]
-        return masks.reshape(*masks.shape[:2], 4 * height, 4 * width)[None], scores[None]
+        return _in_pixel_order(masks, image_embeddings.shape[2:])[None], scores[None]
+
+    def _transform(
+        self, embeddings: torch.Tensor, positions: torch.Tensor, prompts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(P, T, C) tokens and (P, N, C) cells of the image, as they have seen each other."""
+        points = prompts[0]
+        tokens = torch.cat([self.tokens.expand(len(points), -1, -1), points], 1)
+        cells, places = (grid[0].flatten(1).mT for grid in (embeddings, positions))
+        return two_way(self.decoder.transformer, tokens, cells, places)
 
     def _enlarged(self, cells: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """(P, 16 N, C / 8): the (P, N, C) cells' quarters' quarters, cell by cell."""
@@ -71,6 +74,57 @@ class PointDecoder:
             small += fine.permute(1, 4, 2, 5, 3, 6, 0).flatten(0, 5)
         enlarged: torch.Tensor = decoder.activation(small)
         return enlarged.view(points, -1, enlarged.shape[-1])
+
+
+class HQPointDecoder(PointDecoder):
+    """SAM-HQ's: to a point one mask, the best of SAM's three and its own finer one added, as its authors decode.
+
+    transformers' SamHQMaskDecoder (4.52 to 5.23) throws away what its transformer makes of the image's cells, and draws
+    masks on the untouched ones, turned by their diagonal; and it adds the finer mask to all three.
+    """
+
+    def __call__(
+        self,
+        image_embeddings: torch.Tensor,
+        image_positional_embeddings: torch.Tensor,
+        sparse_prompt_embeddings: torch.Tensor,
+        dense_prompt_embeddings: torch.Tensor,
+        high_resolution_features: Sequence[torch.Tensor] = (),
+        intermediate_embeddings: Sequence[torch.Tensor] = (),
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(1, P, 1, 4 h, 4 w) logits and (1, P, 1) predicted IoU; `intermediate_embeddings` begin with (1, h, w, D)."""
+        decoder, size_hw = self.decoder, image_embeddings.shape[2:]
+        tokens, cells = self._transform(
+            image_embeddings + dense_prompt_embeddings, image_positional_embeddings, sparse_prompt_embeddings
+        )
+        asked = tokens[:, self.masks_from + 1 :]
+        scores, best = decoder.iou_prediction_head(tokens[:, self.masks_from - 1])[:, 1:].max(1, keepdim=True)
+        every = torch.stack([network(asked[:, index]) for index, network in enumerate(self.networks)], 1)
+        weights = every.gather(1, best[..., None].expand(-1, 1, every.shape[2]))
+        enlarged = _in_pixel_order(self._enlarged(cells, ()).mT, size_hw)
+        masks = torch.einsum("poc,pchw->pohw", weights, enlarged)
+        found = decoder.mask_conv2(decoder.activation(decoder.mask_norm(decoder.mask_conv1(enlarged))))
+        finer = found + self._fine_features(image_embeddings, intermediate_embeddings[0])
+        fine_weights = decoder.hq_mask_mlp(asked[:, len(self.networks)])
+        masks = masks + torch.einsum("pc,pchw->phw", fine_weights, finer)[:, None]
+        return masks[None], scores[None]
+
+    def _fine_features(self, embeddings: torch.Tensor, early: torch.Tensor) -> torch.Tensor:
+        """(1, C / 8, 4 h, 4 w) of the image alone."""
+        decoder = self.decoder
+        late = decoder.encoder_conv2(decoder.activation(decoder.encoder_norm(decoder.encoder_conv1(embeddings))))
+        early = decoder.compress_vit_conv1(early.permute(0, 3, 1, 2))
+        compressed = decoder.activation(decoder.compress_vit_norm(early))
+        features: torch.Tensor = late + decoder.compress_vit_conv2(compressed)
+        return features
+
+
+def _in_pixel_order(values: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
+    """(P, M, 4 h, 4 w) of (P, M, 16 N): a cell's quarters' quarters, in the order of pixels."""
+    height, width = size_hw
+    cells = values.view(*values.shape[:2], height, width, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
+    return cells.reshape(*values.shape[:2], 4 * height, 4 * width)
 
 
 def two_way(

@@ -1,4 +1,4 @@
-"""The SAM family behind one adapter: segment_anything checkpoints, and SAM, SAM-HQ, SAM 2, EdgeTAM, SAM 3's tracker."""
+"""The SAM family behind one adapter: SAM, SAM-HQ, MobileSAM, SAM 2, EdgeTAM and SAM 3's tracker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
-from fiftyone_ssa.models.mask_decoder import PointDecoder
+from fiftyone_ssa.models.mask_decoder import HQPointDecoder, PointDecoder
 from fiftyone_ssa.models.sam_checkpoint import read_checkpoint
 from fiftyone_ssa.models.user_masks import adopt_generator
 from fiftyone_ssa.presets import Masks
@@ -43,6 +43,7 @@ class Family:
 _CHECKPOINT = Family("SamModel", "SamImageProcessor", keeps_shape=True, resized_by_pillow=True)
 _SAM = Family("SamModel", "SamImageProcessor", keeps_shape=True)
 _SAM_HQ = Family("SamHQModel", "SamImageProcessor", keeps_shape=True)
+_HQ_CHECKPOINT = Family("SamHQModel", "SamImageProcessor", keeps_shape=True, resized_by_pillow=True)
 _SAM2 = Family("Sam2Model", "Sam2ImageProcessor", keeps_shape=False)
 _EDGETAM = Family("EdgeTamModel", "Sam2ImageProcessor", keeps_shape=False)
 _SAM3 = Family("Sam3TrackerModel", "Sam3ImageProcessor", keeps_shape=False)
@@ -58,6 +59,8 @@ FAMILIES = {
     "sam3_video": _SAM3,
 }
 """By `model_type` in the model's config.json."""
+CHECKPOINTS = {"sam": _CHECKPOINT, "sam_hq": _HQ_CHECKPOINT, "sam2": _SAM2}
+"""Likewise, of models read from their authors' checkpoints."""
 
 
 def load_mask_generator(settings: Masks, device: torch.device, dtype: torch.dtype) -> MaskGenerator:
@@ -74,12 +77,14 @@ def load_mask_generator(settings: Masks, device: torch.device, dtype: torch.dtyp
 
 
 def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
-    """The SAM that `name` names: a segment_anything checkpoint (`.pth`, `.pt`), a Hugging Face id or a folder."""
+    """The SAM that `name` names: its authors' checkpoint (`.pth`, `.pt`), a Hugging Face id or a folder."""
     import transformers
 
     path = existing(name)
     if name.endswith((".pth", ".pt")) or (path is not None and path.is_file()):
-        return Sam(read_checkpoint(path or Path(name)), transformers.SamImageProcessor(), _CHECKPOINT, device, dtype)
+        model = read_checkpoint(path or Path(name))
+        family = CHECKPOINTS[model.config.model_type]
+        return Sam(model, getattr(transformers, family.processor)(), family, device, dtype)
     print_without_hub()
     with loading(name, "SAM"):
         config = transformers.AutoConfig.from_pretrained(name)
@@ -124,7 +129,7 @@ class Sam:
         self.family = family
         self.model = model.eval().to(device)
         if family.keeps_shape:
-            _spare_a_copy(self.model.vision_encoder.layers)
+            _spare_a_copy(getattr(self.model.vision_encoder, "layers", ()))  # a TinyViT has none
         else:  # transformers remembers the position codes of one of the pyramid's levels
             codes = self.model.vision_encoder.neck.position_encoding
             codes.forward = lru_cache(8)(codes.forward)
@@ -133,9 +138,10 @@ class Sam:
         self.model.mask_decoder.to(dtype)
         if device.type == "cpu":  # convolutions take a fifth less
             self.model.vision_encoder.to(memory_format=torch.channels_last)
-        # measured on CPUs; SAM-HQ's decoder has a second way from the features to its masks
-        own = device.type != "cpu" or family.model == "SamHQModel"
-        self._decoder = self.model.mask_decoder if own else PointDecoder(self.model.mask_decoder)
+        if family.model == "SamHQModel":
+            self._decoder: Any = HQPointDecoder(self.model.mask_decoder)
+        else:  # measured on CPUs
+            self._decoder = PointDecoder(self.model.mask_decoder) if device.type == "cpu" else self.model.mask_decoder
         self.side = int(self.model.prompt_encoder.input_image_size)
         self.mean, self.std = (
             torch.tensor(values, device=device)[:, None, None] / processor.rescale_factor
@@ -151,11 +157,7 @@ class Sam:
         if self.family.model == "SamModel":
             features = {"image_embeddings": embeddings}
         elif self.family.model == "SamHQModel":
-            features = {
-                "image_embeddings": embeddings[0],
-                "intermediate_embeddings": embeddings[1],
-                "hq_token_only": False,
-            }
+            features = {"image_embeddings": embeddings[0], "intermediate_embeddings": embeddings[1]}
         else:
             features = {
                 # SAM 2 adds a float32 parameter to this one
@@ -165,7 +167,7 @@ class Sam:
         return Encoding(features, frame)
 
     def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
-        """Three masks for each of (P, 2) points: (P, 3, h, w) logits and (P, 3) predicted IoU, float32."""
+        """Three masks (SAM-HQ: one) for each of (P, 2) points: (P, 3, h, w) logits, (P, 3) predicted IoU, float32."""
         features: Mapping[str, Any] = encoding.features
         points = torch.as_tensor(encoding.frame.to_input(points_xy), device=self.device)[None, :, None]
         sparse, dense = self.model.prompt_encoder(

@@ -31,8 +31,8 @@ class Masks:
     source: Literal["sam", "existing"] = "sam"
     """`existing`: the SA-1B style JSON beside each image, or the FiftyOne field that the caller names."""
     model: str = _sam("facebook/sam-vit-huge")
-    """A Hugging Face id or folder of the SAM family, a segment_anything checkpoint (`.pth`), or `"module:factory"` of a
-    generator of masks of your own."""
+    """A Hugging Face id or folder of the SAM family, its authors' checkpoint (`.pth`, `.pt`), or `"module:factory"` of
+    a generator of masks of your own."""
     points_per_side: int = _sam(32, 1, 512)
     """A grid of this many points along each side of the image is asked for masks."""
     points_per_batch: int = _sam(64, 1, 65536, labels=False)

@@ -11,7 +11,7 @@ from fiftyone_ssa.models.sam import print_without_hub
 from tests.models.tiny_sam import SIDE, randomize
 
 _PROMPTS = {"hidden_size": 32, "image_size": SIDE, "patch_size": 16, "mask_input_channels": 8}
-_DECODER = {"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 4, "iou_head_hidden_dim": 16}
+_DECODER = {"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 8, "iou_head_hidden_dim": 16}
 _VIT = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
