@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,20 @@ from fiftyone_ssa.masks.miou import Scores, confusion_matrix
 from fiftyone_ssa.models.devices import pick_device, pick_dtype
 from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.naming.pipeline import build_pipeline
-from fiftyone_ssa.presets import load_preset, parse_override
+from fiftyone_ssa.presets import Preset, load_preset, parse_override
+from fiftyone_ssa.presets.settings import FILTER
 from fiftyone_ssa.quickstart.scenes import KINDS, Scene, class_names, draw_scene
 from fiftyone_ssa.quickstart.scenes.judge import FOUND, NAMED_ON, PARTS_PX, SIZES_HW, Tally
 from fiftyone_ssa.types import Annotation, Inputs
 
 FIRST_SEED = 5_000
 """Neither the quickstart's scenes (from 0) nor those that were trained on (from 1,000,000)."""
+DECISIONS: Mapping[str, Mapping[str, str]] = {
+    "published": {"open_vocabulary.decision": "published"},
+    "filter": {"open_vocabulary.decision": "published", "open_vocabulary.decider": FILTER},
+    "fused": {"open_vocabulary.decision": "fused"},
+}
+"""Ways to decide that the engine's names are compared by, as changes to its preset."""
 SOURCES = "sam", "own"
 """Whose masks are named: SAM's, or the scene's own."""
 
@@ -81,6 +88,13 @@ def engine_answer(tally: Tally) -> dict[str, Any]:
     return {"things": len(tally.named["things named"]), **_means(tally.named), "kinds": kinds}
 
 
+def decision_answer(tally: Tally) -> dict[str, float]:
+    """The shares of right names: of whole objects that a mask fits, of masks of parts, and of all masks."""
+    named = _means(tally.named)
+    wanted = {"wholes": "named where there is a mask", "parts": "part masks named", "all": "masks named"}
+    return {short: named[name] for short, name in wanted.items() if name in named}
+
+
 def _means(groups: Mapping[str, list[bool]]) -> dict[str, float]:
     return {group: round(float(np.mean(values)), 4) for group, values in sorted(groups.items())}
 
@@ -97,37 +111,63 @@ def measure(
     presets = load_preset(ssa, overrides), load_preset(engine, overrides)
     where = pick_device(device)
     generator = load_mask_generator(presets[0].masks, where, pick_dtype("auto", where))
-    # masks are given to both, so that none is made twice
-    existing = [replace(preset, masks=replace(preset.masks, source="existing")) for preset in presets]
-    by_ssa, by_engine = (build_pipeline(p, device=device, keep_branch=p.pipeline == "ssa") for p in existing)
-    qualities = {source: (SsaQuality(), Tally()) for source in SOURCES}
-    seconds = {source: dict.fromkeys(("masks", "ssa", "engine"), 0.0) for source in SOURCES}
+    # masks are given to all, so that none is made twice
+    voter, *deciders = (
+        build_pipeline(
+            load_preset(preset, {"masks.source": "existing", **changes}), device=device, keep_branch=not changes
+        )
+        for preset, changes in ((presets[0], {}), *((presets[1], changes) for changes in DECISIONS.values()))
+    )
+    engines = dict(zip(DECISIONS, deciders, strict=True))
+    qualities = {source: (SsaQuality(), {name: Tally() for name in DECISIONS}) for source in SOURCES}
+    seconds = {source: dict.fromkeys(("masks", "ssa", *DECISIONS), 0.0) for source in SOURCES}
     drawn = scenes(count)
     while batch := list(islice(drawn, 8)):
-        for source, (quality, tally) in qualities.items():
-            times = [time.perf_counter()]
-            masks = [generator(scene.image) if source == "sam" else scene.mask_set() for scene in batch]
-            times.append(time.perf_counter())
+        for source, (quality, tallies) in qualities.items():
+            clock = _Clock(seconds[source])
+            with clock("masks"):
+                masks = [generator(scene.image) if source == "sam" else scene.mask_set() for scene in batch]
             inputs = [Inputs(scene.image, found) for scene, found in zip(batch, masks, strict=True)]
-            voted = by_ssa(inputs)
-            times.append(time.perf_counter())
-            named = by_engine(inputs)
-            times.append(time.perf_counter())
-            for key, spent in zip(seconds[source], np.diff(times), strict=True):
-                seconds[source][key] += float(spent)
-            for scene, answer, names in zip(batch, voted, named, strict=True):
+            with clock("ssa"):
+                voted = voter(inputs)
+            for scene, answer in zip(batch, voted, strict=True):
                 quality.add(scene, answer)
-                tally.add(scene, names.masks, names.labels, [proposals.names for proposals in names.proposals])
+            for decision, engine_of_it in engines.items():
+                with clock(decision):
+                    named = engine_of_it(inputs)
+                for scene, names in zip(batch, named, strict=True):
+                    proposed = [proposals.names for proposals in names.proposals]
+                    tallies[decision].add(scene, names.masks, names.labels, proposed)
+    own = _decision_of(presets[1])
     scored = {
         source: {
-            "seconds_per_scene": {key: round(spent / count, 3) for key, spent in seconds[source].items()},
-            "masks": mask_answer(tally),
+            "cpu_seconds_per_scene": {key: round(spent / count, 3) for key, spent in seconds[source].items()},
+            "masks": mask_answer(tallies[own]),
             "ssa": quality.answer(),
-            "engine": engine_answer(tally),
+            "engine": engine_answer(tallies[own]),
+            "decisions": {decision: decision_answer(tally) for decision, tally in tallies.items()},
         }
-        for source, (quality, tally) in qualities.items()
+        for source, (quality, tallies) in qualities.items()
     }
-    return {"scenes": count, **scored}
+    return {"scenes": count, "decision": own, **scored}
+
+
+class _Clock:
+    """Adds the CPU seconds of what is done inside to a table's entry."""
+
+    def __init__(self, table: dict[str, float]) -> None:
+        self._table = table
+
+    @contextmanager
+    def __call__(self, key: str) -> Iterator[None]:
+        began = time.process_time()
+        yield
+        self._table[key] += time.process_time() - began
+
+
+def _decision_of(preset: Preset) -> str:
+    chosen = preset.open_vocabulary
+    return "fused" if chosen.decision == "fused" else "filter" if chosen.decider == FILTER else "published"
 
 
 PAGE = """# Scores of the small models
@@ -142,6 +182,15 @@ masks, as in `make quickstart`, and on the scenes' own, so that names are measur
 
 An object that no mask fits counts as wrongly named. Objects of which less than 30 % is seen, and parts of fewer than
 {parts_px} pixels, are not asked for.
+
+## SSA-engine: ways to decide
+
+Shares of right names among masks that fit: whole objects, parts, all masks; CPU seconds a scene, masks not counted.
+Everything above is of `decision = "{decision}"`, the preset's own.
+
+| | SAM's masks: wholes, parts, all | the scenes' own: wholes, parts, all | CPU s |
+|---|---|---|---|
+{decisions}
 
 ## SSA: IoU of each class
 
@@ -191,6 +240,11 @@ def page(answer: Mapping[str, Any]) -> str:
             sam["ssa"]["classes"].items(), own["ssa"]["classes"].values(), strict=True
         )
     ]
+    decisions = [
+        f"| {decision} | {_three(sam['decisions'][decision])} | {_three(own['decisions'][decision])} | "
+        f"{own['cpu_seconds_per_scene'][decision]:.2f} |"
+        for decision in DECISIONS
+    ]
     kinds = [
         f"| {name} | {by_sam:.1%} | {own['engine']['kinds'][name][0]:.1%} | {count} | "
         f"{'yes' if KINDS[name].ade20k or KINDS[name].coco else 'no'} |"
@@ -201,9 +255,15 @@ def page(answer: Mapping[str, Any]) -> str:
         first=FIRST_SEED,
         parts_px=PARTS_PX,
         rows="\n".join(f"| {' | '.join(row)} |" for row in rows),
+        decision=answer["decision"],
+        decisions="\n".join(decisions),
         classes="\n".join(classes),
         kinds="\n".join(kinds),
     )
+
+
+def _three(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{share:.1%}" for share in shares.values())
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ class Weights:
 
     filter: float = 0.4
     """The class filter's logit: below 1, for it is surer than it is right."""
-    unsaid: float = -1.4
+    unsaid: float = -1.0
     """Nobody said it of this mask but, if anyone, a caption in passing ("a bench on the grass")."""
     subject: float = 0.4
     """The mask's caption begins with it."""
@@ -43,7 +43,7 @@ class Weights:
     """How much masks of nearly the same pixels are called that, summed."""
     elsewhere: float = -0.6
     """log(1 + how many other masks are called that): what fits everywhere fits by chance."""
-    decider: float = 1.0
+    decider: float = 2.0
     """The decider's share inside the mask less that outside it, of the names that it was asked about."""
 
 

@@ -32,6 +32,14 @@ def test_engine_names_objects(answer, source):
     assert engine["things proposed"] > 0.92
 
 
+@pytest.mark.parametrize("source", ["sam", "own"])
+def test_a_fused_decision_beats_each_stage_alone(answer, source):
+    assert answer["decision"] == "fused"
+    decisions = answer[source]["decisions"]
+    assert decisions["fused"]["all"] > max(decisions["published"]["all"], decisions["filter"]["all"]) + 0.015
+    assert decisions["fused"]["all"] == answer[source]["engine"]["masks named"]
+
+
 def test_page_holds_the_figures(answer):
     text = page(answer)
     for scored in (answer["sam"], answer["own"]):
@@ -39,3 +47,4 @@ def test_page_holds_the_figures(answer):
         assert f"{scored['engine']['things named']:.1%}" in text
         assert all(f"| {kind} |" in text for kind in scored["engine"]["kinds"])
     assert f"{answer['sam']['masks']['recall']['parts']:.1%}" in text
+    assert "| fused |" in text

@@ -84,6 +84,12 @@ def names_right(scene: Scene, found: npt.NDArray[np.float64], labels: Sequence[s
     return right
 
 
+def _shows_part(scene: Scene, row: npt.NDArray[np.float64]) -> bool:
+    """Whether the region that a mask fits best is no whole; `row` is the mask's of `ious`."""
+    regions = scene.regions()
+    return bool(regions) and max(regions, key=lambda node: (row[node.id], -node.level)).level > 0
+
+
 class Tally:
     """What the truth of scenes says of their masks and names, case by case."""
 
@@ -120,3 +126,5 @@ class Tally:
                 self.named["proposed where there is a mask"].append(proposed)
             self.kinds[thing.name].append(named)
         self.named["masks named"] += names_right(scene, found, labels)
+        parts = [index for index, row in enumerate(found) if _shows_part(scene, row)]
+        self.named["part masks named"] += names_right(scene, found[parts], [labels[i] for i in parts])
