@@ -14,6 +14,7 @@ from .forms import Card
 OWN_FILE = "own TOML file"
 NAMES = {
     "facebook/sam-vit-huge": "SAM ViT-H",
+    "facebook/sam2.1-hiera-tiny": "SAM 2.1 tiny",
     "nvidia/segformer-b5-finetuned-ade-640-640": "SegFormer B5",
     "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": "SegFormer B5",
     "nvidia/segformer-b0-finetuned-ade-512-512": "SegFormer B0",

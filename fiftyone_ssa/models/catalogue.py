@@ -19,6 +19,7 @@ OPEN_CLIP_REPOSITORIES = {
 """Where open_clip gets the weights of the presets' models from; it is asked about others, which takes seconds."""
 PARAMETERS_M = {
     "facebook/sam-vit-huge": 641,
+    "facebook/sam2.1-hiera-tiny": 39,
     "nvidia/segformer-b5-finetuned-ade-640-640": 85,
     "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": 85,
     "nvidia/segformer-b0-finetuned-ade-512-512": 4,
@@ -41,6 +42,7 @@ PREFERRED = (
     "ssa-ade20k-b0",
     "ssa-cityscapes",
     "ssa-foggy-driving",
+    "ssa-fast",
     "mini-ssa",
 )
 """Which preset is proposed: the first of these that can run here. The last one always can."""

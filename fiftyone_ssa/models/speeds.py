@@ -31,6 +31,7 @@ class Speed:
 
 SPEEDS = {
     "facebook/sam-vit-huge": Speed(image=(68.0, 0.15), points=(3.6, 0.013)),
+    "facebook/sam2.1-hiera-tiny": Speed(image=(3.4, 0.02), points=(3.3, 0.013)),
     "nvidia/segformer-b5-finetuned-ade-640-640": Speed(image=(8.2, 0.05)),
     "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": Speed(image=(21.0, 0.1)),  # by its pixels
     "nvidia/segformer-b0-finetuned-ade-512-512": Speed(image=(1.0, 0.02)),  # a guess

@@ -135,6 +135,10 @@ class HubFolders:
         _as_bin(folder)
         return folder
 
+    def sam2(self) -> Path:
+        """Whose configuration names the model for video."""
+        return tiny_sam_hub.save("sam2_video", self.root / "sam2")
+
     def clip(self) -> Path:
         """What `timm/vit_base_patch32_clip_224.openai` holds: open_clip's configuration and `.bin` weights."""
         folder = self.root / "clip"
@@ -218,6 +222,7 @@ def every_model(root: Path, models: Path) -> dict[str, Callable[[], Path]]:
     build = HubFolders(root, models)
     return {
         "facebook/sam-vit-huge": build.sam,
+        "facebook/sam2.1-hiera-tiny": build.sam2,
         "nvidia/segformer-b0-finetuned-ade-512-512": lambda: build.segformer("segformer-ade20k"),
         "nvidia/segformer-b5-finetuned-ade-640-640": lambda: build.segformer("segformer-ade20k"),
         "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": lambda: build.segformer("segformer-cityscapes"),
