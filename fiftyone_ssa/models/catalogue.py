@@ -40,9 +40,9 @@ PREFERRED = (
     "engine-base",
     "engine-small",
     "ssa-ade20k-b0",
+    "ssa-fast",
     "ssa-cityscapes",
     "ssa-foggy-driving",
-    "ssa-fast",
     "mini-ssa",
 )
 """Which preset is proposed: the first of these that can run here. The last one always can."""
