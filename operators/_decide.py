@@ -12,6 +12,7 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.curation.deciding import Decision
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.labels.appearance import READ_SAMPLES_ANEW
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
@@ -91,7 +92,7 @@ class Decide(FormOperator):
             done = self.decide(ctx, masks_meant(ctx), dry_run)
         if not (quiet or dry_run):
             ctx.ops.notify(str(done), variant="success")
-            ctx.ops.reload_samples()
+            ctx.trigger(READ_SAMPLES_ANEW)
         return {"token": done.token, "masks": done.masks, "samples": done.samples, "message": str(done)}
 
 

@@ -20,7 +20,7 @@ from fiftyone_ssa.exports.coco_arguments import is_filtered
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
 from fiftyone_ssa.naming.arguments import check_device
 
-NO_DATASET = "no dataset is open; open one in the App, or load one with the operator load_dataset"
+NO_DATASET = "no dataset is open; open one in the App, or load one with the operator SSA: load a dataset"
 
 
 STILL_TO_GIVE = "still_to_give"

@@ -20,7 +20,15 @@ from mongoengine.errors import MongoEngineException
 from pymongo.errors import PyMongoError
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels.database import Document, documents, needs_database, refresh, root_dataset, view_definition
+from fiftyone_ssa.labels.database import (
+    PLUGIN,
+    Document,
+    documents,
+    needs_database,
+    refresh,
+    root_dataset,
+    view_definition,
+)
 from fiftyone_ssa.labels.doubt import is_doubtful
 from fiftyone_ssa.labels.fields import Fields, check_label_field
 from fiftyone_ssa.labels.lease import SCHEMA, hold
@@ -33,6 +41,8 @@ logger = logging.getLogger(__name__)
 MOST_NAMES = 1_000
 """Names that get a colour and a place in the list to choose from; FiftyOne takes no more for the latter."""
 WAIT_SECONDS = 30.0
+READ_SAMPLES_ANEW = f"{PLUGIN}/read_samples_anew"
+"""The operator of our script (js/src/host.js) that lets an open App show samples as they are now."""
 RUNS_GROUP = "SSA runs"
 """The sidebar's group of what runs keep beside the labels, folded."""
 NOT_NAMES = frozenset(("none", "null", "undefined"))
@@ -112,7 +122,7 @@ def show_anew(ctx: Any, since: datetime) -> None:
     if _has_new(dataset, since.replace(tzinfo=None)):
         ctx.ops.reload_dataset()
     else:
-        ctx.ops.reload_samples()
+        ctx.trigger(READ_SAMPLES_ANEW)
     if colours := shown_colours(dataset):
         ctx.trigger("set_color_scheme", colours)
 

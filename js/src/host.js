@@ -72,8 +72,26 @@ export function clearSelection() {
   for (const what of ["labels", "samples"]) __foo__.executeOperator(`clear_selected_${what}`, {});
 }
 
-/** Let grid and modal read again what was decided here. */
-export const refreshApp = () => __foo__.executeOperator("reload_samples", {});
+/**
+ * Let grid and modal read samples again. FiftyOne 1.22 answers its own "reload_samples" from what it keeps of earlier
+ * answers, so these are declared old first; its page stays, which "reload_dataset" would build anew.
+ */
+export function refreshApp() {
+  fos.getCurrentEnvironment?.()?.commitUpdate((store) => store.invalidateStore());
+  __foo__.executeOperator("reload_samples", {});
+}
+
+/** The same for Python: `ctx.trigger("@fiftyone-ssa/ssa/read_samples_anew")`. */
+class ReadSamplesAnew extends __foo__.Operator {
+  get config() {
+    return new __foo__.OperatorConfig({ name: "read_samples_anew", label: "SSA: read samples anew", unlisted: true });
+  }
+  async execute() {
+    refreshApp();
+  }
+}
+
+export const registerOperators = () => __foo__.registerOperator(ReadSamplesAnew, OURS);
 
 export const mediaUrl = (filepath) => fos.getSampleSrc?.(filepath) ?? `/media?filepath=${encodeURIComponent(filepath)}`;
 

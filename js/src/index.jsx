@@ -1,6 +1,7 @@
-// Registers the panel with FiftyOne's App.
+// Registers the panel, and an operator that Python calls, with FiftyOne's App.
 
 import { Review } from "./Review.jsx";
+import { registerOperators } from "./host.js";
 
 function Icon() {
   return (
@@ -18,6 +19,8 @@ function Icon() {
     </svg>
   );
 }
+
+registerOperators();
 
 __fop__.registerComponent({
   name: "review_masks",

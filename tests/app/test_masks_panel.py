@@ -167,7 +167,8 @@ def test_jobs_are_shown_while_they_run_and_announced_when_they_end(app, scenes, 
         shot(panel.page, "masks_runs")
         record.progress(SimpleNamespace(iteration=3, total=4))
         panel.says("3 of 4 images")
-    record.end("failed", "the disk is full")
+    with panel.page.expect_request(lambda request: "paginateSamples" in (request.post_data or "")):
+        record.end("failed", "the disk is full")  # and the grid reads its samples anew
     panel.page.get_by_text("annotate: the disk is full").wait_for(timeout=20_000)
     panel.says("Resume")
     panel.press("Log")

@@ -229,7 +229,7 @@ def test_a_dataset_without_masks_has_an_empty_queue(registry, photographs):
 def test_a_quiet_decision_leaves_announcing_to_its_caller(registry, dataset):
     context = {"dataset": dataset}
     mask = dataset.first().ssa.detections[0].id
-    for params, asked in (({}, {"notify", "reload_samples"}), ({"quiet": True}, set()), ({"dry_run": True}, set())):
+    for params, asked in (({}, {"notify", "read_samples_anew"}), ({"quiet": True}, set()), ({"dry_run": True}, set())):
         result = foo.execute_operator(f"{NAME}/review", context, params={"ids": [mask], **params})
         requests = {request.operator_uri.split("/")[-1] for request in result.executor._requests}
         assert requests == asked

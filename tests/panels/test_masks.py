@@ -296,7 +296,7 @@ def test_jobs_are_listed_and_their_end_is_announced(panel, dataset):
     record.end("done", "4 images named")
     app.event("on_timer")
     assert app.done["notify"] == [{"message": "annotate: 4 images named", "variant": "success"}]
-    assert "reload_samples" in app.done
+    assert f"{NAME}/read_samples_anew" in app.done
     assert "reload_dataset" not in app.done  # which blanks the page, and is for new fields
     assert "notify" not in app.event("on_timer").done
 
@@ -308,7 +308,7 @@ def test_new_fields_are_shown_when_a_job_ends_and_what_its_request_tells_is_told
     record = JobRecord(begin("evaluate", dataset, told=[app.id]))
     dataset.add_sample_field("run_miou", fo.FloatField)
     record.end("done", "mIoU 50 %")
-    assert not {"notify", "reload_dataset", "reload_samples"} & set(app.event("on_timer").done)
+    assert not {"notify", "reload_dataset", f"{NAME}/read_samples_anew"} & set(app.event("on_timer").done)
     assert {"notify", "reload_dataset"} <= set(other.event("on_timer").done)
 
 
