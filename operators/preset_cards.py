@@ -28,6 +28,12 @@ NAMES = {
     "timm/vit_base_patch32_clip_224.openai": "CLIP B/32",
     "CIDAS/clipseg-rd64-refined": "CLIPSeg",
     "CIDAS/clipseg-rd16": "CLIPSeg rd16",
+    "facebook/sam2.1-hiera-large": "SAM 2.1 large",
+    "tue-mps/coco_panoptic_eomt_large_640": "EoMT",
+    "tue-mps/ade20k_semantic_eomt_large_512": "EoMT",
+    "HuggingFaceTB/SmolVLM-500M-Instruct": "SmolVLM",
+    "google/siglip2-base-patch32-256": "SigLIP 2 B/32",
+    "google/siglip2-large-patch16-256": "SigLIP 2 L/16",
 }
 """How people call the models."""
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fiftyone_ssa.presets import FACTORY, Preset, load_preset
+from fiftyone_ssa.presets.paths import existing
 from fiftyone_ssa.presets.settings import FILTER
 
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_REPOSITORIES = {
     "ViT-L-14:openai": "timm/vit_large_patch14_clip_224.openai",
     "ViT-B-32:openai": "timm/vit_base_patch32_clip_224.openai",
@@ -33,12 +35,22 @@ PARAMETERS_M = {
     "timm/vit_base_patch32_clip_224.openai": 151,
     "CIDAS/clipseg-rd64-refined": 152,
     "CIDAS/clipseg-rd16": 152,
+    "facebook/sam2.1-hiera-large": 224,
+    "tue-mps/coco_panoptic_eomt_large_640": 317,
+    "tue-mps/ade20k_semantic_eomt_large_512": 317,
+    "HuggingFaceTB/SmolVLM-500M-Instruct": 507,
+    "google/siglip2-base-patch32-256": 377,
+    "google/siglip2-large-patch16-256": 882,
 }
 """Millions of parameters of the models that presets name."""
+ANSWER_NAMES = frozenset({"HuggingFaceTB/SmolVLM-500M-Instruct"})
+"""Captioners of presets that name things and write no sentences, which spaCy would read."""
 PREFERRED = (
     "ssa-ade20k",
+    "engine-2026",
     "engine-base",
     "engine-small",
+    "engine-fast",
     "ssa-ade20k-b0",
     "ssa-fast",
     "ssa-cityscapes",
@@ -101,8 +113,10 @@ def preferred_preset(*, gpu: bool, free_gb: float | None) -> str:
 def _missing_packages(preset: Preset) -> Iterator[str]:
     needed = {"transformers": "transformers"}
     if preset.pipeline == "engine":
-        needed["open_clip"] = "open_clip_torch"
-        if preset.open_vocabulary.captioner:
+        chosen = preset.open_vocabulary
+        if not is_of_transformers(chosen.class_filter):
+            needed["open_clip"] = "open_clip_torch"
+        if chosen.captioner and chosen.captioner not in ANSWER_NAMES:
             needed["spacy"] = "spacy"
     return (package for module, package in needed.items() if importlib.util.find_spec(module) is None)
 
@@ -117,6 +131,14 @@ def preset_models(preset: Preset) -> list[str]:
     return [model for model in models if model and model != FILTER]
 
 
+def is_of_transformers(class_filter: str) -> bool:
+    """Whether a class filter is no open_clip's: a hub id without a prefix, or a folder without its configuration."""
+    folder = existing(class_filter)
+    if folder is not None and folder.is_dir():
+        return (folder / "config.json").is_file() and not (folder / OPEN_CLIP_CONFIG).is_file()
+    return ":" not in class_filter and class_filter.count("/") == 1 and class_filter[0] not in "/.~"
+
+
 def is_cached(model: str) -> bool:
     """Whether the model's folder, or its local snapshot, holds weights."""
     folder = Path(model.removeprefix("local-dir:"))
@@ -126,7 +148,7 @@ def is_cached(model: str) -> bool:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return False
-    config = try_to_load_from_cache(model, "config.json") or try_to_load_from_cache(model, "open_clip_config.json")
+    config = try_to_load_from_cache(model, "config.json") or try_to_load_from_cache(model, OPEN_CLIP_CONFIG)
     return isinstance(config, str) and next(_weights(Path(config).parent), None) is not None
 
 

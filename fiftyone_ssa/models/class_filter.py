@@ -12,12 +12,12 @@ from PIL import Image
 
 from fiftyone_ssa.errors import MissingDependencyError
 from fiftyone_ssa.models import ClassFilterSlot
-from fiftyone_ssa.models.clip_checkpoint import CONFIG, load_clip
+from fiftyone_ssa.models.catalogue import is_of_transformers
+from fiftyone_ssa.models.clip_checkpoint import load_clip
 from fiftyone_ssa.models.factories import is_filter_factory
 from fiftyone_ssa.models.hub_filter import HuggingFaceFilter
 from fiftyone_ssa.models.two_towers import Embeddings, TwoTowers, unit, without_ends
 from fiftyone_ssa.models.user_slots import build_class_filter
-from fiftyone_ssa.presets.paths import existing
 
 
 def load_class_filter(model: str, device: torch.device, dtype: torch.dtype, *, template: str = "{}") -> ClassFilterSlot:
@@ -35,14 +35,6 @@ def load_class_filter(model: str, device: torch.device, dtype: torch.dtype, *, t
     if is_of_transformers(model):
         return HuggingFaceFilter(model, device, dtype, template)
     return ClassFilter(model, device, dtype, template)
-
-
-def is_of_transformers(model: str) -> bool:
-    """Whether a model is no open_clip's: a hub id without a prefix, or a folder without open_clip's configuration."""
-    folder = existing(model)
-    if folder is not None and folder.is_dir():
-        return (folder / "config.json").is_file() and not (folder / CONFIG).is_file()
-    return ":" not in model and model.count("/") == 1 and not model.startswith(("/", "./", "../", "~"))
 
 
 class ClassFilter(TwoTowers):

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.catalogue import OPEN_CLIP_CONFIG as CONFIG
 from fiftyone_ssa.models.hub import loading
 from fiftyone_ssa.presets.paths import existing
 
 logger = logging.getLogger(__name__)
 
 WHAT = "the class filter"
-CONFIG = "open_clip_config.json"
 WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
 LOCAL = "local-dir:"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -32,6 +32,12 @@ class Memo(Generic[Value]):
         while len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
         return answers
+
+    def keep(self, answers: Mapping[str, Value]) -> None:
+        """Take answers that were computed elsewhere, within the bound."""
+        self._kept.update(answers)
+        while len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -57,6 +57,10 @@ class TwoTowers(ABC):
         """(N, d) float32 unit embeddings of N names."""
         return np.stack(self._known(names)) if names else np.zeros((0, 0), np.float32)
 
+    def recall(self, names: Sequence[str], embeddings: Embeddings) -> None:
+        """Take (N, d) embeddings that this filter made of N names in an earlier run."""
+        self._known.keep(dict(zip(names, embeddings, strict=True)))
+
     @abstractmethod
     def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """A (d,) float32 unit vector for each crop."""

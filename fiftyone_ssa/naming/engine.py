@@ -32,6 +32,7 @@ from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.candidates import CAPTION, VOCABULARY, Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
+from fiftyone_ssa.naming.known_names import recall_names
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
@@ -206,6 +207,9 @@ def build_engine(
         )
         mode = "parts" if settings.decision == "fused" and settings.phrases == "head" else settings.phrases
         phrases = None if captioner.only_names else NounPhrases(mode)
+    class_filter = load_class_filter(settings.class_filter, device, dtype, template=settings.template)
+    vocabulary = read_vocabulary(settings.vocabulary) if settings.vocabulary else ()
+    recall_names(class_filter, settings.class_filter, vocabulary, settings.template, str(dtype), device.type)
     return Engine(
         settings,
         device,
@@ -213,13 +217,13 @@ def build_engine(
             (source_name(model), load_segmenter(model, device, dtype, trust_remote_code=trust_remote_code))
             for model in settings.segmenters
         ],
-        class_filter=load_class_filter(settings.class_filter, device, dtype, template=settings.template),
+        class_filter=class_filter,
         decider=None
         if settings.decider == FILTER
         else load_decider(settings.decider, device, dtype, top_k=settings.top_k),
         captioner=captioner,
         phrases=phrases,
-        vocabulary=read_vocabulary(settings.vocabulary) if settings.vocabulary else (),
+        vocabulary=vocabulary,
         generator=generator,
         keep_embeddings=keep_embeddings,
     )

@@ -17,7 +17,7 @@ import transformers as hf
 from safetensors.torch import load_file
 
 from fiftyone_ssa.models.neighbourhood import plain_neighbourhoods
-from tests.models import tiny_sam_hub, tiny_segmenters
+from tests.models import tiny_chat, tiny_sam_hub, tiny_segmenters, tiny_towers
 
 REVISION = "0" * 40
 # fmt: off
@@ -136,8 +136,24 @@ class HubFolders:
         return folder
 
     def sam2(self) -> Path:
-        """Whose configuration names the model for video."""
+        """The SAM 2.1s are published as video models."""
         return tiny_sam_hub.save("sam2_video", self.root / "sam2")
+
+    def eomt(self, name: str) -> Path:
+        """With raw names: `coco` (panoptic) or `ade20k`."""
+        raw = ADE20K if name == "ade20k" else [*_labels(self.models / "oneformer-coco")[:80], *COCO_STUFF]
+        network, images = tiny_segmenters.eomt()
+        config = hf.EomtConfig.from_dict(network.config.to_dict() | {"id2label": dict(enumerate(raw))})
+        folder = self.root / f"eomt-{name}"
+        _random(hf.EomtForUniversalSegmentation(config)).save_pretrained(folder)
+        images.save_pretrained(folder)
+        return folder
+
+    def smolvlm(self) -> Path:
+        return tiny_chat.save("idefics3", self.root / "smolvlm")
+
+    def siglip2(self) -> Path:
+        return tiny_towers.save("siglip2", self.root / "siglip2", self.models)
 
     def clip(self) -> Path:
         """What `timm/vit_base_patch32_clip_224.openai` holds: open_clip's configuration and `.bin` weights."""
@@ -234,6 +250,12 @@ def every_model(root: Path, models: Path) -> dict[str, Callable[[], Path]]:
         "Salesforce/blip-image-captioning-large": build.blip,
         "CIDAS/clipseg-rd64-refined": build.clipseg,
         "CIDAS/clipseg-rd16": build.clipseg,
+        "facebook/sam2.1-hiera-large": build.sam2,
+        "tue-mps/coco_panoptic_eomt_large_640": lambda: build.eomt("coco"),
+        "tue-mps/ade20k_semantic_eomt_large_512": lambda: build.eomt("ade20k"),
+        "HuggingFaceTB/SmolVLM-500M-Instruct": build.smolvlm,
+        "google/siglip2-base-patch32-256": build.siglip2,
+        "google/siglip2-large-patch16-256": build.siglip2,
         "ViT-L-14:openai": build.clip,
         "ViT-B-32:openai": build.clip,
     }
@@ -244,7 +266,7 @@ def cache(home: Path, models: Path) -> Path:
     made: dict[str, Path] = {}
     for model, build in every_model(home / "made", models).items():
         key = str(build)
-        if "/" not in model:
+        if ":" in model:
             made[model] = home / "clip"
             if not made[model].exists():
                 shutil.copytree(HubFolders(home / "made", models).clip(), made[model])
