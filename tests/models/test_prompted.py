@@ -172,6 +172,7 @@ def test_names_need_no_spacy(folders: Folders, parity: Path, monkeypatch: pytest
         "open_vocabulary.captioner": str(folders["idefics3"]),
         "open_vocabulary.segmenters": [],
         "open_vocabulary.decider": "filter",
+        "open_vocabulary.decision": "published",
         "open_vocabulary.max_new_tokens": 6,
         "masks.source": "existing",
     }

@@ -61,6 +61,7 @@ LOAD: dict[str, Callable[[str], Any]] = {
 }
 SETTINGS = {f"open_vocabulary.{slot}": f"own:{slot}" for slot in LOAD} | {
     "open_vocabulary.segmenters": [],
+    "open_vocabulary.decision": "published",
     "masks.source": "existing",
 }
 CROP = torch.full((4, 6, 3), 100, dtype=torch.uint8)
