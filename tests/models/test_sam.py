@@ -20,7 +20,7 @@ from fiftyone_ssa.models.sam import load_mask_generator, load_sam
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.types import Image
 from tests.models.tiny_sam import segment_anything_sam
-from tests.models.tiny_sam_hub import FAMILIES, save
+from tests.models.tiny_sam_hub import FAMILIES, save, save_sam3
 
 CPU = torch.device("cpu")
 ALL = ["segment_anything", *FAMILIES]
@@ -104,6 +104,15 @@ def test_the_answers_are_transformers_own(family: str, model: Callable[[str], st
         expected = plain(pixel_values=inputs["pixel_values"], input_points=points)
     torch.testing.assert_close(logits, expected.pred_masks[0], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(ious, expected.iou_scores[0], atol=1e-4, rtol=1e-3)
+
+
+def test_sam_3_as_it_is_published(tmp_path: Path) -> None:
+    """The tracker of the repository that holds the detector too."""
+    found = load_mask_generator(dataclasses.replace(PERMISSIVE, model=str(save_sam3(tmp_path))), CPU, torch.float32)(
+        photo(90, 70)
+    )
+    assert found.size_hw == (90, 70)
+    assert len(found) > 3
 
 
 @pytest.mark.parametrize("family", ALL)

@@ -115,3 +115,31 @@ def save(family: str, folder: Path) -> Path:
         size = {"size": {"height": SIDE, "width": SIDE}}
     processor(**size).save_pretrained(folder)
     return folder
+
+
+def save_sam3(folder: Path) -> Path:
+    """facebook/sam3's form: one repository of the detector and the tracker for video, whose tracker is ours."""
+    from safetensors.torch import load_file, save_file
+
+    vision = {"model_type": "sam3_vision_model", **_VIT3}
+    small = {"hidden_size": 32, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    text = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    detector = transformers.Sam3Config(
+        vision_config=vision,
+        text_config={**text, "projection_dim": 16},
+        geometry_encoder_config=small,
+        detr_encoder_config=small,
+        detr_decoder_config={**small, "num_queries": 5},
+        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
+    )
+    tracker = transformers.Sam3TrackerVideoConfig(
+        vision_config=vision, prompt_encoder_config=_PROMPTS, mask_decoder_config=_DECODER, **_MEMORY
+    )
+    model = transformers.Sam3VideoModel(transformers.Sam3VideoConfig(detector_config=detector, tracker_config=tracker))
+    randomize(model, seed=0)
+    model.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")  # transformers writes one part's name twice
+    weights = {name.replace("tracker_model.tracker_model.", "tracker_model."): found for name, found in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    transformers.Sam3ImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+    return folder
