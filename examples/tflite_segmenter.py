@@ -1,7 +1,7 @@
 """A segmenter of your own: DeepLabV3 as a TensorFlow Lite file, 21 PASCAL VOC classes.
 
 A segmenter is any class with `classes` and `__call__(images)`; a function without arguments builds it and is named in
-the preset as "tflite_segmenter:build". `probabilities` is optional: with it, votes may be "soft", "core" or "blend".
+the preset as "tflite_segmenter:build". `probabilities` is optional: with it, votes may be "auto", "soft" or "core".
 
     pip install ai-edge-litert
     DEEPLAB_TFLITE=deeplabv3.tflite fiftyone-ssa annotate PHOTOS OUT --preset examples/photos.toml

@@ -32,10 +32,10 @@ from .forms import Card, Form, check_new_name, problem
 from .preset_cards import OWN_FILE, duration, preset_cards
 
 VOTES = {
+    "auto": "recommended: follows good masks, the segmenter under bad ones",
     "hard": "the most frequent class under a mask; as published",
     "soft": "the highest mean probability; its confidence warns better of wrong names",
     "core": "soft, without the mask's border; for good masks and a blurry segmenter",
-    "blend": "mask and segmenter weighed pixel by pixel; for masks that you do not trust",
 }
 CLOSED = "Which of the segmenter's classes a mask is; for names of your own choose an engine preset"
 

@@ -43,7 +43,7 @@ def repaint(
     `preset`), or else with what it shows now; on it every mask is painted in the class that its `label` names, large
     ones first. Rejected masks and those without a label are not painted. A label that is no class yet becomes one, at
     the end of the field's mask targets, so that other maps stay right; one that differs from a class in case, spaces or
-    dashes only is that class. Maps that show their labels already are left alone, those of soft votes too: what is
+    dashes only is that class. Maps that show their labels already are left alone, those of `auto` too: what is
     painted here has one class a mask, whatever the vote was. Files get new names, as in every run.
 
     Args:

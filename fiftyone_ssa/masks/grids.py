@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_ssa.types import Ints
+from fiftyone_ssa.types import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,11 @@ class AxisSources:
     def part(self, start: int, stop: int) -> AxisSources:
         """The sources of pixels start..stop - 1."""
         return AxisSources(self.low[start:stop], self.high[start:stop], self.weight[start:stop])
+
+    def served(self, cells: int) -> Floats:
+        """(cells,) how many of the pixels each cell serves."""
+        upper = np.bincount(self.high, self.weight, cells)
+        return np.asarray(np.bincount(self.low, 1 - self.weight, cells) + upper)
 
     def matrix(self) -> npt.NDArray[np.float32]:
         """(P, cells) weights, the first column being the first cell needed."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.masks.grids import AxisSources, axis_sources
-from fiftyone_ssa.types import SemanticMap, class_ids
+from fiftyone_ssa.types import Floats, SemanticMap, class_ids
+
+Owners = npt.NDArray[np.integer[Any]]
+"""(h, w) the mask that each pixel belongs to, -1 for none."""
 
 TILE_BYTES = 64 << 20
 """Upsampled scores held at once; bounds memory whatever the image size and number of classes."""
@@ -33,15 +37,19 @@ class ClassScores:
     antialias: bool = False
     """Whether an image smaller than the grid is averaged over its cells instead of sampled (OneFormer)."""
 
-    def semantic_map(self) -> SemanticMap:
+    def semantic_map(self, owners: Owners | None = None, priors: Floats | None = None) -> SemanticMap:
         """The best class of every pixel: bilinear upsampling, then argmax, ties to the lowest id.
 
         On the CPU a tile is upsampled only for the classes that can win in it: interpolation keeps order, so a class
         that is below the tile's strongest in every cell is out.
+
+        Args:
+            owners (None): (H, W) integers, the mask that each pixel belongs to, -1 for none
+            priors (None): (N, C) what is added to the logits, or to the logarithm of the scores, of each mask's pixels
         """
         if self.antialias and (self.values.shape[1] > self.size_hw[0] or self.values.shape[2] > self.size_hw[1]):
-            small = torch.nn.functional.interpolate(self.values[None], self.size_hw, mode="bilinear", antialias=True)
-            return SemanticMap(class_ids(small[0].argmax(0).cpu().numpy(), len(self.names)), self.names)
+            # a grid of the image's own size is then sampled cell by cell
+            return self._averaged().semantic_map(owners, priors)
         dtype = torch.uint8 if len(self.names) <= 255 else torch.int32
         ids = torch.empty(self.size_hw, dtype=dtype, device=self.values.device)
         on_cpu = self.values.device.type == "cpu"
@@ -49,17 +57,54 @@ class ClassScores:
             axis_sources(cells, pixels, self.align_corners)
             for cells, pixels in zip(self.values.shape[1:], self.size_hw, strict=True)
         )
+        changes = None if priors is None else self._changes(priors)
         for top, bottom, left, right in self._tiles(on_cpu):
             y, x = rows.part(top, bottom), columns.part(left, right)
-            cells = self.values[:, y.cells, x.cells]
-            if on_cpu:
-                able = (cells >= cells[cells.sum((1, 2)).argmax()]).flatten(1).any(1).nonzero()[:, 0]
-                if len(able) > 1:
-                    able = able[argmax(mix(mix(cells[able], x, 2), y, 1)).long()]
-                ids[top:bottom, left:right] = able.to(dtype)
+            tile = ids[top:bottom, left:right]
+            owned = None if owners is None else owners[top:bottom, left:right]
+            if not on_cpu:
+                tile[:] = self._dense(y, x, owned, changes).argmax(0).to(dtype)
+            elif owned is None or changes is None:
+                tile[:] = winners(self.values[:, y.cells, x.cells], y, x).to(dtype)
             else:
-                ids[top:bottom, left:right] = mix(mix(cells, x, 2), y, 1).argmax(0).to(dtype)
+                self._decide(tile, y, x, owned, changes)
         return SemanticMap(class_ids(ids.cpu().numpy(), len(self.names)), self.names)
+
+    def _averaged(self) -> ClassScores:
+        small = torch.nn.functional.interpolate(self.values[None], self.size_hw, mode="bilinear", antialias=True)
+        return replace(self, values=small[0], antialias=False, align_corners=False)
+
+    def _changes(self, priors: Floats) -> torch.Tensor:
+        """(N + 1, C) what each mask's values are changed by; nothing in the last row, which owner -1 takes.
+
+        Logits are shifted, other scores scaled: both leave the order that interpolation keeps.
+        """
+        rows = np.vstack([priors, np.zeros((1, len(self.names)))])
+        if not self.logits:
+            rows = np.maximum(np.exp(rows - rows.max(1, keepdims=True)), 1e-30)
+        return torch.from_numpy(rows.astype(np.float32)).to(self.values.device)
+
+    def _changed(self, cells: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+        return cells + change if self.logits else cells * change
+
+    def _decide(self, tile: torch.Tensor, y: AxisSources, x: AxisSources, owned: Owners, changes: torch.Tensor) -> None:
+        """Fill a tile mask by mask, each within its own part of it, where still fewer classes can win."""
+        for owner in np.flatnonzero(np.bincount(owned.ravel() + 1)) - 1:
+            mine = owned == owner
+            down, across = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
+            box = slice(int(down[0]), int(down[-1]) + 1), slice(int(across[0]), int(across[-1]) + 1)
+            part_y, part_x = y.part(box[0].start, box[0].stop), x.part(box[1].start, box[1].stop)
+            cells = self._changed(self.values[:, part_y.cells, part_x.cells], changes[owner][:, None, None])
+            best = winners(cells, part_y, part_x).to(tile.dtype)
+            tile[box] = torch.where(torch.from_numpy(mine[box]), best, tile[box])
+
+    def _dense(
+        self, y: AxisSources, x: AxisSources, owned: Owners | None, changes: torch.Tensor | None
+    ) -> torch.Tensor:
+        mixed = mix(mix(self.values[:, y.cells, x.cells], x, 2), y, 1)
+        if owned is None or changes is None:
+            return mixed
+        return self._changed(mixed, changes[torch.from_numpy(owned).to(mixed.device).long()].permute(2, 0, 1))
 
     def probabilities(self) -> npt.NDArray[np.float32]:
         """(C, h, w) float32 that sum to 1 over the classes at every cell."""
@@ -78,6 +123,12 @@ class ClassScores:
         for top in range(0, height, high):
             for left in range(0, width, wide):
                 yield top, min(top + high, height), left, min(left + wide, width)
+
+
+def winners(cells: torch.Tensor, y: AxisSources, x: AxisSources) -> torch.Tensor:
+    """The best class of a tile's pixels from the cells that they need, (C, h, w); one number if no other can win."""
+    able = (cells >= cells[cells.sum((1, 2)).argmax()]).flatten(1).any(1).nonzero()[:, 0]
+    return able[argmax(mix(mix(cells[able], x, 2), y, 1)).long()] if len(able) > 1 else able
 
 
 def argmax(values: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ FIXED_SIDES = ("beit", "data2vec-vision")
 
 @runtime_checkable
 class ScoringSegmenter(Segmenter, Protocol):
-    """A segmenter that can also tell its class scores, which soft, core and blend votes need."""
+    """A segmenter that can also tell its class scores, which soft, core and auto votes need."""
 
     def scores(self, images: Sequence[Image]) -> list[ClassScores]:
         """Class scores on the segmenter's own grid, one per image."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -9,15 +10,19 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.segmenters import ScoringSegmenter
-from fiftyone_ssa.naming.soft_voting import blend, firmness, mean_probabilities
+from fiftyone_ssa.naming.auto_vote import auto_vote
+from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
-from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, SemanticMap, Votes
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet, SemanticMap
+
+logger = logging.getLogger(__name__)
 
 
 class SSA:
     """Names every mask of an image by a vote over a closed-set segmenter's answer, and sharpens that answer.
 
     `segmenter` may be None where every image comes with its class map, `generator` where it comes with its masks.
+    `rule`: docs/models.md; "auto" is "hard" where there is no segmenter, or one that gives only class ids.
     Votes are counted on the CPU in a second thread, while the models go on with the next image.
     """
 
@@ -26,10 +31,14 @@ class SSA:
         segmenter: Segmenter | None,
         generator: MaskGenerator | None = None,
         *,
-        rule: Literal["hard", "soft", "core", "blend"] = "hard",
+        rule: Literal["hard", "soft", "core", "auto"] = "hard",
         keep_branch: bool = False,
     ) -> None:
-        if rule != "hard" and not isinstance(segmenter, ScoringSegmenter):
+        scoring = isinstance(segmenter, ScoringSegmenter)
+        if rule == "auto" and not scoring:
+            logger.warning('vote = "auto" is "hard" here: class maps without probabilities leave nothing to weigh')
+            rule = "hard"
+        if rule != "hard" and not scoring:
             raise InputError(
                 f'vote = "{rule}" needs class probabilities, and this segmenter gives only class ids; '
                 'use vote = "hard", or give it probabilities(images) -> list of (C, h, w) arrays'
@@ -42,47 +51,46 @@ class SSA:
         """Annotations of a batch, in order."""
         maps = self._branch(batch)
         votes = []
-        for inputs, (semantic, scores) in zip(batch, maps, strict=True):
+        for inputs, answer in zip(batch, maps, strict=True):
             masks = find_masks(inputs, self.generator)
-            votes.append(self._voters.submit(self._vote, masks, semantic, scores))
+            votes.append(self._voters.submit(self._vote, masks, answer))
         return [vote.result() for vote in votes]
 
-    def _branch(self, batch: list[Inputs]) -> list[tuple[SemanticMap, ClassScores | None]]:
+    def _branch(self, batch: list[Inputs]) -> list[SemanticMap | ClassScores]:
         if self.segmenter is None:
             missing = [inputs for inputs in batch if inputs.semantic is None]
             if missing:
                 raise InputError("this image has no class map, and the preset names no segmenter to make one")
-            return [(inputs.semantic, None) for inputs in batch if inputs.semantic is not None]
+            return [inputs.semantic for inputs in batch if inputs.semantic is not None]
         images = [inputs.image for inputs in batch]
         if self.rule == "hard":
-            return [(semantic, None) for semantic in self.segmenter(images)]
+            return list(self.segmenter(images))
         assert isinstance(self.segmenter, ScoringSegmenter)  # checked when built
-        return [(scores.semantic_map(), scores) for scores in self.segmenter.scores(images)]
+        return list(self.segmenter.scores(images))
 
-    def _vote(self, masks: MaskSet, semantic: SemanticMap, scores: ClassScores | None) -> Annotation:
-        weights, votes, refined = self._decide(masks, semantic, scores)
-        labels = tuple(semantic.names[i] if i >= 0 else None for i in votes.class_ids)
+    def _vote(self, masks: MaskSet, answer: SemanticMap | ClassScores) -> Annotation:
+        branch: SemanticMap | None = None
+        if isinstance(answer, SemanticMap):
+            branch = answer
+            weights = count_classes(masks, branch)
+        elif self.rule == "auto":
+            weights, refined = auto_vote(masks, answer)
+            branch = answer.semantic_map() if self.keep_branch else None
+        else:
+            branch = answer.semantic_map()
+            weights = mean_probabilities(
+                masks, answer.probabilities(), align_corners=answer.align_corners, core=self.rule == "core"
+            )
+        votes = votes_from_shares(weights)
+        if self.rule != "auto":
+            assert branch is not None
+            refined = refine(masks, votes.class_ids, branch)
         return Annotation(
             masks=masks,
-            labels=labels,
+            labels=tuple(answer.names[i] if i >= 0 else None for i in votes.class_ids),
             confidences=votes.shares,
-            proposals=best_classes(weights, semantic.names),
+            proposals=best_classes(weights, answer.names),
             votes=votes,
             semantic=refined,
-            branch=semantic if self.keep_branch else None,
+            branch=branch if self.keep_branch else None,
         )
-
-    def _decide(
-        self, masks: MaskSet, semantic: SemanticMap, scores: ClassScores | None
-    ) -> tuple[Floats, Votes, SemanticMap]:
-        if scores is None:
-            counts = count_classes(masks, semantic)
-            votes = votes_from_shares(counts)
-            return counts, votes, refine(masks, votes.class_ids, semantic)
-        probabilities, align_corners = scores.probabilities(), scores.align_corners
-        means = mean_probabilities(masks, probabilities, align_corners=align_corners, core=self.rule == "core")
-        votes = votes_from_shares(means)
-        if self.rule != "blend":
-            return means, votes, refine(masks, votes.class_ids, semantic)
-        firm = firmness(masks, votes)
-        return means, votes, blend(masks, probabilities, means, firm, semantic, align_corners=align_corners)

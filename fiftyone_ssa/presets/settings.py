@@ -68,7 +68,7 @@ class Semantic:
     """`field`: class maps that exist, in the FiftyOne field that the caller names."""
     model: str = field(default="", metadata={"applies": "model"})
     """A Hugging Face id or folder, or `"module:factory"` of a segmenter of your own."""
-    vote: Literal["hard", "soft", "core", "blend"] = "hard"
+    vote: Literal["hard", "soft", "core", "auto"] = "hard"
     """How the class map's pixels under a mask decide its class (docs/models.md)."""
 
 

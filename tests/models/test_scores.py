@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fiftyone_ssa.masks.grids import axis_sources
 from fiftyone_ssa.models import scores as module
 from fiftyone_ssa.models.scores import ClassScores
 
@@ -41,6 +42,23 @@ def test_antialias_averages_where_the_image_is_smaller_than_the_grid() -> None:
     answer = ClassScores(values, tuple("abcdef"), (11, 90), logits=False, antialias=True).semantic_map()
     full = torch.nn.functional.interpolate(values[None], (11, 90), mode="bilinear", antialias=True)[0]
     np.testing.assert_array_equal(answer.ids, full.argmax(0).numpy())
+
+
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("strength", [0.0, 1.0, 30.0])
+def test_priors_of_masks_are_added_before_the_argmax(logits: bool, strength: float) -> None:
+    rng = np.random.default_rng(0)
+    values, size_hw = torch.rand((30, 20, 24), generator=torch.Generator().manual_seed(0)), (130, 180)
+    owners = np.repeat(np.repeat(rng.integers(-1, 40, (26, 36)), 5, 0), 5, 1)
+    priors = strength * rng.normal(size=(40, 30))
+    scores = ClassScores(values, tuple(map(str, range(30))), size_hw, logits=logits)
+    full = torch.nn.functional.interpolate(values[None], size_hw, mode="bilinear")[0].numpy()
+    added = np.vstack([priors, np.zeros((1, 30))])[owners].transpose(2, 0, 1)
+    expected = ((full if logits else np.log(full)) + added).argmax(0)
+    np.testing.assert_array_equal(scores.semantic_map(owners, priors).ids, expected)
+    rows, columns = axis_sources(20, 130, False), axis_sources(24, 180, False)
+    dense = scores._dense(rows, columns, owners, scores._changes(priors))  # as a GPU does it
+    np.testing.assert_array_equal(dense.argmax(0).numpy(), expected)
 
 
 def test_ties_go_to_the_lowest_id() -> None:

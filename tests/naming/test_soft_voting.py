@@ -9,9 +9,8 @@ import torch
 
 from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.naming import soft_voting
-from fiftyone_ssa.naming.soft_voting import blend, firmness, mean_probabilities
-from fiftyone_ssa.naming.voting import votes_from_shares
-from fiftyone_ssa.types import MaskSet, SemanticMap
+from fiftyone_ssa.naming.soft_voting import mean_probabilities
+from fiftyone_ssa.types import MaskSet
 
 Dense = list[npt.NDArray[np.bool_]]
 
@@ -60,32 +59,3 @@ def test_means_are_those_of_upsampled_probabilities(size_hw: tuple[int, int], co
         inside = eroded(mask) if core else mask
         inside = inside if inside.sum() >= 30 or not core else mask
         np.testing.assert_allclose(mean, full[:, inside].mean(1) if inside.any() else 0, atol=1e-6)
-
-
-@pytest.mark.parametrize("align", [False, True])
-def test_blend_is_the_plain_twin(align: bool) -> None:
-    dense, masks, probabilities = scene((61, 83))
-    full = upsampled(probabilities, (61, 83), align)
-    branch = SemanticMap(full.argmax(0).astype(np.uint8), tuple("abcdefg"))
-    means = mean_probabilities(masks, probabilities, align_corners=align)
-    firm = firmness(masks, votes_from_shares(means))
-    got = blend(masks, probabilities, means, firm, branch, align_corners=align)
-    expected = branch.ids.copy()
-    for index in masks.order_by_area():
-        if dense[index].any():
-            score = np.log(full) + (firm[index] * np.log(means[index]))[:, None, None]
-            expected[dense[index]] = score.argmax(0)[dense[index]]
-    np.testing.assert_array_equal(got.ids, expected)
-
-
-def test_firmness_follows_quality_and_share() -> None:
-    code = encode(np.ones((1, 1), bool))
-    quality = np.array([0.97, 0.97, 0.5, np.nan, 1.0])
-    masks = mask_set((1, 1), [code] * 5, predicted_iou=quality, stability_score=[0.97, 0.97, 0.5, np.nan, np.nan])
-    votes = votes_from_shares(np.array([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1], [1.0, 0.0]]))
-    good, mixed, bad, unknown, perfect = firmness(masks, votes)
-    assert good == pytest.approx(0.9 * (0.9409 / 0.0591 - 1))
-    assert good > mixed > 5
-    assert bad == 0
-    assert unknown == pytest.approx(0.9)
-    assert perfect == pytest.approx(48)

@@ -50,7 +50,7 @@ IMAGE: Image = np.zeros((10, 10, 3), np.uint8)
 MASKS = mask_set((10, 10), [square(0, 0, 6, 10), square(0, 0, 0, 0), square(6, 0, 10, 2)], predicted_iou=[0.9] * 3)
 
 
-@pytest.mark.parametrize("rule", ["hard", "soft", "core", "blend"])
+@pytest.mark.parametrize("rule", ["hard", "soft", "core", "auto"])
 def test_every_rule_names_the_masks(rule: str) -> None:
     ssa = SSA(adopt(HalvesWithProbabilities(), "test"), rule=rule, keep_branch=True)  # type: ignore[arg-type]
     annotation = ssa([Inputs(IMAGE, MASKS)])[0]
@@ -64,13 +64,26 @@ def test_every_rule_names_the_masks(rule: str) -> None:
     assert annotation.branch is not None
     assert annotation.branch.ids[0].tolist() == [0] * 5 + [1] * 5
     assert annotation.semantic is not None
-    if rule != "blend":
+    if rule != "auto":
         assert annotation.semantic.ids[5].tolist() == [0] * 6 + [1] * 4
 
 
 def test_soft_rules_ask_for_probabilities() -> None:
     with pytest.raises(InputError, match=r'vote = "soft" needs class probabilities'):
         SSA(adopt(Halves(), "test"), rule="soft")
+
+
+def test_auto_is_hard_where_there_are_no_probabilities(caplog: pytest.LogCaptureFixture) -> None:
+    given = [Inputs(IMAGE, MASKS)]
+    auto = SSA(adopt(Halves(), "test"), rule="auto")(given)[0]
+    assert 'vote = "auto" is "hard" here' in caplog.text
+    hard = SSA(adopt(Halves(), "test"))(given)[0]
+    assert auto.labels == hard.labels
+    assert auto.semantic is not None
+    assert hard.semantic is not None
+    np.testing.assert_array_equal(auto.semantic.ids, hard.semantic.ids)
+    semantic = SemanticMap(np.full((10, 10), 1, np.uint8), ("a", "b"))
+    assert SSA(None, rule="auto")([Inputs(IMAGE, MASKS, semantic)])[0].labels == ("b", None, "b")
 
 
 def test_an_existing_class_map_needs_no_segmenter() -> None:

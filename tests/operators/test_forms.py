@@ -22,7 +22,7 @@ WRONG = [
     ("annotate", {"masks": ["sam"]}, "masks must be one of"),
     ("annotate", {"masks": "json"}, "masks would be read from the .json beside each image"),
     ("annotate", {"masks_field": "ground_truth"}, "masks must be one of preset, sam, json, ssa, got 'ground_truth'"),
-    ("annotate", {"vote": "hrad"}, "vote must be one of preset, hard, soft, core, blend, got 'hrad'"),
+    ("annotate", {"vote": "hrad"}, "vote must be one of preset, auto, hard, soft, core, got 'hrad'"),
     ("annotate", {"preset": "mini-engine", "vocabulary": ["cat"]}, "vocabulary must be text, got ['cat']"),
     (
         "annotate",

@@ -1,0 +1,135 @@
+"""`vote = "auto"`: mask and segmenter decide each pixel together, and the mask the more, the more the two agree.
+
+What masks say is measured on the segmenter's own grid, and the map is made once, tile by tile: the class of a pixel is
+the one with the highest log p + f (log M - log pi / 4), p being its class probabilities, M the mean of those under the
+smallest mask over it, and pi of those of the image. Under bad masks the firmness f falls to nothing and what is left
+is the segmenter's own map; under good ones a mask decides nearly alone. docs/models.md says what each term gains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fiftyone_ssa.masks.nesting import parents
+from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.naming.soft_voting import Probabilities, cell_weights, grid_sources
+from fiftyone_ssa.naming.voting import paint
+from fiftyone_ssa.types import Floats, Ints, MaskSet, SemanticMap
+
+DOUBT = 0.25
+"""1 - mean of the highest probability, to which each image's probabilities are brought: so f means the same for all."""
+FIRMEST = 8.0
+"""The firmness of masks that contradict nothing."""
+HALF_FIRM_AT = 0.2
+"""The contradiction at which half of it is left: a fifth of what the segmenter tells of the image's classes."""
+STEEPNESS = 6
+"""How fast firmness falls beyond."""
+NO_SAY = 0.01
+"""Masks of less firmness change pixels only where two classes tie: the segmenter's own map is taken."""
+PRIOR = 0.25
+"""The power of the image's mean probability by which a mask's is divided: rare classes are not outvoted by borders."""
+PARENT_CELLS = 4.0
+"""A mask of so many cells of the grid takes half of its evidence from the mask that it lies in: fewer tell little."""
+SAMPLED_CELLS = 2048
+"""Cells, at most, by which the temperature is found."""
+LEAST = 1e-12
+"""Probabilities are at least this before their logarithm is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the segmenter's grid says of each of N masks."""
+
+    means: Floats
+    """(N, C) mean tempered probability, cells counted by the square of how much of them the mask covers."""
+    cells: Floats
+    """(N,) the mask's size in cells."""
+    contradiction: float
+    """0 where each mask holds one class only, about 1 for one mask that holds all of the image."""
+
+
+def auto_vote(masks: MaskSet, scores: ClassScores) -> tuple[Floats, SemanticMap]:
+    """(N, C) how much each class is a mask's, zeros where it is empty, and the class map that masks and pixels give.
+
+    Pixels under no mask keep the segmenter's class.
+    """
+    tempered, temperature = temper(scores)
+    mean = tempered.mean((1, 2), dtype=np.float64)
+    evidence = weigh(masks, tempered, align_corners=scores.align_corners)
+    means = lean_on_parents(evidence.means, evidence.cells, parents(masks), masks.order_by_area())
+    priors = np.log(np.maximum(means, LEAST)) - PRIOR * np.log(np.maximum(mean, LEAST))
+    weights = means / np.maximum(mean, LEAST) ** PRIOR
+    firm = firmness(evidence.contradiction)
+    if firm < NO_SAY:
+        return weights, scores.semantic_map()
+    owners = paint(masks, np.arange(len(masks)), np.full(masks.size_hw, -1, np.int32))
+    return weights, scores.semantic_map(owners, temperature * firm * priors)
+
+
+def temper(scores: ClassScores) -> tuple[Probabilities, float]:
+    """(C, h, w) float32 probabilities whose doubt is a quarter, and the temperature T that p^(1/T) needed for it.
+
+    The best class of no cell changes, and a segmenter that is surer or less sure of all it says gives the same.
+    """
+    logs = scores.values.float() if scores.logits else torch.log(torch.from_numpy(scores.probabilities()) + LEAST)
+    logs = logs.cpu()
+    flat = logs.flatten(1)
+    sample = flat[:, :: -(-flat.shape[1] // SAMPLED_CELLS)].double()
+    low, high = -8.0, 8.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        doubt = 1 - float((sample * np.exp(-middle)).softmax(0).amax(0).mean())
+        low, high = (middle, high) if doubt < DOUBT else (low, middle)
+    temperature = float(np.exp(low))
+    return (logs / temperature).softmax(0).numpy(), temperature
+
+
+def weigh(masks: MaskSet, probabilities: Probabilities, *, align_corners: bool) -> Evidence:
+    """Each mask's mean class probabilities, away from its border, and how much all masks contradict the segmenter.
+
+    A cell that lies half in a mask is half as much its own: it counts by the square. A mask contradicts a cell by how
+    much more likely the cell's own best class is there than the mask's. That is averaged over the cells of each class,
+    then over classes by the root of their size, and divided by what one mask over the whole image would have.
+    """
+    rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
+    full = np.outer(rows.served(probabilities.shape[1]), columns.served(probabilities.shape[2]))
+    best, highest = probabilities.argmax(0), probabilities.max(0)
+    classes = len(probabilities)
+    means, cells = np.zeros((len(masks), classes)), np.zeros(len(masks))
+    lost, seen = np.zeros(classes), np.zeros(classes)
+    for index in np.flatnonzero(masks.areas_px):
+        weights = cell_weights(masks, int(index), rows, columns, full.shape)
+        used = np.ix_(np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0)))
+        inside = weights[used]
+        inner = inside**2 / full[used]
+        there = probabilities[:, used[0], used[1]]
+        means[index] = np.tensordot(there, inner, 2) / inner.sum()
+        cells[index] = inside.sum() / full.mean()
+        against = highest[used] - there[means[index].argmax()]
+        lost += np.bincount(best[used].ravel(), (inside * against).ravel(), classes)
+        seen += np.bincount(best[used].ravel(), inside.ravel(), classes)
+    one = probabilities[probabilities.mean((1, 2)).argmax()]
+    at_worst = np.bincount(best.ravel(), (full * (highest - one)).ravel(), classes)
+    whole = np.bincount(best.ravel(), full.ravel(), classes)
+    met = seen > 0
+    part = np.sqrt(seen[met]) @ (lost[met] / seen[met])
+    worst = np.sqrt(seen[met]) @ (at_worst[met] / whole[met])
+    return Evidence(means, cells, float(part / worst) if worst > 0 else 0.0)
+
+
+def firmness(contradiction: float) -> float:
+    """How much masks outweigh pixels, from 8 where they contradict nothing to nearly 0."""
+    return FIRMEST / (1 + (contradiction / HALF_FIRM_AT) ** STEEPNESS)
+
+
+def lean_on_parents(means: Floats, cells: Floats, parent: Ints, order: Ints) -> Floats:
+    """(N, C) means, each mixed with its parent's as if those were four cells more; `order` has parents first."""
+    leant = means.copy()
+    for index in order:
+        if parent[index] >= 0:
+            share = cells[index] / (cells[index] + PARENT_CELLS)
+            leant[index] = share * means[index] + (1 - share) * leant[parent[index]]
+    return leant

@@ -1,0 +1,173 @@
+"""The rule that weighs masks by how much they contradict the segmenter, against a plain twin at the image's size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.naming.auto_vote import auto_vote, temper
+from fiftyone_ssa.naming.soft_voting import mean_probabilities
+from fiftyone_ssa.types import MaskSet
+
+SIZE_HW = (61, 83)
+Dense = list[npt.NDArray[np.bool_]]
+
+
+def upsampled(values: torch.Tensor, align: bool) -> npt.NDArray[np.float64]:
+    found = torch.nn.functional.interpolate(values[None].double(), SIZE_HW, mode="bilinear", align_corners=align)
+    return np.asarray(found[0].numpy())
+
+
+def plain_temper(logs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
+    """The first temperature, searched in small steps, at which the doubt is a quarter."""
+
+    def at(temperature: float) -> npt.NDArray[np.float64]:
+        high = np.exp((logs - logs.max(0)) / temperature)
+        return np.asarray(high / high.sum(0))
+
+    low, high = 1e-3, 1e3
+    while high / low > 1 + 1e-12:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if 1 - at(middle).max(0).mean() < 0.25 else (low, middle)
+    return at(low), low
+
+
+def plain_auto_vote(
+    dense: Dense, masks: MaskSet, scores: ClassScores
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], float]:
+    """Weights, map and firmness, with every array at the image's size."""
+    align = scores.align_corners
+    classes, height, width = scores.values.shape
+    logs = scores.values.double().numpy()
+    logs = logs if scores.logits else np.log(logs / logs.sum(0) + 1e-12)
+    p, temperature = plain_temper(logs)
+    pi = p.mean((1, 2))
+    # the pixels' shares in every cell
+    share = upsampled(torch.eye(height * width).reshape(height * width, height, width), align)
+    full = share.sum((1, 2))
+    cells, best = p.reshape(classes, -1), p.reshape(classes, -1).argmax(0)
+    means, sizes, order = np.zeros((len(dense), classes)), np.zeros(len(dense)), masks.order_by_area().tolist()
+    lost, seen, worst, whole = (np.zeros(classes) for _ in range(4))
+    for index, mask in enumerate(dense):
+        if mask.any():
+            weight = share[:, mask].sum(1)
+            sizes[index] = weight.sum() / full.mean()
+            means[index] = cells @ (weight**2 / full) / (weight**2 / full).sum()
+            for cell, served in enumerate(weight):
+                lost[best[cell]] += served * (cells[:, cell].max() - cells[means[index].argmax(), cell])
+                seen[best[cell]] += served
+    for cell, served in enumerate(full):
+        worst[best[cell]] += served * (cells[:, cell].max() - cells[pi.argmax(), cell])
+        whole[best[cell]] += served
+    met = [c for c in range(classes) if seen[c] > 0]
+    contradiction = sum(seen[c] ** 0.5 * lost[c] / seen[c] for c in met)
+    contradiction /= sum(seen[c] ** 0.5 * worst[c] / whole[c] for c in met)
+    firm = 8 / (1 + (contradiction / 0.2) ** 6)
+    leant = means.copy()
+    for rank, index in enumerate(order):
+        holding = [i for i in order[:rank] if (dense[i] & dense[index]).sum() >= 0.8 * dense[index].sum()]
+        if holding and dense[index].any():
+            leant[index] = (sizes[index] * means[index] + 4 * leant[holding[-1]]) / (sizes[index] + 4)
+    full_size = upsampled(scores.values, align)
+    pixel = full_size if scores.logits else np.log(full_size)
+    ids = pixel.argmax(0)
+    for index in order if firm >= 0.01 else []:
+        prior = firm * (np.log(np.maximum(leant[index], 1e-12)) - 0.25 * np.log(pi))
+        ids[dense[index]] = (pixel / temperature + prior[:, None, None]).argmax(0)[dense[index]]
+    return leant / pi**0.25, ids, firm
+
+
+def scene(seed: int, logits: bool, align: bool, noise: float) -> tuple[Dense, MaskSet, ClassScores]:
+    """Blobs, parts in them, and a segmenter that sees them through noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]]
+    dense = [np.ones(SIZE_HW, bool), np.zeros(SIZE_HW, bool)]
+    truth = np.zeros(SIZE_HW, int)
+    for index in range(12):
+        top, left, radius = rng.integers(SIZE_HW[0]), rng.integers(SIZE_HW[1]), rng.integers(4, 20)
+        dense += [(y - top) ** 2 + (x - left) ** 2 < r**2 for r in (radius, radius // 2)]
+        truth[dense[-2]] = index % 6
+    rough = torch.nn.functional.one_hot(torch.from_numpy(truth), 6).permute(2, 0, 1).float()
+    values = torch.nn.functional.interpolate(rough[None], (9, 12), mode="area")[0] * 5
+    values += noise * torch.from_numpy(rng.normal(size=(6, 9, 12)).astype(np.float32))
+    scores = ClassScores(values if logits else values.softmax(0) * 2, tuple("abcdef"), SIZE_HW, logits, align)
+    return dense, mask_set(SIZE_HW, list(map(encode, dense))), scores
+
+
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("noise", [0.1, 1.0, 4.0])
+def test_equals_the_plain_twin(noise: float, logits: bool, align: bool) -> None:
+    dense, masks, scores = scene(1, logits, align, noise)
+    weights, semantic = auto_vote(masks, scores)
+    expected, ids, _ = plain_auto_vote(dense, masks, scores)
+    np.testing.assert_allclose(weights, expected, rtol=2e-4, atol=1e-7)
+    np.testing.assert_array_equal(semantic.ids, ids)
+    assert not weights[1].any()
+
+
+def test_good_masks_decide_and_bad_ones_do_not() -> None:
+    dense, masks, scores = scene(1, True, False, 0.1)
+    scrambled = mask_set(SIZE_HW, [encode(np.roll(mask, (17, 31), (0, 1)) | mask) for mask in dense[2:]])
+    branch = scores.semantic_map().ids
+    changed = [float((auto_vote(given, scores)[1].ids != branch).mean()) for given in (masks[2:], scrambled)]
+    assert changed[0] > 2 * changed[1]
+    np.testing.assert_array_equal(auto_vote(masks[:1], scores)[1].ids, branch)  # one mask over everything has no say
+
+
+@pytest.mark.parametrize("temperature", [0.25, 0.5, 2.0, 4.0])
+def test_how_sure_the_segmenter_is_makes_no_difference(temperature: float) -> None:
+    _, masks, scores = scene(2, True, False, 1.0)
+    weights, semantic = auto_vote(masks, scores)
+    other_weights, other = auto_vote(masks, replace(scores, values=scores.values / temperature))
+    np.testing.assert_array_equal(semantic.ids, other.ids)
+    np.testing.assert_allclose(weights, other_weights, rtol=1e-4)
+
+
+def test_doubt_is_a_quarter() -> None:
+    _, _, scores = scene(3, True, False, 1.0)
+    probabilities, temperature = temper(scores)
+    assert 1 - probabilities.max(0).mean() == pytest.approx(0.25, abs=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(0), scores.values.argmax(0).numpy())
+    assert temperature > 0
+
+
+def test_a_part_leans_on_its_whole() -> None:
+    """A part of one cell that looks like something else is what its whole is; on its own it is not."""
+    values = torch.full((3, 8, 8), -2.0)
+    values[0], values[1, 2:6, 2:6], values[2, 4, 4], values[0, 2:6, 2:6] = 1.0, 2.0, 2.3, -2.0
+    scores = ClassScores(values, ("around", "whole", "part"), (64, 64), logits=True)
+    whole, part = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    whole[16:48, 16:48], part[32:40, 32:40] = True, True
+    alone, both = mask_set((64, 64), [encode(part)]), mask_set((64, 64), [encode(whole), encode(part)])
+    assert auto_vote(alone, scores)[0].argmax(1).tolist() == [2]
+    assert auto_vote(both, scores)[0].argmax(1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_masks_and_one_class(count: int) -> None:
+    scores = ClassScores(torch.zeros((1, 3, 4)), ("all",), (6, 8), logits=True)
+    weights, semantic = auto_vote(mask_set((6, 8), [encode(np.ones((6, 8), bool))] * count), scores)
+    assert weights.shape == (count, 1)
+    assert not semantic.ids.any()
+
+
+def test_small_images_of_averaged_grids() -> None:
+    """OneFormer's grid may be finer than the image."""
+    rng = np.random.default_rng(0)
+    values = torch.from_numpy(rng.random((4, 32, 32)).astype(np.float32))
+    scores = ClassScores(values, tuple("abcd"), (9, 11), logits=False, antialias=True)
+    mask = np.zeros((9, 11), bool)
+    mask[2:7, 3:9] = True
+    masks = mask_set((9, 11), [encode(mask)])
+    weights, semantic = auto_vote(masks, scores)
+    assert semantic.size_hw == (9, 11)
+    outside = ~mask
+    np.testing.assert_array_equal(semantic.ids[outside], scores.semantic_map().ids[outside])
+    assert mean_probabilities(masks, scores.probabilities(), align_corners=False).shape == weights.shape
