@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.files.images import read_image
+from fiftyone_ssa.files.images import read_image, read_values
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix
 from fiftyone_ssa.masks.rle import encode, mask_set
@@ -99,7 +99,7 @@ def photo_cases(folder: Path, network: str, classes: Sequence[str]) -> Iterator[
     ids = np.array([255, *(list(classes).index(name) if name in classes else 0 for name in known)], np.uint8)
     for path in sorted(folder.glob("*.jpg")):
         image = read_image(path)
-        truth = ids[read_image(folder / f"gt/{path.stem}.png")[..., 0]]
+        truth = ids[read_values(folder / f"gt/{path.stem}.png")]
         true = read_masks(path.with_suffix(".json"), image.shape[:2])
         yield Case(image, {network: truth}, {"true": true, "sam": generator(image), "felzenszwalb": superpixels(image)})
 
