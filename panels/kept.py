@@ -1,8 +1,9 @@
 """What a panel keeps between its events, in the server's memory, and the sidebar's filters, which the App drops.
 
 FiftyOne 1.22 loads its page anew, and drops the sidebar's filters, at each change of its layout: a panel that opens, is
-resized or comes to the front, and whatever a panel writes into its state, which is part of the layout. So our panel
-writes none (buttons instead of inputs, charts within the layout), and puts back what the App drops when it opens.
+resized or comes to the front, and whatever a panel writes into its state, which is part of the layout; and where it
+reads its dataset anew. So our panel writes no state (buttons instead of inputs, charts within the layout), and puts
+back what the App drops when the panel opens and when a run has written.
 """
 
 from __future__ import annotations

@@ -163,6 +163,11 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         return types.Property(panel, view=types.GridView(orientation="vertical", columns=1, gap=2, pad=2))
 
     def _look(self, ctx: Any) -> None:
+        if ctx.dataset is not None:
+            fields = sorted((*ctx.dataset.get_field_schema(), *ctx.dataset.list_brain_runs()))
+            if kept(ctx).get("fields", fields) != fields:
+                expect_reload(ctx)  # a run wrote them, and let the App read its dataset anew
+            kept(ctx)["fields"] = fields
         if put_back := dropped(ctx, filters.filters_of(ctx)):
             ctx.trigger("set_filters", put_back)
         elif kept(ctx).get("seen") != filters.seen(ctx):

@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs/app"
 WIDTH = 1200
 PICTURES = {
-    "load": "forms_load",
+    "load": "flow-1-load",
     "name": "forms_annotate",
     "progress": "running-progress",
-    "overview": "masks_overview",
-    "filter": "masks_filtered",
-    "review": "review-keys",
-    "accept": "review_form",
-    "scores": "masks_scores",
-    "export": "forms_export",
+    "overview": "quickstart",
+    "filter": "flow-5-filter",
+    "review": "flow-6-review",
+    "accept": "flow-7-accept",
+    "scores": "flow-8-scores",
+    "export": "flow-9-export",
 }
 """The name in docs/app, and the screenshot that a browser test leaves."""
 

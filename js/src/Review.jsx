@@ -2,6 +2,7 @@
 
 import { Actions, Facts, Proposals } from "./Card.jsx";
 import { End, Plain, Waiting } from "./End.jsx";
+import { useKeptFilters } from "./filters.js";
 import { Header } from "./Header.jsx";
 import { History, Notice } from "./History.jsx";
 import { Operators, useApp, useShowInApp } from "./host.js";
@@ -19,6 +20,7 @@ const { Box } = __mui__;
 export function Review() {
   const operators = useRef({});
   const app = useApp();
+  useKeptFilters();
   const [loaded, setLoaded] = useState(false);
   useEffect(() => setLoaded(true), []); // the executors stand after the first drawing
   return (

@@ -3,7 +3,7 @@
 import pytest
 
 from fiftyone_ssa.quickstart.run import workspace
-from tools.app import open_form, run_operator, wait_until
+from tools.app import open_form, run_operator, settle, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -19,7 +19,7 @@ def test_masks_change_the_picture_and_the_forms_are_found(app, scenes, shot):
     page.mouse.move(800, 900)
     wait_until(lambda: image.screenshot() != bare, "the masks change nothing in the picture", page=page)
     form = open_form(page, "SSA: name masks", {"Preset": "mini-ssa", "Label field": "mine"})
-    form.get_by_role("button", name="Execute").wait_for(timeout=20_000)
+    form.get_by_role("button", name="Execute").wait_for(timeout=60_000)
     shot(page, "form")
 
 
@@ -34,8 +34,8 @@ def test_the_quickstarts_workspace_has_the_panel_beside_the_samples(app, session
     try:
         panel = page.locator('[data-cy="panel-content-masks"]')
         panel.get_by_text("Overview").first.wait_for(timeout=30_000)
-        page.locator('[data-cy="looker"] canvas').first.wait_for(timeout=20_000)
-        page.wait_for_timeout(2_000)
+        page.locator('[data-cy="looker"] canvas').first.wait_for(timeout=60_000)
+        settle(page)
         shot(page, "quickstart")
     finally:
         session.spaces = None

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from fiftyone_ssa.labels.jobs import jobs
-from tools.app import fill_field, open_form, press, run_operator, wait_until
+from tools.app import fill_field, open_form, press, run_operator, settle, wait_until
 
 pytestmark = pytest.mark.browser
 
 
 def close(page, form):
     form.get_by_role("button", name="Cancel").click()
-    form.wait_for(state="hidden", timeout=20_000)
+    form.wait_for(state="hidden", timeout=60_000)
 
 
 def scroll_to_the_end(page, form):
@@ -24,7 +24,7 @@ def scroll_to_the_end(page, form):
 def test_annotate_says_what_presets_need_and_what_becomes_of_the_field(app, scenes, shot):
     page = app(scenes)
     form = open_form(page, "SSA: name masks")
-    form.get_by_text("mini-ssa (ready)").wait_for(timeout=20_000)
+    form.get_by_text("mini-ssa (ready)").wait_for(timeout=60_000)
     form.get_by_text("ssa-ade20k (not downloaded, 2.9 GB)").wait_for()
     form.get_by_text("4 images done with these settings: skipped").wait_for()
     shot(page, "forms_annotate")
@@ -67,7 +67,7 @@ def test_export_begins_with_what_is_filtered(app, scenes, session, shot, tmp_pat
     page = app(scenes)
     name, count = max(scenes.count_values("engine.detections.label").items(), key=lambda item: item[1])
     session.view = scenes.filter_labels("engine", F("label") == name)
-    page.wait_for_timeout(2_000)
+    settle(page)
     form = open_form(page, "SSA: export masks", {"Folder": str(tmp_path / "out")})
     form.get_by_text(f"{count} mask").first.wait_for()
     shot(page, "forms_export")
@@ -85,11 +85,11 @@ def test_the_other_forms_have_answers_ready(app, scenes, shot):
         ("SSA: repaint class maps", "The class maps of 4 images will be painted."),
     ):
         form = open_form(page, label)
-        form.get_by_text(expected).wait_for(timeout=20_000)
+        form.get_by_text(expected).wait_for(timeout=60_000)
         shot(page, f"forms_{label.split()[1]}")
         close(page, form)
     form = open_form(page, "SSA: load a dataset")
-    form.get_by_text("A folder of your own").wait_for(timeout=20_000)
+    form.get_by_text("A folder of your own").wait_for(timeout=60_000)
     shot(page, "forms_load")
     fill_field(page, form, "Folder", "here")
     form.get_by_text("must be the absolute path of a folder").first.wait_for()

@@ -6,7 +6,7 @@ import pytest
 
 from fiftyone_ssa import embed, find_like
 from fiftyone_ssa.labels.brain import plot_key
-from tools.app import open_form, open_panel, press, wait_until
+from tools.app import open_form, open_panel, press, settle, wait_until
 
 pytestmark = pytest.mark.browser
 LABEL = "SSA: show masks like these"
@@ -31,7 +31,7 @@ def review(app, embedded):
     panel = open_panel(page, "Review masks")
     panel.locator('[data-cy="review-field"]').click()
     page.locator('[data-cy="review-field-engine"]').click()
-    panel.locator('[data-cy="review-like"]').wait_for(timeout=20_000)
+    panel.locator('[data-cy="review-like"]').wait_for(timeout=60_000)
     return panel
 
 
@@ -47,24 +47,24 @@ def test_words_open_the_nearest(app, embedded, session, shot):
     press(page, form)
     expected = list(find_like(embedded, text="tree", label_field="engine", k=12).ids)
     wait_until(lambda: shown_ids(session) == expected, "the patches like a tree are not shown", page=page)
-    page.wait_for_timeout(2500)
+    settle(page)
     shot(page, "like-words")
 
 
 def test_a_selected_patch_opens_those_like_it(app, embedded, session, shot):
     page = app(embedded)
     session.view = embedded.to_patches("engine")
-    page.get_by_text(re.compile(r"^\d+ patches$")).wait_for(timeout=20_000)
-    page.wait_for_timeout(1500)  # the patches are drawn
+    page.get_by_text(re.compile(r"^\d+ patches$")).wait_for(timeout=60_000)
+    settle(page)  # the patches are drawn
     page.locator('[data-cy="looker"]').nth(2).click(position={"x": 10, "y": 5})  # its check box
     [mask] = wait_until(lambda: session.selected, "no patch is selected", page=page)
     form = open_form(page, LABEL)
-    form.get_by_text("masks like the 1 selected").wait_for(timeout=20_000)
+    form.get_by_text("masks like the 1 selected").wait_for(timeout=60_000)
     shot(page, "like-selected-form")
     press(page, form)
     expected = like_one(embedded, mask)
     wait_until(lambda: shown_ids(session) == expected, "the patches like it are not shown", page=page)
-    page.wait_for_timeout(2500)
+    settle(page)
     shot(page, "like-selected")
 
 
@@ -72,15 +72,15 @@ def test_a_selected_label_opens_those_like_it(review, embedded, session, shot):
     page = review.page
     mask = review.locator('[data-cy="review-masks"]').get_attribute("data-mask")
     review.locator('[data-cy="review-show"]').click()
-    page.locator('[data-cy="modal"]').wait_for(timeout=20_000)
+    page.locator('[data-cy="modal"]').wait_for(timeout=60_000)
     wait_until(lambda: [row["label_id"] for row in session.selected_labels] == [mask], "it is not selected", page=page)
     form = open_form(page, LABEL)
-    form.get_by_text("masks like the 1 selected").wait_for(timeout=20_000)
+    form.get_by_text("masks like the 1 selected").wait_for(timeout=60_000)
     shot(page, "like-label-form")
     press(page, form)
     expected = like_one(embedded, mask)
     wait_until(lambda: shown_ids(session) == expected, "the masks like it are not shown", page=page)
-    page.wait_for_timeout(2500)
+    settle(page)
     shot(page, "like-label")
 
 
@@ -89,19 +89,19 @@ def test_the_reviews_button_opens_those_like_its_mask(review, embedded, session,
     review.locator('[data-cy="review-like"]').click()
     expected = like_one(embedded, mask)
     wait_until(lambda: shown_ids(session) == expected, "the masks like it are not shown", page=review.page)
-    review.page.wait_for_timeout(2500)
+    settle(review.page)
     shot(review.page, "like-review")
 
 
 def test_without_embeddings_the_form_says_how_to_keep_some(app, scenes):
     form = open_form(app(scenes), LABEL)
-    form.get_by_text("annotate with keep_embeddings=True").first.wait_for(timeout=10_000)
+    form.get_by_text("annotate with keep_embeddings=True").first.wait_for(timeout=60_000)
 
 
 def test_the_apps_own_panel_shows_the_plot(app, embedded, shot):
     page = app(embedded)
     panel = open_panel(page, "Embeddings")
     panel.get_by_text(plot_key("engine")).first.click()
-    page.wait_for_timeout(4000)
+    settle(page)
     shot(page, "like-plot")
-    panel.locator("canvas").first.wait_for(timeout=20_000)
+    panel.locator("canvas").first.wait_for(timeout=60_000)

@@ -11,7 +11,7 @@ from fiftyone_ssa.labels.appearance import prepare_app
 from fiftyone_ssa.labels.documents import mask_set_from_detections
 from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.masks import rle
-from tools.app import open_sample, wait_until
+from tools.app import open_sample, settle, wait_until
 
 pytestmark = pytest.mark.browser
 BORDER_PX = 3
@@ -66,7 +66,7 @@ def test_masks_have_the_colours_of_their_names(app, unset, shot):
     masks = mask_set_from_detections(sample.engine, PIL.Image.open(sample.filepath).size[::-1])
     dense = [rle.decode(code, masks.size_hw) for code in masks.rles]
     page = app(unset)
-    page.wait_for_timeout(2_000)
+    settle(page)
     shot(page, "look-grid")
     alone = [mask & ~np.any(dense[:i] + dense[i + 1 :], axis=0) for i, mask in enumerate(dense)]
     check_colours(page, "engine", dict(zip(names, alone, strict=True)))
@@ -76,5 +76,5 @@ def test_a_sample_opens_with_the_sidebar_as_it_is_set(app, unset, shot):
     prepare_app(unset, "ssa")
     page = app(unset)
     open_sample(page, 0)
-    page.wait_for_timeout(2_000)
+    settle(page)
     shot(page, "look-sample")

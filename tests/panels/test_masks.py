@@ -199,6 +199,8 @@ def test_filters_that_the_app_drops_when_its_layout_changes_are_put_back(panel, 
         return app.event("on_change_view").done.get("set_filters")
 
     assert [put_back() for _ in range(3)] == [[chosen], [chosen], None]  # it opened, it got its size, somebody cleared
+    dataset.add_sample_field("new", fo.StringField)  # of a run, which lets the App read its dataset anew
+    assert [put_back() for _ in range(2)] == [[chosen], None]
     app = App(panel, dataset, filters=chosen).event()
     app.filters = {}  # before the panel listens, so that the timer sees it first
     assert app.event("on_timer").done["set_filters"] == [chosen]
