@@ -31,7 +31,7 @@ check: lint test
 # the browser tests alone, with their pictures in SSA_SCREENSHOTS (.screenshots); a skipped one says why
 test-app: export SSA_SCREENSHOTS ?= $(CURDIR)/.screenshots
 test-app: $(INSTALLED)
-	$(BIN)/pytest -rs $(or $(ARGS),tests/app)
+	$(BIN)/pytest -rs -n 2 --dist loadfile $(or $(ARGS),tests/app)
 
 # docs/app's pictures, made by the browser tests
 app-pictures: $(INSTALLED)

@@ -244,6 +244,20 @@ def run_operator(
     return text
 
 
+def finished(dataset: Any, page: Any, seconds: float = 240) -> str:
+    """What the newest job of a dataset said when it was done; a busy machine's dialog does not wait for it."""
+    from fiftyone_ssa.labels.jobs import jobs
+
+    def ended() -> Any:
+        newest = next(iter(jobs(dataset, 1)), None)
+        return newest if newest and newest.state not in ("waiting", "running") else None
+
+    row = wait_until(ended, "the job does not end", seconds, page)
+    assert row.state == "done", row.message
+    message: str = row.message
+    return message
+
+
 def run_scheduled(*, wait: bool = True) -> subprocess.Popen[bytes]:
     """Do what is queued, as `fiftyone delegated launch` does, in a process of its own."""
     code = "from fiftyone.operators.delegated import DelegatedOperationService as S; S().execute_queued_operations()"

@@ -3,7 +3,7 @@
 import pytest
 
 from fiftyone_ssa.quickstart.run import workspace
-from tools.app import open_form, run_operator, settle, wait_until
+from tools.app import finished, open_form, run_operator, settle, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -24,8 +24,9 @@ def test_masks_change_the_picture_and_the_forms_are_found(app, scenes, shot):
 
 
 def test_a_form_runs_its_job(app, scenes):
-    done = run_operator(app(scenes), "SSA: repaint class maps")
-    assert "0 class maps painted, 4 unchanged" in done
+    page = app(scenes)
+    run_operator(page, "SSA: repaint class maps")
+    assert "0 class maps painted, 4 unchanged" in finished(scenes, page)
 
 
 def test_the_quickstarts_workspace_has_the_panel_beside_the_samples(app, session, scenes, shot):

@@ -17,7 +17,7 @@ from fiftyone_ssa.errors import counted
 from fiftyone_ssa.labels.jobs import jobs
 from fiftyone_ssa.layouts import ade20k
 from fiftyone_ssa.quickstart.run import draw
-from tools.app import fill_field, open_form, open_panel, press, run_operator, settle, visit, wait_until
+from tools.app import fill_field, finished, open_form, open_panel, press, run_operator, settle, visit, wait_until
 
 pytestmark = pytest.mark.browser
 SEEDS = range(4, 10)
@@ -96,7 +96,7 @@ def name_masks(page, dataset, shot):
     panel = page.locator('[data-cy="panel-content-masks"]')
     panel.get_by_text(re.compile(rf"of {len(SEEDS)} images|{len(SEEDS)} images,")).first.wait_for(timeout=90_000)
     shot(page, "flow-3-progress")
-    wait_until(lambda: jobs(dataset)[0].state == "done", "the job is not done", 120, page)
+    wait_until(lambda: jobs(dataset)[0].state == "done", "the job is not done", 300, page)
     page.locator('[data-cy="checkbox-ssa"]').wait_for(timeout=20_000)
     dataset.reload()
     assert dataset.exists("ssa").count() == len(SEEDS)
@@ -230,10 +230,11 @@ def states(dataset, name):
 def repaint_and_evaluate(page, dataset, panel, shot):
     """Paint the class maps anew and score them: mIoU has risen, and the panel has both scores side by side."""
     run_operator(page, "SSA: repaint class maps", {"Target view": "Whole dataset", "Labels": "ssa"})
+    finished(dataset, page)
     run_operator(
         page, "SSA: evaluate a class map (mIoU)", {"Target view": "Whole dataset", "Evaluation key": "reviewed"}
     )
-    wait_until(lambda: dataset.reload() or dataset.has_evaluation("reviewed"), "no evaluation", 30, page)
+    wait_until(lambda: dataset.reload() or dataset.has_evaluation("reviewed"), "no evaluation", 240, page)
     before, after = (dataset.load_evaluation_results(key).scores.mean_iou for key in ("ssa", "reviewed"))
     assert after > before
     panel.get_by_role("button", name="Scores", exact=True).click()
@@ -247,7 +248,7 @@ def export(page, dataset, chosen, folder, shot):
     form = open_form(page, "SSA: export masks", {"Masks": "ssa", "Folder": str(folder)})
     shot(page, "flow-9-export")
     press(page, form)
-    wait_until(lambda: list(folder.glob("*.json")), "nothing is exported", 30, page)
+    wait_until(lambda: list(folder.glob("*.json")), "nothing is exported", 240, page)
     close(page)
     _, masks = of_class(dataset, chosen)
     kept = [mask for mask in masks if mask.review != "rejected"]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fiftyone_ssa.labels.jobs import jobs
-from tools.app import fill_field, open_form, press, run_operator, settle, wait_until
+from tools.app import fill_field, finished, open_form, press, run_operator, settle, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def test_five_are_tried_first_and_shown(app, scenes, session, shot):
     scroll_to_the_end(page, form)
     shot(page, "forms_annotate_target")
     press(page, form)
-    done = wait_until(lambda: [row for row in jobs(scenes) if row.state in ("done", "failed")], "no end", 120, page)
+    done = wait_until(lambda: [row for row in jobs(scenes) if row.state in ("done", "failed")], "no end", 300, page)
     assert done[0].message.startswith("3 images, ")
     scenes.reload()
     assert scenes.exists("mine").count() == 3
@@ -72,8 +72,8 @@ def test_export_begins_with_what_is_filtered(app, scenes, session, shot, tmp_pat
     form.get_by_text(f"{count} mask").first.wait_for()
     shot(page, "forms_export")
     close(page, form)
-    said = run_operator(page, "SSA: export masks", {"Folder": str(tmp_path / "out")})
-    assert f"{count} masks of" in said
+    run_operator(page, "SSA: export masks", {"Folder": str(tmp_path / "out")})
+    assert f"{count} masks of" in finished(scenes, page)
     coco = json.loads((tmp_path / "out/labels.json").read_text())
     assert len(coco["annotations"]) == count
 
