@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
     from fiftyone_ssa.labels.annotate import annotate as annotate
     from fiftyone_ssa.labels.appearance import prepare_app as prepare_app
+    from fiftyone_ssa.labels.calibration import calibrate as calibrate
     from fiftyone_ssa.labels.clean import clean as clean
     from fiftyone_ssa.labels.embed import embed as embed
     from fiftyone_ssa.labels.evaluation import evaluate as evaluate
@@ -35,6 +36,7 @@ _HOMES = {
     "annotate": "labels.annotate",
     "annotate_files": "folders.annotate",
     "build_pipeline": "naming.pipeline",
+    "calibrate": "labels.calibration",
     "clean": "labels.clean",
     "embed": "labels.embed",
     "evaluate": "labels.evaluation",

@@ -193,6 +193,16 @@ def _repaint(arguments: argparse.Namespace) -> int:
     return FAILED if done.errors else 0
 
 
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from fiftyone_ssa.labels.calibration import calibrate
+    from fiftyone_ssa.labels.repaint import collection
+
+    done = calibrate(collection(arguments.dataset, "calibrate"), arguments.label_field, arguments.gt_field)
+    _say_line(done)
+    _list_errors(done.errors)
+    return FAILED if done.errors else 0
+
+
 def _presets(_: argparse.Namespace) -> int:
     from fiftyone_ssa.models.catalogue import is_cached, parameters_m, preset_models
 
@@ -294,6 +304,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_repaint(
         commands.add_parser("repaint", parents=[shared], help="class maps of a FiftyOne dataset from corrected labels")
     )
+    _add_calibrate(
+        commands.add_parser("calibrate", parents=[shared], help="confidences of a FiftyOne dataset fitted to its truth")
+    )
     _add_quickstart(
         commands.add_parser("quickstart", parents=[shared], help="both pipelines on drawn scenes, then the App")
     )
@@ -366,6 +379,14 @@ def _add_repaint(parser: argparse.ArgumentParser) -> None:
     )
     _add_models(parser)
     parser.set_defaults(command=_repaint)
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("dataset", metavar="DATASET", help="the name of a FiftyOne dataset")
+    add("--label-field", default="ssa", metavar="F", help="its labels, whose later runs use it (default: %(default)s)")
+    add("--gt-field", default="ground_truth", metavar="F", help="the truth: class maps or masks (default: %(default)s)")
+    parser.set_defaults(command=_calibrate)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

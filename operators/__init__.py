@@ -1,6 +1,7 @@
 """The plugin's operators, one file per job in the App: form in, library call, message out."""
 
 from .annotate import Annotate
+from .calibrate import Calibrate
 from .evaluate import Evaluate
 from .export import Export, ExportCoco
 from .job_actions import CancelJob, ResumeJob, ShowFailures
@@ -21,6 +22,7 @@ OPERATORS = (
     Annotate,
     Repaint,
     Evaluate,
+    Calibrate,
     Export,
     ExportCoco,
     MeanIoU,

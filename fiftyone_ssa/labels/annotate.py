@@ -16,6 +16,7 @@ from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels import embeddings, runs
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.brain import try_to_offer
+from fiftyone_ssa.labels.calibration import calibration_of
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import check_whole_images, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
@@ -26,6 +27,7 @@ from fiftyone_ssa.labels.source import Source, class_names
 from fiftyone_ssa.labels.writer import LabelWriter
 from fiftyone_ssa.models.factories import tell_whose_code
 from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path
+from fiftyone_ssa.naming.confidence import Calibrated
 from fiftyone_ssa.naming.run import Pipeline, Summary, overlap, run
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset, load_preset
@@ -225,6 +227,8 @@ def _run(
         return summary
     job.check_content()
     pipeline = models.load()
+    if (calibration := calibration_of(dataset, fields.label, job.preset.pipeline)) is not None:
+        pipeline = Calibrated(pipeline, calibration)
     class_filter = job.preset.open_vocabulary.class_filter if job.keeps_embeddings else ""
     token = runs.begin(dataset, fields.label, job.preset.name, settings, folder, job.overwrite, class_filter)
     writer = LabelWriter(

@@ -64,7 +64,7 @@ def repaint(
     if overrides and preset is None:
         raise InputError("overrides change a preset, and none is named; add preset=")
     device, dtype, batch_size = check_device(device), check_dtype(dtype), check_batch_size(batch_size)
-    samples = _collection(samples)
+    samples = collection(samples, "repaint")
     fields = check_repaint(samples, label_field, needs_maps=preset is None)
     chosen = _segmenter_of(preset, overrides) if preset is not None else None
     dataset = root_dataset(samples)
@@ -108,13 +108,14 @@ def check_repaint(samples: Any, label_field: str, *, needs_maps: bool = True) ->
     return fields
 
 
-def _collection(samples: Any) -> Any:
+def collection(samples: Any, doing: str) -> Any:
+    """A dataset or view, or the dataset of a name. Raises InputError where there is none, or no whole images."""
     if isinstance(samples, fo.core.collections.SampleCollection):
-        check_whole_images(samples, "repaint")
+        check_whole_images(samples, doing)
         return samples
     if not isinstance(samples, str) or not fo.dataset_exists(samples):
         near = ", ".join(fo.list_datasets()[:5]) or "none"
-        raise InputError(f"there is no dataset {shown(samples)} to paint; name one that is there: {near}")
+        raise InputError(f"there is no dataset {shown(samples)} to {doing}; name one that is there: {near}")
     return fo.load_dataset(samples)
 
 

@@ -12,8 +12,6 @@ import torch
 from fiftyone_ssa.masks.rle import scaled_crop_xyxy
 from fiftyone_ssa.types import Embeddings, Floats, Ints, MaskSet, Proposals
 
-CAPTION, VOCABULARY = "caption", "vocabulary"
-
 
 @dataclass(eq=False)
 class Candidate:

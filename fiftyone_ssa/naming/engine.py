@@ -30,8 +30,9 @@ from fiftyone_ssa.models.class_filter import load_class_filter
 from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.segmenters import load_segmenter
-from fiftyone_ssa.naming.candidates import CAPTION, VOCABULARY, Candidate, embeddings_of
+from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
+from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY
 from fiftyone_ssa.naming.known_names import recall_names
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking

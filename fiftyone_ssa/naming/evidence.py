@@ -9,8 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.masks.overlaps import intersections
-from fiftyone_ssa.naming.candidates import CAPTION, VOCABULARY, Candidate
-from fiftyone_ssa.naming.fusing import WEIGHTS, Evidence, Weights, fused_scores, inside_less_outside, softmax
+from fiftyone_ssa.naming.candidates import Candidate
+from fiftyone_ssa.naming.fusing import (
+    CAPTION,
+    VOCABULARY,
+    WEIGHTS,
+    Evidence,
+    Weights,
+    fused_scores,
+    inside_less_outside,
+    softmax,
+)
 from fiftyone_ssa.naming.ranking import Embeddings, TextEncoder
 from fiftyone_ssa.types import Floats, Proposals
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from fiftyone_ssa.masks.overlaps import parents, twins
 from fiftyone_ssa.types import Floats, Ints
 
+CAPTION, VOCABULARY = "caption", "vocabulary"
+"""What proposed a name, beside the segmenters."""
 Flags = npt.NDArray[np.bool_]
 
 

@@ -1,0 +1,132 @@
+"""`calibrate`: what it judges, what it refuses, and that later runs use what was fitted."""
+
+from __future__ import annotations
+
+import fiftyone as fo
+import numpy as np
+import pytest
+from bson import ObjectId
+
+from fiftyone_ssa import annotate, calibrate
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import save_png
+from fiftyone_ssa.labels.calibration import calibration_of
+from fiftyone_ssa.labels.database import own_collection
+from fiftyone_ssa.labels.documents import annotation_document
+from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.types import Annotation, Proposals
+
+SIDE, IMAGES = 20, 8
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Images of 16 squares each; a name is right as often as its score says, below what its confidence says."""
+    random = np.random.default_rng(0)
+    samples = []
+    for number in range(IMAGES):
+        path = tmp_path / f"{number}.png"
+        save_png(np.zeros((80, 80, 3), np.uint8), path)
+        squares, labels, truth = [], [], np.zeros((80, 80), np.uint8)
+        for y in range(0, 80, SIDE):
+            for x in range(0, 80, SIDE):
+                square = np.zeros((80, 80), bool)
+                square[y : y + SIDE, x : x + SIDE] = True
+                score = random.uniform(0.5, 1)
+                truth[square] = 1 if random.random() < (score - 0.5) * 2 else 2
+                squares.append(square), labels.append(score)
+        masks = mask_set((80, 80), [encode(square) for square in squares])
+        proposals = tuple(Proposals(("cat", "dog"), (score, 1 - score)) for score in labels)
+        said = Annotation(masks, ("cat",) * 16, np.full(16, 0.95), proposals, label_sources=("coco",) * 16)
+        true = [
+            fo.Detection(label="cat" if truth[square].max() == 1 else "dog", bounding_box=[0, 0, 1, 1], mask=square)
+            for square in squares
+        ]
+        sample = fo.Sample(str(path), ground_truth=fo.Segmentation(mask=truth), things=fo.Detections(detections=true))
+        sample["engine"] = fo.Detections.from_dict(annotation_document(said, tmp_path / f"masks-{number}"))
+        samples.append(sample)
+    dataset = fo.Dataset()
+    dataset.add_samples(samples, progress=False)
+    dataset.add_dynamic_sample_fields()
+    dataset.mask_targets = {"ground_truth": {1: "cat", 2: "dog"}}
+    dataset.save()
+    yield dataset
+    dataset.delete()
+
+
+@pytest.mark.parametrize("gt_field", ["ground_truth", "things"])
+def test_confidence_comes_to_mean_something(dataset, gt_field):
+    before = dataset.values("engine.detections.confidence")
+    done = calibrate(dataset, "engine", gt_field, progress=False)
+    assert done.masks == IMAGES * 16
+    assert 0.4 < done.right < 0.6
+    assert done.error_before > 0.35
+    assert done.error_after < 0.15
+    assert done.auroc_before == 0.5
+    assert done.auroc_after > 0.75
+    assert "128 masks" in str(done)
+    assert dataset.values("engine.detections.confidence") == before  # what is stored stays
+    calibration = calibration_of(dataset, "engine", "engine")
+    assert calibration.weights[1] > 0
+    assert calibration_of(dataset, "engine", "ssa") is None
+    assert calibration_of(dataset, "other", "engine") is None
+
+
+def test_what_people_said_is_not_what_is_judged(dataset):
+    done = calibrate(dataset, "engine", progress=False)
+    labels = [["dog"] * 16] * IMAGES
+    dataset.set_values("engine.detections.label", labels)
+    assert calibrate(dataset, "engine", progress=False) == done
+
+
+def test_masks_that_say_nothing_are_left_out(dataset):
+    dataset.set_values("engine.detections.class_name", [["wheel"] * 16, *[["cat"] * 16] * (IMAGES - 1)])
+    assert calibrate(dataset, "engine", progress=False).masks == (IMAGES - 1) * 16  # the truth knows no wheels
+    dataset.set_values("engine.detections.class_name", [["dog"] * 16] * IMAGES)
+    assert 0.3 < calibrate(dataset, "engine", progress=False).right < 0.6
+    sample = dataset.first()
+    sample["ground_truth"] = fo.Segmentation(mask=np.ones((5, 5), np.uint8))
+    sample.save()
+    done = calibrate(dataset, "engine", progress=False)
+    assert "(5, 5)" in done.errors[sample.filepath]
+
+
+def test_what_cannot_be_fitted_is_one_sentence(dataset):
+    for fields, says in {
+        ("nothing", "ground_truth"): "label_field must be a Detections field",
+        ("engine", "nothing"): "gt_field must be a Segmentation or Detections field",
+        ("engine", "engine"): "are both 'engine'",
+        ("things", "ground_truth"): "was not filled by annotate",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            calibrate(dataset, *fields, progress=False)
+    with pytest.raises(InputError, match="needs 50 masks whose truth is known, 'ground_truth' tells that of 32"):
+        calibrate(dataset.limit(2), "engine", progress=False)
+    dataset.set_values("ground_truth.mask", [np.ones((80, 80), np.uint8)] * IMAGES)
+    with pytest.raises(InputError, match="all names of 'engine' are right"):
+        calibrate(dataset, "engine", progress=False)
+    dataset.mask_targets = {}
+    dataset.save()
+    with pytest.raises(InputError, match="has no class names"):
+        calibrate(dataset, "engine", progress=False)
+
+
+def test_later_runs_use_it(dataset):
+    calibrate(dataset, "engine", progress=False)
+    options = {"label_field": "again", "masks_field": "things", "progress": False}
+    first = dataset[:1]
+    annotate(first, "mini-engine", **options)
+    dataset.reload()
+    said = dataset.first().again
+    row = own_collection("calibrations").find_one({"field": "engine", "dataset": dataset._doc.id})
+    own_collection("calibrations").insert_one({**row, "_id": ObjectId(), "field": "again"})
+    touched = dataset.first()
+    touched.again.detections[0].confidence = 0.123
+    touched.again.detections[0]["review"] = "accepted"
+    touched.save()
+    annotate(dataset[:1], "mini-engine", overwrite=True, **options)
+    dataset.reload()
+    now = dataset.first().again
+    confidences = {detection.confidence for detection in now.detections}
+    assert 0.123 in confidences  # a person's stays
+    assert confidences.isdisjoint(detection.confidence for detection in said.detections if detection.label)

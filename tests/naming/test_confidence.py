@@ -1,0 +1,81 @@
+"""Calibrated confidence: what it is fitted on, what it answers, and that it means what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.naming.confidence import (
+    REASONS,
+    Calibrated,
+    Calibration,
+    auroc,
+    calibration_error,
+    fit,
+    reasons,
+)
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals
+
+
+def three_masks(**columns: list[float]) -> MaskSet:
+    dense = [np.zeros((10, 20), bool) for _ in range(3)]
+    dense[0][:, :], dense[1][2:4, 5:10] = True, True
+    return mask_set((10, 20), [encode(mask) for mask in dense], **columns)
+
+
+def test_reasons_of_masks() -> None:
+    masks = three_masks(predicted_iou=[0.9, np.nan, 0.5], stability_score=[0.5, np.nan, np.nan])
+    proposals = [Proposals(("cat", "dog"), (0.75, 0.25)), Proposals(("dog", "cat"), (0.9, 0.1)), Proposals()]
+    found = reasons(masks, ["cat", "cat", None], proposals, ["coco", "caption", None])
+    assert found.shape == (3, len(REASONS))
+    np.testing.assert_allclose(found[0], [np.log(3), 0.5, 0, 0.45, 0])
+    np.testing.assert_allclose(found[1], [np.log(1 / 9), -0.8, np.log10(0.05), 1, 1])
+    np.testing.assert_allclose(found[2], [np.log(0.001 / 0.999), 0, -5, 0.5, 0])
+    assert np.isfinite(reasons(masks, ["a"] * 3, [Proposals(("a",), (1.0,))] * 3)).all()
+    assert reasons(MaskSet.empty((3, 3)), [], []).shape == (0, 5)
+
+
+def test_a_fit_finds_what_truth_was_drawn_by() -> None:
+    random = np.random.default_rng(0)
+    found = random.normal(2, 3, (20_000, 5))
+    weights = np.array([-1.0, 0.8, 0.0, -0.5, 0.3, 0.0])
+    true = 1 / (1 + np.exp(-(weights[0] + found @ weights[1:])))
+    right = random.random(len(true)) < true
+    calibration = fit(found, right)
+    np.testing.assert_allclose(calibration.weights, weights, atol=0.08)
+    assert calibration_error(calibration(found), right) < 0.02
+    assert calibration_error(np.sqrt(true), right) > 0.05
+    assert auroc(calibration(found), right) == pytest.approx(auroc(true, right), abs=0.005)
+
+
+def test_a_fit_of_few_masks_a_constant_reason_and_a_perfect_one() -> None:
+    found = np.column_stack([np.arange(8.0), *np.ones((4, 8))])
+    likely = fit(found, np.arange(8) >= 4)(found)
+    assert np.isfinite(likely).all()
+    assert (np.diff(likely) > 0).all()
+    assert fit(found, np.ones(8, bool))(found).min() > 0.5
+
+
+def test_figures_of_confidence_beside_plain_ones() -> None:
+    random = np.random.default_rng(1)
+    confidences, right = np.round(random.random(60), 1), random.random(60) < 0.6
+    pairs = [(a > b) + (a == b) / 2 for a in confidences[right] for b in confidences[~right]]
+    assert auroc(confidences, right) == pytest.approx(np.mean(pairs))
+    error = 0.0
+    for low in np.arange(10):
+        inside = np.minimum((confidences * 10).astype(int), 9) == low
+        if inside.any():
+            error += inside.mean() * abs(confidences[inside].mean() - right[inside].mean())
+    assert calibration_error(confidences, right) == pytest.approx(error)
+    assert np.isnan(auroc(confidences, np.ones(60, bool)))
+
+
+def test_a_calibrated_pipeline_changes_confidence_alone() -> None:
+    masks = three_masks()
+    proposals = (Proposals(("cat",), (0.6,)), Proposals(("dog", "cat"), (0.9, 0.1)), Proposals())
+    said = Annotation(masks, ("cat", "dog", None), np.array([0.9, 0.9, 0.0]), proposals)
+    calibration = Calibration((0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
+    (found,) = Calibrated(lambda batch: [said], calibration)([Inputs(np.zeros((10, 20, 3), np.uint8))])
+    np.testing.assert_allclose(found.confidences, [0.6, 0.9, 0.0])
+    assert (found.labels, found.proposals, found.masks) == (said.labels, said.proposals, masks)
