@@ -84,7 +84,7 @@ def test_a_job_is_followed_cancelled_killed_and_resumed(app, many, preset, shot)
     settle(page)
     shot(page, "running-started")
     panel = runs_tab(page)
-    panel.get_by_text(f"of {COUNT} images").first.wait_for(timeout=60_000)
+    panel.get_by_text(f"of {COUNT} images").first.wait_for(timeout=180_000)
     page.locator('[data-cy="looker"]').first.wait_for(timeout=60_000)  # the App stays usable
     wait_until(lambda: newest(many).done >= 6, "it does not get on", 180, page)
     shot(page, "running-progress")
