@@ -75,7 +75,7 @@ def load_engine(settings: dict[str, Any], device: torch.device, dtype: torch.dty
     preset = Preset("benchmark", "engine", Masks(source="existing"), open_vocabulary=OpenVocabulary(**settings))
     if whole:
         return build_engine(preset, device, dtype)
-    with mock.patch("fiftyone_ssa.naming.engine.NounPhrases", WordPhrases):
+    with mock.patch.multiple("fiftyone_ssa.naming.engine", NounPhrases=WordPhrases, PhraseWorker=WordPhrases):
         return build_engine(preset, device, dtype)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import Ints, MaskSet
 
 
@@ -15,19 +15,16 @@ def intersections(masks: MaskSet) -> Ints:
     How many of a mask's pixels lie before a place is linear between the ends of its runs, so what it shares with a run
     is a difference of two interpolations: one call a mask for the runs of all masks.
     """
-    spans = [rle.intervals(rle.runs(code, masks.size_hw)) for code in masks.rles]
-    counts = [len(starts) for starts, _ in spans]
-    shared = np.zeros((len(spans), len(spans)))
-    if not sum(counts):
-        return shared.astype(np.int64)
-    starts, ends = (np.concatenate(parts) for parts in zip(*spans, strict=True))
-    owners = np.repeat(np.arange(len(spans)), counts)
-    for index, (first, last) in enumerate(spans):
+    runs = runs_of(masks)
+    shared = np.zeros((len(runs), len(runs)))
+    owners = np.repeat(np.arange(len(runs)), np.diff(runs.bounds))
+    for index in range(len(runs)):
+        first, last = runs[index]
         if len(first):
             knots = np.column_stack([first, last]).ravel()
             before = np.repeat(np.concatenate([[0], np.cumsum(last - first)]), 2)[1:-1]
-            inside = np.interp(ends, knots, before) - np.interp(starts, knots, before)
-            shared[index] = np.bincount(owners, inside, len(spans))
+            inside = np.interp(runs.ends, knots, before) - np.interp(runs.starts, knots, before)
+            shared[index] = np.bincount(owners, inside, len(runs))
     return np.rint(shared).astype(np.int64)
 
 

@@ -34,6 +34,7 @@ from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
 from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY
 from fiftyone_ssa.naming.known_names import recall_names
+from fiftyone_ssa.naming.phrase_worker import PhraseWorker
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
@@ -61,7 +62,7 @@ class Engine:
         class_filter: ClassFilterSlot,
         decider: DeciderSlot | None = None,
         captioner: CaptionerSlot | None = None,
-        phrases: NounPhrases | None = None,
+        phrases: NounPhrases | PhraseWorker | None = None,
         vocabulary: Sequence[str] = (),
         generator: MaskGenerator | None = None,
         keep_embeddings: bool = False,
@@ -207,7 +208,9 @@ def build_engine(
             trust_remote_code=trust_remote_code,
         )
         mode = "parts" if settings.decision == "fused" and settings.phrases == "head" else settings.phrases
-        phrases = None if captioner.only_names else NounPhrases(mode)
+        # on the CPU the models hold the cores, and the interpreter is not waited for
+        reader = PhraseWorker if device.type == "cuda" else NounPhrases
+        phrases = None if captioner.only_names else reader(mode)
     class_filter = load_class_filter(settings.class_filter, device, dtype, template=settings.template)
     vocabulary = read_vocabulary(settings.vocabulary) if settings.vocabulary else ()
     recall_names(class_filter, settings.class_filter, vocabulary, settings.template, str(dtype), device.type)
@@ -239,7 +242,9 @@ def source_name(model: str) -> str:
     return name
 
 
-def _names_said(answers: Sequence[str | tuple[str, ...]], phrases: NounPhrases | None) -> list[tuple[str, ...]]:
+def _names_said(
+    answers: Sequence[str | tuple[str, ...]], phrases: NounPhrases | PhraseWorker | None
+) -> list[tuple[str, ...]]:
     """The noun phrases of sentences; names, which come as a tuple, as they are."""
     sentences = [answer for answer in answers if isinstance(answer, str)]
     read = iter(phrases(sentences) if phrases and sentences else [()] * len(sentences))

