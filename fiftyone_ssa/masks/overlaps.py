@@ -23,8 +23,9 @@ def intersections(masks: MaskSet) -> Ints:
         if len(first):
             knots = np.column_stack([first, last]).ravel()
             before = np.repeat(np.concatenate([[0], np.cumsum(last - first)]), 2)[1:-1]
-            inside = np.interp(runs.ends, knots, before) - np.interp(runs.starts, knots, before)
-            shared[index] = np.bincount(owners, inside, len(runs))
+            near = np.flatnonzero((runs.ends > first[0]) & (runs.starts < last[-1]))
+            inside = np.interp(runs.ends[near], knots, before) - np.interp(runs.starts[near], knots, before)
+            shared[index] = np.bincount(owners[near], inside, len(runs))
     return np.rint(shared).astype(np.int64)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fiftyone_ssa.masks.nesting import parents
+from fiftyone_ssa.masks.overlaps import intersections, parents
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.naming.soft_voting import Probabilities, cell_weights, grid_sources
 from fiftyone_ssa.naming.voting import paint
@@ -33,6 +33,8 @@ PRIOR = 0.25
 """The power of the image's mean probability by which a mask's is divided: rare classes are not outvoted by borders."""
 PARENT_CELLS = 4.0
 """A mask of so many cells of the grid takes half of its evidence from the mask that it lies in: fewer tell little."""
+INSIDE = 0.8
+"""A mask lies in another that is larger and holds at least this share of it."""
 SAMPLED_CELLS = 2048
 """Cells, at most, by which the temperature is found."""
 LEAST = 1e-12
@@ -59,7 +61,8 @@ def auto_vote(masks: MaskSet, scores: ClassScores) -> tuple[Floats, SemanticMap]
     tempered, temperature = temper(scores)
     mean = tempered.mean((1, 2), dtype=np.float64)
     evidence = weigh(masks, tempered, align_corners=scores.align_corners)
-    means = lean_on_parents(evidence.means, evidence.cells, parents(masks), masks.order_by_area())
+    around = parents(intersections(masks), inside=INSIDE, smaller=1.0)
+    means = lean_on_parents(evidence.means, evidence.cells, around, masks.order_by_area())
     priors = np.log(np.maximum(means, LEAST)) - PRIOR * np.log(np.maximum(mean, LEAST))
     weights = means / np.maximum(mean, LEAST) ** PRIOR
     firm = firmness(evidence.contradiction)

@@ -145,7 +145,7 @@ def check_corrections(dataset: fo.Dataset) -> None:
     assert ssa.repaint(dataset, progress=False).painted == 4
     again = ssa.evaluate(dataset, "ssa_semantic", progress=False)
     assert again.outdated_maps == []
-    assert again.scores.mean_iou > max(before.scores.mean_iou, rerun.scores.mean_iou)
+    assert again.scores.mean_iou > rerun.scores.mean_iou + 0.05
 
 
 @pytest.mark.parametrize(
