@@ -1,4 +1,4 @@
-"""The small models' figures on 20 scenes that they never saw, with a margin below those of docs/quickstart.md."""
+"""The small models' figures on 12 scenes that they never saw, with a margin below those of docs/quickstart.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.quality import measure, page
 
 @pytest.fixture(scope="module")
 def answer():
-    return measure(20)
+    return measure(12)
 
 
 def test_sam_finds_objects_and_their_parts(answer):
