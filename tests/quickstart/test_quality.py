@@ -29,7 +29,7 @@ def test_engine_names_objects(answer, source):
     engine = answer[source]["engine"]
     assert engine["things named"] > 0.87
     assert engine["outside named"] > 0.8
-    assert engine["things proposed"] > 0.92
+    assert engine["things proposed"] > 0.9
 
 
 @pytest.mark.parametrize("source", ["sam", "own"])

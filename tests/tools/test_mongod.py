@@ -15,7 +15,8 @@ from tools.mongod import Mongod, find_mongod
 
 ROOT = Path(__file__).parents[2]
 STARTS = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from pathlib import Path
 from tools.mongod import Mongod, find_mongod
 server = Mongod(Path(sys.argv[1]))
