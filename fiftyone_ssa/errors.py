@@ -9,6 +9,10 @@ class InputError(ValueError):
     """Bad input: one image, mask file, preset, path or argument that cannot be used as it is."""
 
 
+class OtherSettingsError(InputError):
+    """A field holds results of other settings, which a run may not replace unasked."""
+
+
 class MissingDependencyError(ImportError):
     """A package, model folder or mongod is not installed; the message holds the command that mends it."""
 

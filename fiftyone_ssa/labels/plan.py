@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import fiftyone as fo
 
-from fiftyone_ssa.errors import InputError, counted, shown
+from fiftyone_ssa.errors import InputError, OtherSettingsError, counted, shown
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.database import samples_of
 from fiftyone_ssa.labels.fields import Fields
@@ -94,7 +94,7 @@ def check_content(
         _check_foreign(found, fields, where)
     others = Counter({key: count for key, count in found.presets.items() if key != settings.fingerprint})
     if others and not overwrite:
-        raise InputError(
+        raise OtherSettingsError(
             f"{where} holds results of other settings ({_differences(others, settings)}); "
             "choose another label_field, or redo them (overwrite=True), which keeps what people touched"
         )

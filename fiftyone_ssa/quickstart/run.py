@@ -14,7 +14,7 @@ import fiftyone as fo
 import numpy as np
 from fiftyone import ViewField as F
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, OtherSettingsError
 from fiftyone_ssa.exports.coco import export_coco
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels.annotate import annotate
@@ -94,13 +94,11 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
     view = dataset.match(F("seed") < samples).sort_by("seed")
     report = Report(samples)
     say("SSA: SAM's masks, each named by a vote over a coarse segmenter (preset mini-ssa)")
-    summary = annotate(view, "mini-ssa", keep_branch=True, device=device, progress=progress)
-    report.errors |= summary.errors
+    options = {"device": device, "progress": progress}
+    report.errors |= _name_masks(view, "mini-ssa", say, keep_branch=True, **options)
     say("SSA-engine: the same masks, with names from two segmenters and captions (preset mini-engine)")
-    summary = annotate(
-        view, "mini-engine", label_field="engine", masks_field="ssa", device=device, batch_size=8, progress=progress
-    )
-    report.errors |= summary.errors
+    engine = {"label_field": "engine", "masks_field": "ssa", "batch_size": 8}
+    report.errors |= _name_masks(view, "mini-engine", say, **engine, **options)
     report.masks = view.count("engine.detections")
     for key, pred_field in (("branch", "ssa_branch"), ("ssa", "ssa_semantic")):
         miou = evaluate(view, pred_field, eval_key=key, progress=False).scores.mean_iou
@@ -112,6 +110,15 @@ def quickstart(samples: int = 50, *, device: str = "auto", progress: bool = True
     ).labels_path
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _name_masks(view: fo.DatasetView, preset: str, say: Say, **options: Any) -> dict[str, str]:
+    """Run a preset and answer its errors; what was named by other settings is named anew, as asked by a quickstart."""
+    try:
+        return annotate(view, preset, **options).errors
+    except OtherSettingsError:  # an earlier version's, most likely
+        say("these masks were named by other settings: they are named anew, and what people touched stays")
+        return annotate(view, preset, overwrite=True, **options).errors
 
 
 def open_app(say: Say = print) -> None:

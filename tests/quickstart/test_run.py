@@ -170,3 +170,16 @@ def test_somebody_elses_dataset_is_left_alone(report):
     finally:
         other.delete()
         mine.name = DATASET
+
+
+def test_what_an_earlier_version_named_is_named_anew(report):
+    dataset = fo.load_dataset(DATASET)
+    before = labels(dataset)
+    ssa.annotate(dataset, "mini-ssa", overwrite=True, overrides={"semantic.vote": "hard"}, progress=False)
+    dataset.reload()
+    assert labels(dataset) != before
+    said: list[str] = []
+    quickstart(4, progress=False, say=said.append)
+    dataset.reload()
+    assert sorted(labels(dataset).values()) == sorted(before.values())
+    assert sum("named anew" in line for line in said) == 1  # the engine named the same masks as it would now
