@@ -204,5 +204,6 @@ def test_without_a_dataset_a_form_says_so(app, scenes, session, shot):
     page.goto(f"http://127.0.0.1:{session.server_port}/")
     page.get_by_text("No dataset").first.wait_for(timeout=20_000)
     form = open_form(page, "SSA: name masks")
-    assert "No dataset is open; open one in the App" in form.inner_text()
+    told = "No dataset is open; open one in the App"
+    wait_until(lambda: told in form.inner_text(), "the form does not say so", page=page)  # it comes empty at first
     shot(page, "no_dataset")
