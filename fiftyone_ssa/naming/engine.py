@@ -101,7 +101,7 @@ class Engine:
         with self._stage("segment"):
             for source, segmenter in self.segmenters:
                 maps = segmenter(images)
-                votes.append((source, self._background.submit(_winners, maps, per_image)))
+                votes.append((source, self._background.submit(_winners, maps, per_image, self.fusion is not None)))
         with self._stage("vote"):
             for source, future in votes:
                 for candidate, name, shares in future.result():
@@ -252,9 +252,9 @@ def _names_said(
 
 
 def _winners(
-    maps: list[SemanticMap], per_image: list[list[Candidate]]
+    maps: list[SemanticMap], per_image: list[list[Candidate]], with_shares: bool
 ) -> list[tuple[Candidate, str, list[tuple[str, float]]]]:
-    """Of each mask the most frequent class under it, and the share of every class that is there."""
+    """Of each mask the most frequent class under it, and, `with_shares`, the share of every class that is there."""
     found = []
     for semantic, group in zip(maps, per_image, strict=True):
         if group:
@@ -263,7 +263,8 @@ def _winners(
             for candidate in group:
                 row = counts[candidate.index]
                 if class_ids[candidate.index] >= 0:
-                    shares = [(semantic.names[i], float(row[i] / row.sum())) for i in np.flatnonzero(row)]
+                    there = np.flatnonzero(row) if with_shares else ()
+                    shares = [(semantic.names[i], float(row[i] / row.sum())) for i in there]
                     found.append((candidate, semantic.names[class_ids[candidate.index]], shares))
     return found
 
