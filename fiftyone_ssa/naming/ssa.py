@@ -13,7 +13,7 @@ from fiftyone_ssa.models.segmenters import ScoringSegmenter
 from fiftyone_ssa.naming.auto_vote import auto_vote
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
-from fiftyone_ssa.types import Annotation, Inputs, MaskSet, SemanticMap
+from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, SemanticMap
 
 logger = logging.getLogger(__name__)
 
@@ -69,21 +69,15 @@ class SSA:
         return list(self.segmenter.scores(images))
 
     def _vote(self, masks: MaskSet, answer: SemanticMap | ClassScores) -> Annotation:
-        branch: SemanticMap | None = None
-        if isinstance(answer, SemanticMap):
-            branch = answer
-            weights = count_classes(masks, branch)
-        elif self.rule == "auto":
+        if self.rule == "auto":
+            assert not isinstance(answer, SemanticMap)  # without scores the rule is hard
             weights, refined = auto_vote(masks, answer)
+            votes = votes_from_shares(weights)
             branch = answer.semantic_map() if self.keep_branch else None
         else:
-            branch = answer.semantic_map()
-            weights = mean_probabilities(
-                masks, answer.probabilities(), align_corners=answer.align_corners, core=self.rule == "core"
-            )
-        votes = votes_from_shares(weights)
-        if self.rule != "auto":
-            assert branch is not None
+            branch = answer if isinstance(answer, SemanticMap) else answer.semantic_map()
+            weights = self._weights(masks, answer)
+            votes = votes_from_shares(weights)
             refined = refine(masks, votes.class_ids, branch)
         return Annotation(
             masks=masks,
@@ -93,4 +87,12 @@ class SSA:
             votes=votes,
             semantic=refined,
             branch=branch if self.keep_branch else None,
+        )
+
+    def _weights(self, masks: MaskSet, answer: SemanticMap | ClassScores) -> Floats:
+        """(N, C) pixels of each class under each mask, or their mean probabilities."""
+        if isinstance(answer, SemanticMap):
+            return count_classes(masks, answer)
+        return mean_probabilities(
+            masks, answer.probabilities(), align_corners=answer.align_corners, core=self.rule == "core"
         )

@@ -51,6 +51,18 @@ def test_words_open_the_nearest(app, embedded, session, shot):
     shot(page, "like-words")
 
 
+def check_like_selected(page, dataset, session, mask, shot, name):
+    """The form knows that one mask is selected, and opens those like it."""
+    form = open_form(page, LABEL)
+    form.get_by_text("masks like the 1 selected").wait_for(timeout=60_000)
+    shot(page, f"{name}-form")
+    press(page, form)
+    expected = like_one(dataset, mask)
+    wait_until(lambda: shown_ids(session) == expected, "the masks like it are not shown", page=page)
+    settle(page)
+    shot(page, name)
+
+
 def test_a_selected_patch_opens_those_like_it(app, embedded, session, shot):
     page = app(embedded)
     session.view = embedded.to_patches("engine")
@@ -58,14 +70,7 @@ def test_a_selected_patch_opens_those_like_it(app, embedded, session, shot):
     settle(page)  # the patches are drawn
     page.locator('[data-cy="looker"]').nth(2).click(position={"x": 10, "y": 5})  # its check box
     [mask] = wait_until(lambda: session.selected, "no patch is selected", page=page)
-    form = open_form(page, LABEL)
-    form.get_by_text("masks like the 1 selected").wait_for(timeout=60_000)
-    shot(page, "like-selected-form")
-    press(page, form)
-    expected = like_one(embedded, mask)
-    wait_until(lambda: shown_ids(session) == expected, "the patches like it are not shown", page=page)
-    settle(page)
-    shot(page, "like-selected")
+    check_like_selected(page, embedded, session, mask, shot, "like-selected")
 
 
 def test_a_selected_label_opens_those_like_it(review, embedded, session, shot):
@@ -74,14 +79,7 @@ def test_a_selected_label_opens_those_like_it(review, embedded, session, shot):
     review.locator('[data-cy="review-show"]').click()
     page.locator('[data-cy="modal"]').wait_for(timeout=60_000)
     wait_until(lambda: [row["label_id"] for row in session.selected_labels] == [mask], "it is not selected", page=page)
-    form = open_form(page, LABEL)
-    form.get_by_text("masks like the 1 selected").wait_for(timeout=60_000)
-    shot(page, "like-label-form")
-    press(page, form)
-    expected = like_one(embedded, mask)
-    wait_until(lambda: shown_ids(session) == expected, "the masks like it are not shown", page=page)
-    settle(page)
-    shot(page, "like-label")
+    check_like_selected(page, embedded, session, mask, shot, "like-label")
 
 
 def test_the_reviews_button_opens_those_like_its_mask(review, embedded, session, shot):
