@@ -135,7 +135,8 @@ def _fill(detections: Sequence[Document], columns: Mapping[str, Sequence[Any]]) 
     """Lay columns of N values or none over N detections; what is unknown is left out."""
     for name, values in columns.items():
         for detection, value in zip(detections, values, strict=False):
-            if not _unknown(value):
+            first = value[0] if type(value) is list and value else value
+            if first is not None and first == first:
                 detection[name] = value
 
 
@@ -200,9 +201,7 @@ def check_size(document: Document, masks: int) -> None:
 
 def _crops(masks: MaskSet, boxes_xywh: Ints) -> Iterator[tuple[npt.NDArray[np.bool_], Sequence[int]]]:
     """Each mask cut to its box, with the box."""
-    runs = runs_of(masks)
-    for index, (x, y, w, h) in enumerate(boxes_xywh.tolist()):
-        yield rle.dense_crop(*runs[index], masks.size_hw[0], (x, y, x + w, y + h)), (x, y, w, h)
+    return zip(rle.tight_crops(runs_of(masks), boxes_xywh, masks.size_hw[0]), boxes_xywh.tolist(), strict=True)
 
 
 def pack(crop: npt.NDArray[np.bool_]) -> bytes:
@@ -210,11 +209,6 @@ def pack(crop: npt.NDArray[np.bool_]) -> bytes:
     text = f"{{'descr': '|b1', 'fortran_order': False, 'shape': {crop.shape}, }}"
     header = np.lib.format.magic(1, 0) + (118).to_bytes(2, "little") + f"{text:<117}\n".encode()
     return deflate([header, np.ascontiguousarray(crop)])
-
-
-def _unknown(value: Any) -> bool:
-    first = value[0] if isinstance(value, list) and value else value
-    return first is None or (isinstance(first, float) and first != first)
 
 
 def mask_targets(names: Sequence[str]) -> dict[int, str]:

@@ -19,7 +19,9 @@ from fiftyone_ssa.masks.rle import (
     mask_set,
     runs,
     scaled_crop_xyxy,
+    tight_crops,
 )
+from fiftyone_ssa.masks.runs import Runs, runs_of
 
 
 def _random_masks() -> list[np.ndarray]:
@@ -74,6 +76,26 @@ def test_runs_that_touch_and_cross_columns_are_filled() -> None:
     dense[1:9] = True
     np.testing.assert_array_equal(dense_crop(starts, ends, 4, (0, 0, 3, 4)), dense.reshape(3, 4).T)
     np.testing.assert_array_equal(dense_crop(starts, ends, 4, (1, 1, 3, 3)), dense.reshape(3, 4).T[1:3, 1:])
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 30), (30, 1), (17, 23), (90, 131)])
+def test_all_masks_cut_at_once_are_as_each_cut_alone(size_hw: tuple[int, int]) -> None:
+    rng = np.random.default_rng(size_hw[0])
+    dense = [rng.random(size_hw) < share for share in (0, 0.02, 0.5, 0.98, 1)]
+    dense.append(np.zeros(size_hw, np.bool_))
+    dense[-1][size_hw[0] // 3 :, size_hw[1] // 2 :] = True
+    found = mask_set(size_hw, [encode(mask) for mask in dense])
+    boxes = np.where(found.areas_px[:, None] > 0, found.boxes_xywh, (0, 0, 1, 1))
+    crops = list(tight_crops(runs_of(found), boxes, size_hw[0]))
+    assert len(crops) == len(dense)
+    for mask, crop, (x, y, w, h) in zip(dense, crops, boxes, strict=True):
+        assert crop.flags.c_contiguous
+        np.testing.assert_array_equal(crop, mask[y : y + h, x : x + w])
+    touching = Runs(np.array([1, 3, 5]), np.array([3, 5, 12]), np.array([0, 3]))  # as foreign codes have them
+    np.testing.assert_array_equal(
+        next(tight_crops(touching, np.array([[0, 0, 3, 4]]), 4)), dense_crop(*touching[0], 4, (0, 0, 3, 4))
+    )
+    assert list(tight_crops(Runs(*np.zeros((2, 0), np.int64), np.zeros(1, np.int64)), np.zeros((0, 4), int), 4)) == []
 
 
 def test_intervals_leave_empty_runs_out() -> None:
