@@ -86,6 +86,10 @@ class MaskSet:
     """(N, 4) the crop each mask was found in, pixels, or NaN."""
     source_ids: tuple[Any, ...] = field(metadata=_column())
     """N ids as the source gives them (SA-1B's `id`, a FiftyOne label id), or None."""
+    source_names: tuple[str | None, ...] = field(metadata=_column())
+    """N names as the source gives them (an instance or panoptic segmenter, a field's labels), or None."""
+    source_scores: Floats = field(metadata=_column(np.float64))
+    """(N,) how sure the source is of its name, in [0, 1], or NaN."""
     records: tuple[Mapping[str, Any], ...] = field(metadata=_column())
     """N annotations as the source holds them, without `segmentation`, to be written back as they came; or empty."""
 

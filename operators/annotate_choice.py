@@ -25,6 +25,7 @@ MORE: dict[str, Any] = {
     "batch_size": 4,
     "dtype": "auto",
     "keep_branch": False,
+    "mask_names": False,
     "overrides": "",
 }
 """What is folded away, until one of them is not as it is here."""
@@ -69,6 +70,8 @@ class Choice:
         """The preset with what the form changes in it, the user's own changes last."""
         params = self.params
         changes: dict[str, Any] = {"masks.source": "sam" if self.masks == FIND else "existing"}
+        if self.masks != FIND and params["mask_names"]:
+            changes["masks.names"] = "proposed"
         if self.base.pipeline == "ssa" and params["vote"] not in ("", AS_PRESET):
             changes["semantic.vote"] = params["vote"]
         if self.base.pipeline == "engine" and params["vocabulary"].strip():

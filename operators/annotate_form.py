@@ -123,6 +123,12 @@ class Questions:
         changed = any(params[name] != usual for name, usual in MORE.items())
         if not form.switch("more", label="More settings") and not changed:
             return
+        if params["mask_names"] or Choice(self.samples, params).masks != FIND:
+            form.switch(
+                "mask_names",
+                label="Names that the masks have count, too",
+                description="Engine: they are proposed first. SSA: a name that is one of its classes votes",
+            )
         if base.pipeline == "ssa":
             form.choice(
                 "semantic_field",

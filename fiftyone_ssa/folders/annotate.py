@@ -84,6 +84,7 @@ def annotate_files(
         ResultFolder(branch, chosen, settings, overwrite=overwrite) if branch is not None else None,
         save_images=save_images,
         needs_masks=images.needs_masks,
+        reads_names=chosen.masks.names == "proposed",
         keeps_header=chosen.pipeline == "engine",
     ) as output:
         todo = output.count(islice(images, limit))

@@ -47,6 +47,8 @@ class Output(AbstractContextManager["Output"]):
     save_images: bool = False
     needs_masks: bool = True
     """Whether masks come from the JSON beside each image."""
+    reads_names: bool = False
+    """Whether the names in it are read, too (`masks.names`)."""
     keeps_header: bool = False
     """Whether a result repeats the `image` of its mask file, as the engine's do."""
     summary: Summary = field(default_factory=Summary)
@@ -165,7 +167,10 @@ class Output(AbstractContextManager["Output"]):
         if state == FOREIGN:
             raise InputError(f"{self._foreign(image)} is not of this program; move it away, or add --overwrite")
         pixels = read_image(image.path)
-        masks = read_masks(image.masks_path, (pixels.shape[0], pixels.shape[1])) if self.needs_masks else None
+        masks = None
+        if self.needs_masks:
+            size_hw = (pixels.shape[0], pixels.shape[1])
+            masks = read_masks(image.masks_path, size_hw, with_names=self.reads_names)
         if self.needs_masks and self.keeps_header:
             header = read_json(image.masks_path).get("image")
             self._images[image.id] = replace(self._images[image.id], header=header)

@@ -15,10 +15,11 @@ from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
 
 
-def read_masks(path: str | Path, size_hw: tuple[int, int]) -> MaskSet:
+def read_masks(path: str | Path, size_hw: tuple[int, int], *, with_names: bool = False) -> MaskSet:
     """The masks of a SA-1B style file, `{"annotations": [{"segmentation": ..., ...}]}`, for an image of `size_hw`.
 
-    A segmentation is whatever `masks.foreign.mask_counts` reads. Every annotation's own keys are kept in `records`.
+    A segmentation is whatever `masks.foreign.mask_counts` reads. Every annotation's own keys are kept in `records`, and
+    `with_names` its name and score are read (`masks.records`).
     Raises InputError, naming the file, if it is missing or damaged, has no annotations, or is of another image size.
     """
     content = read_json(path)
@@ -28,7 +29,7 @@ def read_masks(path: str | Path, size_hw: tuple[int, int]) -> MaskSet:
             f'{path} has no "annotations" list; expected SA-1B form, got the keys {foreign.short(list(content))}'
         )
     try:
-        return mask_set_from_records(annotations, size_hw)
+        return mask_set_from_records(annotations, size_hw, with_names=with_names)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -57,6 +58,9 @@ def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = 
             row["caption"] = annotation.captions[i]
         if annotation.label_sources:
             row["label_source"] = annotation.label_sources[i]
+        if (name := masks.source_names[i]) is not None:
+            score = masks.source_scores[i]
+            row |= {"source_name": name} if _is_nan(score) else {"source_name": name, "source_score": score}
         rows.append(row)
     record: dict[str, Any] = {} if image is None else {"image": dict(image)}
     record["annotations"] = rows

@@ -157,7 +157,15 @@ class Job:
         self.keeps_embeddings = keep_embeddings or (not ssa and embeddings.are_kept(self.dataset, self.fields.label))
         targets = class_names(samples, semantic_field) if semantic_field is not None else {}
         existing = self.preset.masks.source == "existing"
-        self.source = Source(samples, existing, masks_field, semantic_field, targets)
+        self.source = Source(
+            samples,
+            existing,
+            masks_field,
+            semantic_field,
+            targets,
+            reads_names=existing and self.preset.masks.names == "proposed",
+            in_place=masks_field == label_field,
+        )
 
     def settings(self) -> Settings:
         """All that the labels depend on besides the samples; reads the models' files, once in a process."""

@@ -64,11 +64,16 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
     "point": (fo.ListField, fo.FloatField),
     "crop_box": (fo.ListField, fo.FloatField),
     "source_box": (fo.ListField, fo.FloatField),
+    "source_name": (fo.StringField, None),
+    "source_score": (fo.FloatField, None),
 }
 """Attribute of a detection to its field type and subfield: `area` is in pixels, from the mask; `source_box` (XYWH) is
-the box as the mask's source states it, `point` its prompt, `crop_box` (XYWH) the crop that it was found in.
+the box as the mask's source states it, `source_name` and `source_score` what it called the mask, `point` its prompt,
+`crop_box` (XYWH) the crop that it was found in.
 `class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
+SOURCE_NAMES = ("source_name", "source_score")
+"""Declared where masks come with names."""
 NAMED = (
     *("label", "class_name", "confidence", "class_proposals", "proposal_scores", "caption", "label_source"),
     *("vote_share", "vote_margin", "vote_entropy"),
@@ -123,6 +128,8 @@ def _name_columns(annotation: Annotation) -> dict[str, Sequence[Any]]:
         "proposal_scores": [list(proposals.scores) for proposals in annotation.proposals],
         "caption": annotation.captions,
         "label_source": annotation.label_sources,
+        "source_name": annotation.masks.source_names,
+        "source_score": annotation.masks.source_scores.tolist(),
     }
     if votes is not None:
         columns["vote_share"] = votes.shares.tolist()

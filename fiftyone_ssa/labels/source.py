@@ -20,7 +20,7 @@ from fiftyone_ssa.labels import stamps
 from fiftyone_ssa.labels.database import Document, documents, root_dataset
 from fiftyone_ssa.labels.documents import semantic_map
 from fiftyone_ssa.labels.stamps import NOTHING, State, image_stamp
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values, whole_rows
+from fiftyone_ssa.labels.stored_masks import given_name, mask_set_from_detections, stored_values, whole_rows
 from fiftyone_ssa.naming.run import Task
 from fiftyone_ssa.types import Inputs
 
@@ -53,6 +53,10 @@ class Source:
     semantic_field: str | None
     targets: Mapping[int, str]
     """Pixel value to class name of `semantic_field`."""
+    reads_names: bool = False
+    """Whether the names that existing masks have count (`masks.names`)."""
+    in_place: bool = False
+    """Whether `masks_field` is the field that is written."""
     taken: dict[str, Taken] = field(default_factory=dict)
     """Sample id to what was read of it, until whoever writes its labels takes it out."""
 
@@ -86,7 +90,11 @@ class Source:
         ids: tuple[ObjectId, ...] = ()
         if self.masks_field is not None:
             detections = whole_rows(document.get(self.masks_field))
-            masks = stamps.masks_stamp(detections, known=known_masks)
+            masks = stamps.masks_stamp(detections, known=known_masks.partition("+")[0])
+            if self.reads_names:
+                boxes = (detection.get("bounding_box") for detection in detections)
+                named = (given_name(detection, in_place=self.in_place) for detection in detections)
+                masks += stamps.names_stamp(zip(boxes, named, strict=True))
             ids = tuple(detection["_id"] for detection in detections)
         elif self.existing_masks:
             masks = image_stamp(masks_beside(Path(path)))
@@ -103,9 +111,9 @@ class Source:
             label = document.get(self.masks_field)
             if label is None:
                 raise InputError(f"{path} has no label in {self.masks_field!r}")
-            masks = mask_set_from_detections(label, size_hw)
+            masks = mask_set_from_detections(label, size_hw, with_names=self.reads_names, in_place=self.in_place)
         elif self.existing_masks:
-            masks = read_masks(masks_beside(Path(path)), size_hw)
+            masks = read_masks(masks_beside(Path(path)), size_hw, with_names=self.reads_names)
         if self.semantic_field is not None:
             label = document.get(self.semantic_field)
             values = stored_values(label) if label is not None else None

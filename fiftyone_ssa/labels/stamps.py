@@ -3,7 +3,8 @@
 `<label_field>_preset` holds the fingerprint of the settings, `<label_field>_inputs` five parts with "|" between them:
 the image's size and date, what the masks were, what the class map was ("-" where the preset makes them), how many
 masks were written, and the run.
-Masks of a field count by a digest of their pixels, behind one of the bytes that saves decoding them: `bytes.pixels`.
+Masks of a field count by a digest of their pixels, behind one of the bytes that saves decoding them: `bytes.pixels`;
+where their names are read, with a digest of those: `bytes.pixels+names`.
 """
 
 from __future__ import annotations
@@ -162,6 +163,11 @@ def masks_stamp(detections: Sequence[Mapping[str, Any]], *, known: str = "") -> 
     if raw == known.partition(".")[0]:
         return known
     return f"{raw}.{_digest(map(_pixels, detections))}"
+
+
+def names_stamp(names: Iterator[Any]) -> str:
+    """What stands behind a `masks_stamp` where the masks' names count, too."""
+    return f"+{_digest(repr(name).encode() for name in names)}"
 
 
 def same_masks(one: str, other: str) -> bool:

@@ -35,11 +35,14 @@ MAX_ARRAY_BYTES = 512_000_000
 """Of an array in the database, unpacked: sixteen packed megabytes may hold a thousand times as many zeros."""
 
 
-def mask_set_from_detections(detections: Stored, size_hw: tuple[int, int]) -> MaskSet:
+def mask_set_from_detections(
+    detections: Stored, size_hw: tuple[int, int], *, with_names: bool = False, in_place: bool = False
+) -> MaskSet:
     """The masks of a Detections label, for an image of `size_hw`; what `masks_document` wrote comes back equal.
 
     A foreign mask is placed on the nearest pixels, resized (nearest) where it is not of its box's size. `source_ids`
-    are the `sa1b_id`s, or the labels' ids. Numbers of other names' attributes that are none of ours are unknown.
+    are the `sa1b_id`s, or the labels' ids. `with_names` reads labels and confidences as the masks' names (`given_name`;
+    `in_place`: for labels of this same field). Numbers of other names' attributes that are none of ours are unknown.
     Raises InputError, with its index, if a detection has no mask that can be read, no box, or lies outside the image.
     """
     if not isinstance(detections, fo.Label | Mapping):
@@ -66,8 +69,28 @@ def mask_set_from_detections(detections: Stored, size_hw: tuple[int, int]) -> Ma
         crop_boxes_xywh=column("crop_box", 4),
         source_ids=[_source_id(detection) for detection in found],
     )
+    if with_names:
+        given = [given_name(detection, in_place=in_place) for detection in found]
+        scores = np.array([score for _, score in given], np.float64)
+        masks = replace(masks, source_names=tuple(name for name, _ in given), source_scores=scores)
     stated = column("source_box", 4)
     return replace(masks, source_boxes_xywh=np.where(np.isnan(stated), masks.source_boxes_xywh, stated))
+
+
+def given_name(detection: Stored, *, in_place: bool = False) -> tuple[str | None, float]:
+    """What a mask is called where it comes from, and how sure that is, NaN where unknown.
+
+    A confidence counts for the name that it was given with. `in_place` the label may be what an earlier run on this
+    field said itself: then the name is the one that the mask had before, which that run kept as `source_name`.
+    """
+    label, said, known = (_text(value(detection, name)) for name in ("label", "class_name", "source_name"))
+    if in_place and said is not None and label == said:
+        label = known
+    if label is not None and label == known:
+        score = value(detection, "source_score")
+    else:
+        score = value(detection, "confidence") if label is not None and said in (None, label) else None
+    return label, float(score) if foreign.is_number(score) and 0 <= score <= 1 else math.nan
 
 
 def whole_rows(label: Any) -> list[Mapping[str, Any]]:
@@ -132,6 +155,10 @@ def value(label: Stored, name: str) -> Any:
     if isinstance(label, fo.Detection):
         return label.get_attribute_value(name, None)
     return label[name] if name in label.field_names else None
+
+
+def _text(stored: Any) -> str | None:
+    return stored.strip() or None if isinstance(stored, str) else None
 
 
 def _path(stored: Any) -> str:

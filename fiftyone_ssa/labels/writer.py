@@ -22,6 +22,7 @@ from fiftyone_ssa.labels import embeddings, looked
 from fiftyone_ssa.labels.database import Document, dataset_document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import (
     ENGINE_ATTRIBUTES,
+    SOURCE_NAMES,
     SSA_ATTRIBUTES,
     UnstorableError,
     annotation_document,
@@ -104,6 +105,7 @@ class LabelWriter:
     unwritten_masks: int = 0
     unwritten_unlabelled: int = 0
     _declared: frozenset[str] = frozenset()
+    _names_declared: bool = False
     _queue: list[_Entry] = field(default_factory=list)
     _flushed: float = field(default_factory=time.monotonic)
     _values: dict[tuple[str, tuple[str, ...]], list[int]] = field(default_factory=dict)
@@ -192,6 +194,10 @@ class LabelWriter:
         )
         entry.values[self.fields.error] = None
         name = f"{sample_id}-{self.run}"
+        if any(annotation.masks.source_names) and not self._names_declared:
+            with hold(self.dataset, SCHEMA, wait_seconds=30):
+                declare_detections(self.dataset, self.fields.label, SOURCE_NAMES)
+            self._names_declared = True
         if self.in_place:
             entry.names = dict(zip(taken.mask_ids, name_documents(annotation), strict=True))
         else:

@@ -23,9 +23,16 @@ _NUMBERS = {
 """Keys of an annotation that hold numbers, and the MaskSet's columns for them; of `point_coords` the first point."""
 
 
-def mask_set_from_records(annotations: Sequence[Any], size_hw: tuple[int, int]) -> MaskSet:
+_NAMES = ("class_name", "category_name", "label")
+_SCORES = ("score", "confidence")
+"""Keys that may hold an annotation's name and its score, the first that does counts."""
+
+
+def mask_set_from_records(annotations: Sequence[Any], size_hw: tuple[int, int], *, with_names: bool = False) -> MaskSet:
     """The masks of annotations `{"segmentation": ..., "predicted_iou": ..., ...}` of an image of `size_hw`.
 
+    `with_names` reads what they are called, too: a text under `class_name`, `category_name` or `label`, and a number
+    from 0 to 1 under `score` or `confidence`.
     A segmentation is whatever `masks.foreign.mask_counts` reads. Every annotation's own keys are kept in `records`.
     Raises InputError, with its index, for one that is damaged or of another image's size.
     """
@@ -49,9 +56,22 @@ def mask_set_from_records(annotations: Sequence[Any], size_hw: tuple[int, int]) 
         points_xy=columns["point_coords"],
         crop_boxes_xywh=columns["crop_box"],
         source_ids=[annotation.get("id") for annotation in annotations],
+        source_names=[_name(annotation) for annotation in annotations] if with_names else None,
+        source_scores=[_score(annotation) for annotation in annotations] if with_names else None,
         records=[{key: value for key, value in row.items() if key != "segmentation"} for row in annotations],
     )
     return dataclasses.replace(found, source_boxes_xywh=np.where(np.isnan(boxes), found.source_boxes_xywh, boxes))
+
+
+def _name(annotation: Mapping[str, Any]) -> str | None:
+    named = (annotation.get(key) for key in _NAMES)
+    return next((name.strip() for name in named if isinstance(name, str) and name.strip()), None)
+
+
+def _score(annotation: Mapping[str, Any]) -> float:
+    """NaN where there is none."""
+    numbers = [float(annotation[key]) for key in _SCORES if foreign.is_number(annotation.get(key))]
+    return next((number for number in numbers if 0 <= number <= 1), math.nan)
 
 
 def _numbers(annotation: Mapping[str, Any], key: str) -> list[float]:

@@ -28,6 +28,8 @@ def mask_set(
     points_xy: npt.ArrayLike | None = None,
     crop_boxes_xywh: npt.ArrayLike | None = None,
     source_ids: Sequence[Any] | None = None,
+    source_names: Sequence[str | None] | None = None,
+    source_scores: npt.ArrayLike | None = None,
     records: Sequence[Mapping[str, Any]] | None = None,
 ) -> MaskSet:
     """Masks from N compressed COCO codes; boxes and areas come from the codes.
@@ -47,6 +49,7 @@ def mask_set(
         "stability_score": stability_score,
         "points_xy": points_xy,
         "crop_boxes_xywh": crop_boxes_xywh,
+        "source_scores": source_scores,
     }
     masks = MaskSet(
         size_hw=(int(size_hw[0]), int(size_hw[1])),
@@ -54,6 +57,7 @@ def mask_set(
         boxes_xywh=boxes,
         areas_px=areas,
         source_ids=tuple(source_ids) if source_ids is not None else (None,) * count,
+        source_names=tuple(source_names) if source_names is not None else (None,) * count,
         records=tuple(records) if records is not None else ({},) * count,
         **{name: COLUMNS[name].floats(values, count) for name, values in numbers.items()},
     )

@@ -47,6 +47,26 @@ def _readable(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+_ADE20K_STUFF = (
+    "0 1 2 3 4 5 6 9 11 13 16 17 21 25 26 28 29 34 40 46 48 51 52 54 59 60 61 63 68 77 79 84 91 94 96 99 100 101 105 "
+    "106 109 113 114 117 122 128 131 140 141 145"
+)
+"""By its panoptic challenge."""
+_STUFF: dict[int, tuple[str, frozenset[int]]] = {
+    133: ("person", frozenset(range(80, 133))),  # COCO panoptic
+    150: ("wall", frozenset(map(int, _ADE20K_STUFF.split()))),
+    19: ("road", frozenset(range(11))),  # Cityscapes
+}
+"""How many classes a list has, to its first one and those that are stuff: of which an image has one, however often
+it is found."""
+
+
+def stuff_ids(names: Sequence[str]) -> frozenset[int]:
+    """Which classes of COCO's, ADE20K's or Cityscapes' panoptic list are stuff; none of any other list."""
+    first, stuff = _STUFF.get(len(names), ("", frozenset()))
+    return stuff if names[:1] and names[0] == first else frozenset()
+
+
 def users_names(classes: Any, what: str) -> tuple[str, ...]:
     """The class names that a user's segmenter states: a list, or a mapping from ids 0, 1, 2 ... to names.
 

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator
+from fiftyone_ssa.models.detections import KINDS as DETECTORS
+from fiftyone_ssa.models.detections import Detector
 from fiftyone_ssa.models.devices import is_small
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
 from fiftyone_ssa.models.factories import call_factory, is_factory
@@ -68,10 +70,15 @@ def load_mask_generator(settings: Masks, device: torch.device, dtype: torch.dtyp
 
     The image encoder and the mask decoder run in `dtype`; points, scores and thresholds stay float32. Where it is
     `"module:factory"`, the user's own generator of masks, whose masks are taken as they are.
+    An instance or panoptic segmenter is a `Detector`, whose masks have names.
     Raises InputError if the model cannot be loaded, with what to do.
     """
     if is_factory(settings.model):
         return adopt_generator(call_factory(settings.model, "generator of masks"), settings.model)
+    if not _is_checkpoint(settings.model):
+        config = _read_config(settings.model)
+        if config.model_type in DETECTORS:
+            return Detector(settings, config, device, dtype)
     sam = load_sam(settings.model, device, dtype)
     return EverythingGenerator(sam, settings, parallel=device.type == "cpu" and is_small(sam.model))
 
@@ -80,21 +87,33 @@ def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
     """The SAM that `name` names: its authors' checkpoint (`.pth`, `.pt`), a Hugging Face id or a folder."""
     import transformers
 
-    path = existing(name)
-    if name.endswith((".pth", ".pt")) or (path is not None and path.is_file()):
-        model = read_checkpoint(path or Path(name))
+    if _is_checkpoint(name):
+        model = read_checkpoint(existing(name) or Path(name))
         family = CHECKPOINTS[model.config.model_type]
         return Sam(model, getattr(transformers, family.processor)(), family, device, dtype)
-    print_without_hub()
+    config = _read_config(name)
     with loading(name, "SAM"):
-        config = transformers.AutoConfig.from_pretrained(name)
         if config.model_type not in FAMILIES:
             raise InputError(
-                f"cannot load SAM: {name} is a {config.model_type!r} model; it must be one of {', '.join(FAMILIES)}"
+                f"cannot load SAM: {name} is a {config.model_type!r} model; it must be one of {', '.join(FAMILIES)}, "
+                "or an instance or panoptic segmenter (Mask2Former, MaskFormer, OneFormer, EoMT)"
             )
         family = FAMILIES[config.model_type]
         model = load_whole(getattr(transformers, family.model), name, "SAM", torch.float32)
         return Sam(model, _processor(name, getattr(transformers, family.processor)), family, device, dtype)
+
+
+def _is_checkpoint(name: str) -> bool:
+    path = existing(name)
+    return name.endswith((".pth", ".pt")) or (path is not None and path.is_file())
+
+
+def _read_config(name: str) -> Any:
+    import transformers
+
+    print_without_hub()
+    with loading(name, "masks"):
+        return transformers.AutoConfig.from_pretrained(name)
 
 
 def print_without_hub() -> None:

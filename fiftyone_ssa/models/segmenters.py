@@ -57,22 +57,30 @@ class HuggingFaceSegmenter:
     """
 
     def __init__(
-        self, model: str, device: torch.device, dtype: torch.dtype, *, trust_remote_code: bool = False
+        self,
+        model: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        trust_remote_code: bool = False,
+        task: str = "semantic",
+        what: str = WHAT,
     ) -> None:
+        """`task` is what an OneFormer is asked for: semantic, panoptic or instance; `what`, the place it is for."""
         from transformers import AutoConfig
 
         options = {"trust_remote_code": trust_remote_code}
-        with loading(model, WHAT):
+        with loading(model, what):
             config = AutoConfig.from_pretrained(model, **options)
             self.kind = config.model_type
-            kind = _model_class(config, model)
+            kind = _model_class(config, model, what)
             mixed = self.kind in FLOAT32_BUT_BACKBONE and dtype != torch.float32
             with plain_neighbourhoods() if has_neighbourhoods(config) else nullcontext():
-                network = load_whole(kind, model, WHAT, torch.float32 if mixed else dtype, **options)
+                network = load_whole(kind, model, what, torch.float32 if mixed else dtype, **options)
             self.processor = _processor(model, self.kind, options)
         self.model = network.to(device)
         self.device, self.dtype = device, torch.float32 if mixed else dtype
-        self._task = self._task_tokens(model) if self.kind == "oneformer" else {}
+        self._task = self._task_tokens(model, task) if self.kind == "oneformer" else {}
         if mixed:
             _halve_backbone(network, dtype, self._task)
         parallel = device.type == "cpu" and is_small(self.model)
@@ -88,7 +96,8 @@ class HuggingFaceSegmenter:
         return self._images.map(lambda alone: [self._scores(*alone)], images)
 
     @torch.inference_mode()
-    def _scores(self, image: Image) -> ClassScores:
+    def answer(self, image: Image) -> tuple[Any, Any]:
+        """The network's own outputs for an image, and the places of EoMT's windows in it, where it looks at several."""
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         # the data format is named: a 1 or 3 pixels high image would be taken for channels otherwise
         images = self.processor.image_processor if self.kind == "oneformer" else self.processor
@@ -99,7 +108,11 @@ class HuggingFaceSegmenter:
             for key, value in inputs.items()
             if isinstance(value, torch.Tensor)
         }
-        outputs = self.model(**tensors, **self._task)
+        return self.model(**tensors, **self._task), offsets
+
+    @torch.inference_mode()
+    def _scores(self, image: Image) -> ClassScores:
+        outputs, offsets = self.answer(image)
         size_hw = (image.shape[0], image.shape[1])
         if "class_queries_logits" in outputs:
             values = self._query_scores(outputs, offsets, size_hw)
@@ -109,37 +122,42 @@ class HuggingFaceSegmenter:
             outputs.logits[0].float(), tuple(self.classes), size_hw, logits=True, align_corners=self.kind == "segformer"
         )
 
-    def _query_scores(self, outputs: Any, offsets: Any, size_hw: tuple[int, int]) -> torch.Tensor:
-        """(C, h, w): each query's classes times its mask, as the families' own post-processing does it."""
-        mask_logits = outputs.masks_queries_logits.float()
+    def query_masks(self, outputs: Any) -> torch.Tensor:
+        """(windows, Q, h, w) float32 logits of the queries' masks, on the grid of the families' own post-processing."""
+        mask_logits: torch.Tensor = outputs.masks_queries_logits.float()
         grid = {"mask2former": (384, 384)}.get(self.kind)
         if self.kind.startswith("eomt"):
             edge = self.processor.size
             grid = (edge["shortest_edge"], edge["longest_edge"] or edge["shortest_edge"])
         if grid is not None:
             mask_logits = torch.nn.functional.interpolate(mask_logits, size=grid, mode="bilinear", align_corners=False)
+        return mask_logits
+
+    def _query_scores(self, outputs: Any, offsets: Any, size_hw: tuple[int, int]) -> torch.Tensor:
+        """(C, h, w): each query's classes times its mask, as the families' own post-processing does it."""
+        mask_logits = self.query_masks(outputs)
         classes = outputs.class_queries_logits.float().softmax(-1)[..., :-1]
         scores = torch.einsum("bqc,bqhw->bchw", classes, mask_logits.sigmoid())
         if self.kind.startswith("eomt"):
-            return self._merge_patches(scores, offsets, size_hw)
+            return self.merge_patches(scores, offsets, size_hw)
         return scores[0]
 
-    def _merge_patches(self, scores: torch.Tensor, offsets: Any, size_hw: tuple[int, int]) -> torch.Tensor:
+    def merge_patches(self, scores: torch.Tensor, offsets: Any, size_hw: tuple[int, int]) -> torch.Tensor:
         """EoMT looks at square windows along the longer side, or at one padded window: back to the resized image."""
         from transformers.models.eomt.image_processing_eomt import get_size_with_aspect_ratio
 
         edge = self.processor.size
         height, width = get_size_with_aspect_ratio(size_hw, edge["shortest_edge"], edge["longest_edge"])
         if not offsets:
-            return scores[0, :, :height, :width]
+            return scores[0, :, :height, :width]  # the rest is padding
         merged: torch.Tensor = self.processor.merge_image_patches(scores, offsets, [(height, width)], edge)[0]
         return merged
 
-    def _task_tokens(self, model: str) -> dict[str, torch.Tensor]:
-        """OneFormer's task, which is the same for every image."""
+    def _task_tokens(self, model: str, task: str) -> dict[str, torch.Tensor]:
+        """OneFormer's task in tokens, which are the same for every image."""
         check_vocabulary(self.processor.tokenizer, model, WHAT)
         blank = torch.zeros((3, 8, 8), dtype=torch.uint8)
-        tokens = self.processor([blank], ["semantic"], input_data_format="channels_first", return_tensors="pt")
+        tokens = self.processor([blank], [task], input_data_format="channels_first", return_tensors="pt")
         return {"task_inputs": tokens["task_inputs"].to(self.device)}
 
 
@@ -178,7 +196,7 @@ def _processor(model: str, kind: str, options: dict[str, Any]) -> Any:
     return processor
 
 
-def _model_class(config: Any, model: str) -> Any:
+def _model_class(config: Any, model: str, what: str) -> Any:
     """The auto class that loads a config's segmenter; raises InputError if it is of another kind."""
     from transformers import AutoModelForSemanticSegmentation, AutoModelForUniversalSegmentation
     from transformers.models.auto import modeling_auto
@@ -188,5 +206,5 @@ def _model_class(config: Any, model: str) -> Any:
     universal = dict(modeling_auto.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES)
     universal.pop("detr", None)  # it has masks of things, and no classes of stuff
     semantic = dict(modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES)
-    check_kind(config, model, WHAT, {kind: (name,) for kind, name in {**semantic, **universal}.items()}, TAKES)
+    check_kind(config, model, what, {kind: (name,) for kind, name in {**semantic, **universal}.items()}, TAKES)
     return AutoModelForUniversalSegmentation if config.model_type in universal else AutoModelForSemanticSegmentation

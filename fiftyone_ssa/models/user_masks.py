@@ -31,6 +31,7 @@ class UserMaskGenerator:
 
     It may answer a MaskSet, (N, H, W) bools (or numbers of which those above zero are inside), or a list of records
     as `SamAutomaticMaskGenerator.generate` gives them, each with a `segmentation` (a dense mask or a COCO RLE).
+    Names come as a MaskSet's `source_names`, or under `class_name` and `score` of a record.
     """
 
     def __init__(self, generator: Any, what: str) -> None:
@@ -53,7 +54,7 @@ class UserMaskGenerator:
     def _from_records(self, records: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) -> MaskSet:
         coded = [{**record, "segmentation": self._code(record.get("segmentation"), size_hw)} for record in records]
         try:
-            found = mask_set_from_records(coded, size_hw)
+            found = mask_set_from_records(coded, size_hw, with_names=True)
         except InputError as error:
             raise InputError(f"{self.what} must answer {FORMS}: {error}") from error
         return replace(found, records=({},) * len(found))

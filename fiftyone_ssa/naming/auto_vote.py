@@ -15,6 +15,7 @@ import torch
 
 from fiftyone_ssa.masks.overlaps import intersections, parents
 from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.naming.given_names import with_given
 from fiftyone_ssa.naming.soft_voting import Probabilities, cell_weights, grid_sources
 from fiftyone_ssa.naming.voting import paint
 from fiftyone_ssa.types import Floats, Ints, MaskSet, SemanticMap
@@ -53,16 +54,19 @@ class Evidence:
     """0 where each mask holds one class only, about 1 for one mask that holds all of the image."""
 
 
-def auto_vote(masks: MaskSet, scores: ClassScores) -> tuple[Floats, SemanticMap]:
+def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) -> tuple[Floats, SemanticMap]:
     """(N, C) how much each class is a mask's, zeros where it is empty, and the class map that masks and pixels give.
 
-    Pixels under no mask keep the segmenter's class.
+    Pixels under no mask keep the segmenter's class. `given` (N, C) are the names that masks came with
+    (`given_names.given_shares`).
     """
     tempered, temperature = temper(scores)
     mean = tempered.mean((1, 2), dtype=np.float64)
     evidence = weigh(masks, tempered, align_corners=scores.align_corners)
     around = parents(intersections(masks), inside=INSIDE, smaller=1.0)
     means = lean_on_parents(evidence.means, evidence.cells, around, masks.order_by_area())
+    if given is not None:
+        means = with_given(means, given)
     priors = np.log(np.maximum(means, LEAST)) - PRIOR * np.log(np.maximum(mean, LEAST))
     weights = means / np.maximum(mean, LEAST) ** PRIOR
     firm = firmness(evidence.contradiction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,7 +57,7 @@ class Candidate:
         x0, y0, x1, y1 = self.box_xyxy(scale)
         return x1 > x0 and y1 > y0
 
-    def propose(self, names: Sequence[str], source: str) -> None:
+    def propose(self, names: Iterable[str], source: str) -> None:
         """Add names in order; one that is there already keeps its first source."""
         for name in names:
             self.sources.setdefault(name, source)

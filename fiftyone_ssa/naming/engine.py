@@ -33,6 +33,7 @@ from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
 from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY
+from fiftyone_ssa.naming.given_names import MASKS
 from fiftyone_ssa.naming.known_names import recall_names
 from fiftyone_ssa.naming.phrase_worker import PhraseWorker
 from fiftyone_ssa.naming.phrases import NounPhrases
@@ -92,7 +93,10 @@ class Engine:
 
     def _candidates(self, inputs: Inputs, masks: MaskSet) -> list[Candidate]:
         image = upload(np.ascontiguousarray(inputs.image), self.device)
-        return [Candidate(image, masks, int(index)) for index in np.flatnonzero(masks.areas_px)]
+        candidates = [Candidate(image, masks, int(index)) for index in np.flatnonzero(masks.areas_px)]
+        for candidate in candidates:
+            candidate.propose(filter(None, [masks.source_names[candidate.index]]), MASKS)
+        return candidates
 
     def _propose_classes(self, batch: list[Inputs], per_image: list[list[Candidate]]) -> None:
         """Each segmenter's most frequent class under each mask; votes are counted beside the next segmenter's work."""

@@ -11,6 +11,7 @@ from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.segmenters import ScoringSegmenter
 from fiftyone_ssa.naming.auto_vote import auto_vote
+from fiftyone_ssa.naming.given_names import given_shares, with_given
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
 from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, SemanticMap
@@ -22,6 +23,7 @@ class SSA:
     """Names every mask of an image by a vote over a closed-set segmenter's answer, and sharpens that answer.
 
     `segmenter` may be None where every image comes with its class map, `generator` where it comes with its masks.
+    A name that a mask came with counts beside the segmenter's vote where it is one of its classes.
     `rule`: docs/models.md; "auto" is "hard" where there is no segmenter, or one that gives only class ids.
     Votes are counted on the CPU in a second thread, while the models go on with the next image.
     """
@@ -69,14 +71,16 @@ class SSA:
         return list(self.segmenter.scores(images))
 
     def _vote(self, masks: MaskSet, answer: SemanticMap | ClassScores) -> Annotation:
+        given = given_shares(masks, answer.names)
         if self.rule == "auto":
             assert not isinstance(answer, SemanticMap)  # without scores the rule is hard
-            weights, refined = auto_vote(masks, answer)
+            weights, refined = auto_vote(masks, answer, given)
             votes = votes_from_shares(weights)
             branch = answer.semantic_map() if self.keep_branch else None
         else:
             branch = answer if isinstance(answer, SemanticMap) else answer.semantic_map()
             weights = self._weights(masks, answer)
+            weights = weights if given is None else with_given(weights, given)
             votes = votes_from_shares(weights)
             refined = refine(masks, votes.class_ids, branch)
         return Annotation(

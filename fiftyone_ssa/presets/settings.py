@@ -31,8 +31,16 @@ class Masks:
     source: Literal["sam", "existing"] = "sam"
     """`existing`: the SA-1B style JSON beside each image, or the FiftyOne field that the caller names."""
     model: str = _sam("facebook/sam-vit-huge")
-    """A Hugging Face id or folder of the SAM family, its authors' checkpoint (`.pth`, `.pt`), or `"module:factory"` of
-    a generator of masks of your own."""
+    """A Hugging Face id or folder of the SAM family, its authors' checkpoint (`.pth`, `.pt`), an instance or panoptic
+    segmenter (Mask2Former, OneFormer, EoMT ...), or `"module:factory"` of a generator of masks of your own."""
+    names: Literal["ignored", "proposed"] = field(default="ignored", metadata={"applies": "existing"})
+    """Whether the names that existing masks have are read, and help to name them (docs/models.md); those that a model
+    gives its own masks always are."""
+    task: Literal["auto", "panoptic", "instance"] = _sam("auto")
+    """What an instance or panoptic segmenter as `model` is asked for; `auto`: by its classes, panoptic where there are
+    some of stuff (sky, grass) among them."""
+    score_thresh: float = _sam(0.5, 0.0, 1.0)
+    """Masks of an instance or panoptic segmenter that it is less sure of than this are dropped."""
     points_per_side: int = _sam(32, 1, 512)
     """A grid of this many points along each side of the image is asked for masks."""
     points_per_batch: int = _sam(64, 1, 65536, labels=False)

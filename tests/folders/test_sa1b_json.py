@@ -200,3 +200,24 @@ def test_records_have_the_published_layout(parity: Path) -> None:
     for ours, theirs in zip(record["annotations"], published["annotations"], strict=True):
         assert theirs.keys() <= ours.keys()
         assert all(ours[key] == theirs[key] for key in theirs if not key.startswith("class_"))
+
+
+def test_names_in_a_mask_file(tmp_path: Path) -> None:
+    """Read where that is asked for, and written beside ours."""
+    code = {"size": [4, 5], "counts": encode(_square()).decode()}
+    rows = [
+        {"class_name": "dog", "confidence": 0.5},
+        {"category_name": " cat ", "score": 2, "class_name": None},
+        {"label": 7},
+    ]
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps({"annotations": [{"segmentation": code, **row} for row in rows]}))
+    assert read_masks(path, (4, 5)).source_names == (None,) * 3
+    masks = read_masks(path, (4, 5), with_names=True)
+    assert masks.source_names == ("dog", "cat", None)
+    np.testing.assert_equal(masks.source_scores, [0.5, math.nan, math.nan])
+    annotation = Annotation(masks, ("sky",) * 3, np.ones(3), (Proposals(("sky",), (1.0,)),) * 3)
+    written = annotation_record(annotation)["annotations"]
+    assert [row.get("source_name") for row in written] == ["dog", "cat", None]
+    assert [row.get("source_score") for row in written] == [0.5, None, None]
+    assert [row["class_name"] for row in written] == ["sky"] * 3

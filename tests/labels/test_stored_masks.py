@@ -16,7 +16,13 @@ import pytest
 from bson import ObjectId
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels.stored_masks import mask_counts, mask_set_from_detections, stored_mask, stored_values
+from fiftyone_ssa.labels.stored_masks import (
+    given_name,
+    mask_counts,
+    mask_set_from_detections,
+    stored_mask,
+    stored_values,
+)
 from fiftyone_ssa.types import MaskSet
 
 HW = (10, 20)
@@ -187,3 +193,33 @@ def test_values_of_a_segmentation(tmp_path: Path) -> None:
     assert stored_values({}) is None
     with pytest.raises(InputError, match="its mask is damaged"):
         stored_values({"mask": b"nonsense"})
+
+
+def test_names_that_masks_have() -> None:
+    """A label with its confidence; in place, what an earlier run said itself is no name of the mask's."""
+    own = {"label": "sky", "class_name": "sky", "confidence": 0.9}
+    cases: list[tuple[dict[str, Any], tuple[str | None, float], tuple[str | None, float]]] = [
+        ({"label": " dog ", "confidence": 0.75}, ("dog", 0.75), ("dog", 0.75)),
+        ({"label": "dog"}, ("dog", math.nan), ("dog", math.nan)),
+        ({"label": "", "confidence": 0.5}, (None, math.nan), (None, math.nan)),
+        ({"label": 7}, (None, math.nan), (None, math.nan)),
+        ({"label": "dog", "confidence": 75}, ("dog", math.nan), ("dog", math.nan)),
+        (own, ("sky", 0.9), (None, math.nan)),
+        # a person's correction: the confidence was the other name's
+        ({**own, "label": "dog"}, ("dog", math.nan), ("dog", math.nan)),
+        ({**own, "source_name": "dog", "source_score": 0.25}, ("sky", 0.9), ("dog", 0.25)),
+        ({**own, "source_name": "sky", "source_score": 0.25}, ("sky", 0.25), ("sky", 0.25)),
+        ({**own, "label": "dog", "source_name": "dog", "source_score": 0.25}, ("dog", 0.25), ("dog", 0.25)),
+    ]
+    for attributes, expected, in_place in cases:
+        detection = _detection(mask=ONES, **attributes)
+        from_object = [] if attributes["label"] == 7 else [fo.Detection.from_dict(detection)]
+        for label in (detection, *from_object):
+            np.testing.assert_equal(given_name(label), expected)
+            np.testing.assert_equal(given_name(label, in_place=True), in_place)
+    label = {"detections": [_detection(mask=ONES, **attributes) for attributes, _, _ in cases]}
+    masks = mask_set_from_detections(label, HW, with_names=True)
+    assert masks.source_names == tuple(expected[0] for _, expected, _ in cases)
+    assert masks[[0]].source_scores.tolist() == [0.75]
+    assert mask_set_from_detections(label, HW).source_names == (None,) * len(cases)
+    assert MaskSet.merge([masks, masks]).source_names == masks.source_names * 2

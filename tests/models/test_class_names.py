@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.models.class_names import published_names, users_names
+from fiftyone_ssa.layouts.cityscapes import NAMES as CITYSCAPES
+from fiftyone_ssa.models.class_names import published_names, stuff_ids, users_names
 from tests.models.hub_folders import ADE20K, COCO_STUFF
 
 
@@ -101,3 +102,16 @@ def test_anything_else_is_refused(classes: Any, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         users_names(classes, "mine:build")
     assert str(caught.value).startswith("mine:build.classes must be a list of names in id order, or a mapping of ids")
+
+
+def test_stuff_is_what_an_image_has_once() -> None:
+    coco = published_names(dict(enumerate([*map(str, range(80)), *COCO_STUFF])))
+    assert stuff_ids(("person", *coco[1:])) == frozenset(range(80, 133))
+    ade = published_names(dict(enumerate(ADE20K)))
+    stuff = [ade[index] for index in sorted(stuff_ids(ade))]
+    assert len(stuff) == 50  # and 100 things
+    assert {"wall", "sky", "swimming pool", "shower", "road"} <= set(stuff)
+    assert not {"bed", "car", "person", "door"} & set(stuff)
+    cityscapes = stuff_ids(CITYSCAPES)
+    assert [CITYSCAPES[index] for index in sorted(cityscapes)][-1] == "sky"
+    assert stuff_ids(("a", "b")) == stuff_ids(()) == stuff_ids(coco) == frozenset()

@@ -115,6 +115,13 @@ def test_what_is_no_generator(thing: Any) -> None:
         adopt_generator(thing, "mine:build")
 
 
+def test_names_come_with_records() -> None:
+    records = [{"segmentation": LEFT, "class_name": "dog", "score": 0.5}, {"segmentation": ~LEFT}]
+    found = adopt_generator(lambda image: records, "mine:build")(photo(2, 4))
+    assert found.source_names == ("dog", None)
+    np.testing.assert_equal(found.source_scores, [0.5, np.nan])
+
+
 def test_a_preset_names_it(tmp_path: Path) -> None:
     """Found by its file, told, stamped by its content, and its masks are named."""
     source = tmp_path / "own.py"
