@@ -59,7 +59,7 @@ def benchmark(images: int = 200, masks: int = 100, model: str = str(MODEL)) -> d
         without = writing = 0.0
         for start in range(0, images, 25):
             chunk = tasks[start : start + 25]
-            without += _seconds(lambda chunk=chunk: deque(run(chunk, pipeline), maxlen=0))
+            without += _seconds(partial(deque, run(chunk, pipeline), maxlen=0))
             view = dataset[start : start + 25]
             writing += annotate(view, preset, device="cpu", overwrite=True, progress=False).seconds
         (result,) = run(tasks[:1], pipeline)

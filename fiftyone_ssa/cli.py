@@ -33,7 +33,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
 from fiftyone_ssa.files.printable import printable
 from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names, preset_purpose
 
@@ -41,7 +41,7 @@ FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if all went well, 1 if an image failed, 2 if the input was wrong, 130 if interrupted."""
+    """Run one command; 0 if all went well, 1 if an image or the GPU failed, 2 for wrong input, 130 if interrupted."""
     arguments = _parser().parse_args(argv)
     try:
         _set_up(arguments.verbose)
@@ -50,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, MissingDependencyError) as error:
         _say_line(f"fiftyone-ssa: {error}", sys.stderr)
         return WRONG_INPUT
+    except DeviceLostError as error:
+        _say_line(f"fiftyone-ssa: {error}", sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         _say("fiftyone-ssa: interrupted; what is finished is kept, the same command goes on from there", sys.stderr)
         return INTERRUPTED

@@ -17,6 +17,10 @@ class MissingDependencyError(ImportError):
     """A package, model folder or mongod is not installed; the message holds the command that mends it."""
 
 
+class DeviceLostError(RuntimeError):
+    """The GPU answers nothing more in this process; what was done before is kept, and a new process goes on."""
+
+
 def counted(number: int, noun: str) -> str:
     """A number of things in a message: "1 image", "2,000 images", "3 classes"."""
     ending = "" if number == 1 else "es" if noun.endswith(("s", "ch", "x")) else "s"

@@ -18,7 +18,7 @@ from bson import json_util
 from fiftyone.operators import types
 from fiftyone.operators.executor import ExecutionContext, ExecutionError, ExecutionResult, Executor
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
 from fiftyone_ssa.labels import background
 from fiftyone_ssa.labels.appearance import show_anew
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
@@ -223,7 +223,7 @@ class Job(FormOperator):
         context = ExecutionContext(request, executor=Executor(), operator_uri=self.uri)
         try:
             return ExecutionResult(self.execute(context), context.executor)
-        except (InputError, MissingDependencyError) as error:
+        except (DeviceLostError, InputError, MissingDependencyError) as error:
             raise ExecutionError(str(error)) from error
 
 

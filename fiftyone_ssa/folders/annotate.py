@@ -64,7 +64,8 @@ def annotate_files(
         say (a log message): told, before models are loaded, whose code the preset names
 
     Raises InputError for a wrong argument or preset, no image, a folder that holds results of other settings or that
-    another run writes to, or if results can no longer be written.
+    another run writes to, or if results can no longer be written; DeviceLostError if the GPU fails,
+    what was done before is kept.
     """
     data, out = arguments.check_path("data_dir", data_dir), arguments.check_path("out_dir", out_dir)
     branch = None if branch_dir is None else arguments.check_path("branch_dir", branch_dir)

@@ -12,7 +12,7 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.core.utils as fou
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import DeviceLostError, InputError, shown
 from fiftyone_ssa.labels import embeddings, runs
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.brain import try_to_offer
@@ -88,7 +88,7 @@ def annotate(
 
     Returns the counts; `errors` are by file path. Raises InputError for a bad argument or preset, if the field must
     not be replaced or another run writes it, if the disk takes no labels, or if dataset or field disappear;
-    MissingDependencyError if the database is not there.
+    MissingDependencyError if the database is not there; DeviceLostError if the GPU fails, what was done before is kept.
     """
     job = Job(
         samples,
@@ -119,7 +119,7 @@ def annotate(
             settings = job.settings()
         try:
             summary = _run(job, models, settings, lease, folder or default_folder(job.dataset), batch_size, progress)
-        except Cancelled:
+        except (Cancelled, DeviceLostError):
             try_to_prepare_app(job.dataset, label_field)  # what is done stays, and is looked at
             raise
         try_to_prepare_app(job.dataset, label_field)

@@ -12,6 +12,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import CaptionerSlot
 from fiftyone_ssa.models.captioning import WHAT, BlipCaptioner, Captioner
 from fiftyone_ssa.models.factories import is_factory
+from fiftyone_ssa.models.faults import is_device_lost, is_out_of_memory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.prompted import ALONE, PromptedCaptioner, check_can_be_asked, legal_kinds, load_prompted
 from fiftyone_ssa.models.prompts import PROMPTS
@@ -66,6 +67,8 @@ def load_captioner(
     try:
         return Captioner(processor, network, max_new_tokens)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:
+        if is_out_of_memory(error) or is_device_lost(error):
+            raise
         raise InputError(
             f"{model} ({config.model_type}) cannot caption an image without a prompt; give {TAKES} "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.faults import free_memory, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -61,7 +62,7 @@ class Chunks:
     One shape for every call makes a result independent of what else is in the batch, and of how many items there are.
     With `pad=False` the last chunk stays short: for work whose chunks never depend on what else there is to do.
     With `parallel` chunks are worked on side by side, on as many threads as torch has, its operations on one each.
-    Out of memory halves the size for the rest of the run, and says so.
+    Out of memory halves the size for the rest of the run, and says so; an item that does not fit alone is an error.
     """
 
     def __init__(self, size: int, what: str, *, pad: bool = True, parallel: bool = False) -> None:
@@ -81,38 +82,66 @@ class Chunks:
         workers = torch.get_num_threads()
         if not self.parallel or workers == 1:  # as it is where this chunk is one of several side by side
             return [self._in_turn(function, items) for items in groups]
-        starts = [(group, start) for group, items in enumerate(groups) for start in range(0, len(items), self.size)]
+        size = self.size
+        starts = [(group, start) for group, items in enumerate(groups) for start in range(0, len(items), size)]
 
-        def run(place: tuple[int, int]) -> Sequence[Out]:
+        def run(place: tuple[int, int]) -> Sequence[Out] | None:
             with torch.inference_mode():  # which a thread does not inherit
-                return function(self._chunk(groups[place[0]], place[1]))
+                return self._unless_full(function, self._chunk(groups[place[0]], place[1], size))
 
-        results: list[list[Out]] = [[] for _ in groups]
         with _one_thread_each(), ThreadPoolExecutor(workers, thread_name_prefix="chunk") as pool:
-            for (group, start), found in zip(starts, pool.map(run, starts), strict=True):
-                results[group].extend(found[: len(groups[group]) - start])
+            found = list(pool.map(run, starts))
+        if any(answers is None for answers in found):
+            self._halve(size)
+        results: list[list[Out]] = [[] for _ in groups]
+        for (group, start), answers in zip(starts, found, strict=True):
+            items = groups[group][start : start + size]
+            results[group].extend(self._in_turn(function, items) if answers is None else answers[: len(items)])
         return results
 
     def _in_turn(self, function: Callable[[Sequence[Item]], Sequence[Out]], items: Sequence[Item]) -> list[Out]:
         results: list[Out] = []
+        at_first = self.size
         while len(results) < len(items):
-            left = len(items) - len(results)
-            try:
-                results.extend(function(self._chunk(items, len(results)))[:left])
-                continue
-            except torch.OutOfMemoryError:
-                if self.size == 1:
+            size = self.size
+            chunk = self._chunk(items, len(results), size)
+            if len(chunk) == 1:
+                try:
+                    results.extend(function(chunk))
+                except Exception as error:
+                    if is_out_of_memory(error):
+                        self.size = at_first  # it was not the batch
+                        error.add_note(self.what)
                     raise
-            # after the handler: until then the error's frames hold what was allocated
-            self.size //= 2
-            logger.warning("out of memory in %s: going on with batches of %d", self.what, self.size)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+                continue
+            found = self._unless_full(function, chunk)
+            if found is None:
+                self._halve(len(chunk))
+            else:
+                results.extend(found[: len(items) - len(results)])
         return results
 
-    def _chunk(self, items: Sequence[Item], start: int) -> list[Item]:
-        chunk = list(items[start : start + self.size])
-        return chunk + [chunk[0]] * (self.size - len(chunk)) if self.pad else chunk
+    def _unless_full(
+        self, function: Callable[[Sequence[Item]], Sequence[Out]], chunk: Sequence[Item]
+    ) -> Sequence[Out] | None:
+        """The function's answers, or None where memory ran out; with it the error is gone, and what its frames held."""
+        try:
+            return function(chunk)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        return None
+
+    def _halve(self, size: int) -> None:
+        """Go on with half of a chunk that did not fit, one at a time side by side no longer."""
+        self.parallel = self.parallel and size > 1
+        self.size = min(self.size, max(1, size // 2))
+        logger.warning("out of memory in %s: going on with batches of %d", self.what, self.size)
+        free_memory()
+
+    def _chunk(self, items: Sequence[Item], start: int, size: int) -> list[Item]:
+        chunk = list(items[start : start + size])
+        return chunk + [chunk[0]] * (size - len(chunk)) if self.pad else chunk
 
 
 def plan_chunks(
@@ -136,13 +165,26 @@ def plan_chunks(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        run(2)
+        if not _fits(run, 2):
+            return Chunks(1, what)
         row_bytes = max(1, (torch.cuda.max_memory_allocated(device) - before) // 2)
         rows = torch.cuda.mem_get_info(device)[0] // 2 // row_bytes
         return Chunks(_power_of_two(min(max(rows, 1), most)), what)
     if not is_small(network):
         return Chunks(1, what, pad=pad)
     return Chunks(_power_of_two(most), what, pad=pad, parallel=True)
+
+
+def _fits(run: Callable[[int], object], rows: int) -> bool:
+    try:
+        run(rows)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        return True
+    free_memory()
+    return False
 
 
 def is_small(network: torch.nn.Module) -> bool:

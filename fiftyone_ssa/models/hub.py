@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.faults import is_device_lost, is_out_of_memory
 from fiftyone_ssa.presets.paths import existing
 
 UNUSED = {
@@ -42,9 +43,11 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
     try:
         with quiet():
             yield
-    except (InputError, MemoryError, torch.OutOfMemoryError):
+    except InputError:
         raise
     except Exception as error:  # damaged files raise anything: KeyError, SafetensorError, UnpicklingError ...
+        if is_out_of_memory(error) or is_device_lost(error):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"cannot load {what} {name}: {_remedy(name, local, get, error)} ({type(error).__name__}: {reason})"

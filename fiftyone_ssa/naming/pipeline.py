@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import torch
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import DeviceLostError, InputError
+from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.devices import pick_device, pick_dtype
+from fiftyone_ssa.models.faults import briefly, is_device_lost, is_out_of_memory, without_frames
 from fiftyone_ssa.naming.run import Pipeline
 from fiftyone_ssa.presets import Preset
 
@@ -29,7 +31,8 @@ def build_pipeline(
         keep_branch (False): whether to keep the segmenter's own map beside the refined one (SSA only)
         keep_embeddings (False): whether to keep what CLIP saw in each mask's crop (engine only)
 
-    Raises InputError if a model cannot be loaded, with what to do; MissingDependencyError if a package is missing.
+    Raises InputError if a model cannot be loaded or does not fit, with what to do; MissingDependencyError if a package
+    is missing; DeviceLostError if the GPU fails.
     """
     if keep_branch and preset.pipeline != "ssa":
         raise InputError("only SSA has a segmenter's map to keep; leave keep_branch off for the engine")
@@ -37,28 +40,54 @@ def build_pipeline(
         raise InputError("only the engine has embeddings to keep: SSA looks at no crops; leave keep_embeddings off")
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
-    generator: Any = None
-    if preset.masks.source == "sam":
-        from fiftyone_ssa.models.sam import load_mask_generator
+    try:
+        if preset.pipeline == "engine":
+            return _engine(preset, torch_device, torch_dtype, trust_remote_code, keep_embeddings)
+        return _ssa(preset, torch_device, torch_dtype, trust_remote_code, keep_branch)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise InputError(
+                f"the models of {preset.name} do not fit into the memory of {torch_device} ({briefly(error)}); choose "
+                "smaller ones or another device"
+            ) from without_frames(error)
+        if is_device_lost(error):
+            raise DeviceLostError(
+                f"the device stopped working while models were loaded ({briefly(error)}); start again"
+            ) from without_frames(error)
+        raise
 
-        generator = load_mask_generator(preset.masks, torch_device, torch_dtype)
-    if preset.pipeline == "engine":
-        from fiftyone_ssa.naming.engine import build_engine
 
-        return build_engine(
-            preset,
-            torch_device,
-            torch_dtype,
-            generator=generator,
-            trust_remote_code=trust_remote_code,
-            keep_embeddings=keep_embeddings,
-        )
+def _engine(
+    preset: Preset, device: torch.device, dtype: torch.dtype, trust_remote_code: bool, keep_embeddings: bool
+) -> Pipeline:
+    from fiftyone_ssa.naming.engine import build_engine
+
+    return build_engine(
+        preset,
+        device,
+        dtype,
+        generator=_generator(preset, device, dtype),
+        trust_remote_code=trust_remote_code,
+        keep_embeddings=keep_embeddings,
+    )
+
+
+def _ssa(
+    preset: Preset, device: torch.device, dtype: torch.dtype, trust_remote_code: bool, keep_branch: bool
+) -> Pipeline:
     from fiftyone_ssa.models.segmenters import load_segmenter
     from fiftyone_ssa.naming.ssa import SSA
 
+    generator = _generator(preset, device, dtype)
     segmenter = None
     if preset.semantic.source == "model":
-        segmenter = load_segmenter(
-            preset.semantic.model, torch_device, torch_dtype, trust_remote_code=trust_remote_code
-        )
+        segmenter = load_segmenter(preset.semantic.model, device, dtype, trust_remote_code=trust_remote_code)
     return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch)
+
+
+def _generator(preset: Preset, device: torch.device, dtype: torch.dtype) -> MaskGenerator | None:
+    if preset.masks.source != "sam":
+        return None
+    from fiftyone_ssa.models.sam import load_mask_generator
+
+    return load_mask_generator(preset.masks, device, dtype)

@@ -3,6 +3,7 @@
 Images are decoded by threads while the pipeline computes, and whoever consumes the results (a file writer, the
 database) should do so in a thread of its own (`overlap`), so that writing overlaps computing too. At most
 `prefetch` decoded images are held, however many there are to do.
+Where memory runs out, half as many images are worked on at a time from then on; where the device is lost, the run ends.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
-from fiftyone_ssa.errors import counted
+from fiftyone_ssa.errors import DeviceLostError, InputError, counted
+from fiftyone_ssa.models.faults import briefly, free_memory, is_device_lost, is_out_of_memory, without_frames
 from fiftyone_ssa.naming.arguments import check_batch_size
 from fiftyone_ssa.types import Annotation, Inputs, Result
 
@@ -105,12 +107,13 @@ def run(
     """Results in the order of `tasks`; an image that cannot be read or done becomes a Result with its error.
 
     `tasks` is consumed as results are taken, so it may be endless. With `keep_inputs` a result carries its image.
+    Raises DeviceLostError, with what to do, where a GPU fails so that every later image would fail, too.
     """
-    check_batch_size(batch_size)
+    worker = _Worker(pipeline, check_batch_size(batch_size))
     with _threads(decoders, "decode") as do:
         ahead = _read_ahead(iter(tasks), do, batch_size + decoders)
-        while batch := list(islice(ahead, batch_size)):
-            yield from _run_batch(batch, pipeline, keep_inputs)
+        while batch := list(islice(ahead, worker.at_a_time)):
+            yield from _run_batch(batch, worker, keep_inputs)
 
 
 def overlap(
@@ -200,32 +203,73 @@ def _read(task: Task, answer: SimpleQueue[Inputs | BaseException]) -> None:
         answer.put(error)
 
 
-def _run_batch(batch: list[tuple[Task, Inputs | Exception]], pipeline: Pipeline, keep_inputs: bool) -> Iterator[Result]:
+def _run_batch(batch: list[tuple[Task, Inputs | Exception]], worker: _Worker, keep_inputs: bool) -> Iterator[Result]:
     readable = [inputs for _, inputs in batch if not isinstance(inputs, Exception)]
-    outcomes = iter(_isolate(readable, pipeline))
+    try:
+        outcomes = iter(worker(readable))
+    except DeviceLostError as error:
+        ids = [task.id for task, inputs in batch if not isinstance(inputs, Exception)]
+        named = ", ".join(ids[:4]) + (f" and {len(ids) - 4} more" if len(ids) > 4 else "")
+        raise DeviceLostError(
+            f"the device stopped working at {named} ({error}); what was done before is kept: start again to go on, "
+            "one image at a time (batch_size 1) to find the one that does it, or on another device"
+        ) from error.__cause__
     for task, inputs in batch:
         outcome = inputs if isinstance(inputs, Exception) else next(outcomes)
         kept = inputs if keep_inputs and not isinstance(inputs, Exception) else None
         if isinstance(outcome, Exception):
-            logger.debug("%s failed", task.id, exc_info=outcome)
             yield Result(task.id, error=describe(outcome), inputs=kept)
         else:
             yield Result(task.id, outcome, inputs=kept)
 
 
-def _isolate(batch: list[Inputs], pipeline: Pipeline) -> list[Annotation | Exception]:
-    """The pipeline's answers; if a batch fails, its images are tried one at a time so that only the bad one is lost."""
-    if not batch:
-        return []
-    try:
-        return list(pipeline(batch))
-    except Exception as error:  # noqa: BLE001 - any failure of one image is recorded with its reason
+class _Worker:
+    """A pipeline that loses no more than the images it cannot do."""
+
+    def __init__(self, pipeline: Pipeline, at_a_time: int) -> None:
+        self._pipeline = pipeline
+        self.at_a_time = at_a_time
+        """Images that it is given at a time; fewer, once that many did not fit into memory."""
+
+    def __call__(self, batch: list[Inputs]) -> list[Annotation | Exception]:
+        """The pipeline's answers; if a batch fails, its images are tried again, so that only the bad one is lost."""
+        if not batch:
+            return []
+        try:
+            return list(self._pipeline(batch))
+        except Exception as error:
+            logger.debug("%s failed", counted(len(batch), "image"), exc_info=True)
+            if is_device_lost(error):
+                raise DeviceLostError(briefly(error)) from without_frames(error)
+            is_full = is_out_of_memory(error)
+            failure = _too_large(error) if is_full else without_frames(error)
+        # after the handler: until then the error's frames hold what was allocated
+        if is_full:
+            free_memory()
         if len(batch) == 1:
-            return [error]
-    return [outcome for inputs in batch for outcome in _isolate([inputs], pipeline)]
+            return [failure]
+        step = (len(batch) + 1) // 2 if is_full else 1
+        if is_full:
+            self.at_a_time = min(self.at_a_time, step)
+            logger.warning("out of memory: going on with %s at a time", counted(self.at_a_time, "image"))
+        parts = [batch[start : start + step] for start in range(0, len(batch), step)]
+        return [outcome for part in parts for outcome in self(part)]
+
+
+def _too_large(error: Exception) -> InputError:
+    """What to say of one image for which there is no room."""
+    where = next(iter(getattr(error, "__notes__", ())), "")
+    return InputError(
+        f"out of memory with this image alone{where and f', in {where}'} ({briefly(error)}); make it smaller, or "
+        "choose smaller models or another device"
+    )
 
 
 def describe(error: BaseException) -> str:
     """An error in one line: its type where the message alone would not say, and the message."""
     text = " ".join(str(error).split())
-    return text if type(error).__name__ == "InputError" and text else f"{type(error).__name__}: {text}"
+    return (
+        text
+        if type(error).__name__ in ("InputError", "DeviceLostError") and text
+        else f"{type(error).__name__}: {text}"
+    )

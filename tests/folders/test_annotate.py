@@ -17,6 +17,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from fiftyone_ssa.cli import main
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.folders.annotate import annotate_files
 from fiftyone_ssa.naming.run import Summary
@@ -407,3 +408,39 @@ def test_killed_in_the_middle_and_started_again(tmp_path: Path, preset: Preset) 
     assert written(out) == sorted([".fiftyone-ssa.json", *(f"{number}_semantic.json" for number in range(12))])
     for path in out.glob("*_semantic.json"):
         assert len(json.loads(path.read_text())["annotations"]) == 2
+
+
+@pytest.mark.parametrize("says", ["CUDA error: device-side assert triggered", "CUDA error: an illegal memory access"])
+def test_a_lost_device_ends_the_run_and_the_next_one_goes_on(
+    says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was done before is there, one sentence says what to do, and the same command does the rest."""
+    (tmp_path / "lost.py").write_text(
+        "import pathlib, torch\n"
+        "from brightness import Brightness\n"
+        "class Lost(Brightness):\n"
+        "    def __call__(self, images):\n"
+        f"        if pathlib.Path({str(tmp_path)!r}, 'broken').exists() and (images[0] == 77).any():\n"
+        f"            raise torch.AcceleratorError({says!r} + '\\nCUDA kernel errors might be reported elsewhere')\n"
+        "        return super().__call__(images)\n"
+        "def build():\n"
+        "    return Lost(0)\n"
+    )
+    (tmp_path / "brightness.py").write_text(SEGMENTER)
+    (tmp_path / "own.toml").write_text(f'masks.source = "existing"\nsemantic.model = "{tmp_path}/lost.py:build"\n')
+    (tmp_path / "broken").touch()
+    for name in "abcdef":
+        add_image(tmp_path / f"data/{name}.png")
+    PIL.Image.new("RGB", (4, 3), (77, 77, 77)).save(tmp_path / "data/d.png")
+    command = ["annotate", str(tmp_path / "data"), str(tmp_path / "out"), "--preset", str(tmp_path / "own.toml")]
+    assert main([*command, "--device", "cpu", "--batch-size", "1"]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith(f"fiftyone-ssa: the device stopped working at d.png ({says}); what was done before is kept")
+    results = ["a_semantic.json", "b_semantic.json", "c_semantic.json"]
+    assert written(tmp_path / "out") == [".fiftyone-ssa.json", *results]
+    before = [(tmp_path / "out" / name).read_bytes() for name in results]
+    (tmp_path / "broken").unlink()
+    assert main([*command, "--device", "cpu"]) == 0
+    assert "3 already done" in capsys.readouterr().out
+    assert [(tmp_path / "out" / name).read_bytes() for name in results] == before
+    assert len(written(tmp_path / "out")) == 7

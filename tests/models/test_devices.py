@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import logging
+import time
 import weakref
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -69,6 +71,122 @@ def test_what_does_not_fit_alone_is_an_error() -> None:
 
     with pytest.raises(torch.OutOfMemoryError):
         Chunks(4, "a stage").map(never, [1])
+
+
+def no_room(kind: str) -> Exception:
+    kinds: dict[str, Exception] = {
+        "torch": torch.OutOfMemoryError("no room"),
+        "numpy": MemoryError(),
+        "mps": RuntimeError("MPS backend out of memory (MPS allocated: 17.2 GB)"),
+        "cpu": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes."),
+    }
+    return kinds[kind]
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy", "mps", "cpu"])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("pad", [False, True])
+def test_whatever_ran_out_is_tried_again_in_smaller_chunks(kind: str, threads: int, pad: bool) -> None:
+    sizes: list[int] = []
+
+    def narrow(chunk: Sequence[int]) -> list[int]:
+        sizes.append(len(chunk))
+        if len(chunk) > 2:
+            raise no_room(kind)
+        return [2 * item for item in chunk]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        chunks = Chunks(8, "a stage", pad=pad, parallel=True)
+        assert chunks.map_groups(narrow, [range(13), [], range(3)]) == [[2 * n for n in range(13)], [], [0, 2, 4]]
+        assert chunks.size <= 2
+        sizes.clear()
+        assert chunks.map(narrow, range(9)) == [2 * n for n in range(9)]
+        assert max(sizes) <= 2  # for the rest of the run
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_short_chunk_is_halved_from_what_it_holds() -> None:
+    sizes: list[int] = []
+
+    def narrow(chunk: Sequence[int]) -> list[int]:
+        sizes.append(len(chunk))
+        if len(chunk) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return list(chunk)
+
+    assert Chunks(64, "a stage", pad=False).map(narrow, [5, 6, 7]) == [5, 6, 7]
+    assert sizes == [3, 1, 1, 1]
+
+
+def test_one_at_a_time_side_by_side_goes_on_in_turn() -> None:
+    """What fits alone, and not beside another, is done; and not side by side again."""
+    busy: list[int] = []
+
+    def alone(chunk: Sequence[int]) -> list[int]:
+        busy.append(1)
+        try:
+            time.sleep(0.01)
+            if sum(busy) > 1:
+                raise torch.OutOfMemoryError("no room for two")
+        finally:
+            busy.pop()
+        return list(chunk)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        chunks = Chunks(1, "a stage", parallel=True)
+        assert chunks.map(alone, range(6)) == list(range(6))
+        assert not chunks.parallel
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_chunks_within_chunks_shrink_until_both_fit() -> None:
+    """The outer stage holds what the inner one made: room is left only once the outer chunk is smaller."""
+    inner, outer = Chunks(8, "looking", pad=False), Chunks(16, "writing", pad=False)
+
+    def write(chunk: Sequence[int]) -> list[int]:
+        seen = inner.map(partial(look, len(chunk)), chunk)
+        if len(seen) > 4:
+            raise torch.OutOfMemoryError("no room to write")
+        return [3 * item for item in seen]
+
+    def look(held: int, chunk: Sequence[int]) -> list[int]:
+        if held + len(chunk) > 6:
+            raise torch.OutOfMemoryError("no room to look")
+        return list(chunk)
+
+    assert outer.map(write, range(21)) == [3 * n for n in range(21)]
+    assert (outer.size, inner.size) == (4, 2)
+
+
+def test_an_item_that_fits_nowhere_is_told_with_its_stage_and_leaves_chunks_as_they_were() -> None:
+    inner, outer = Chunks(8, "looking", pad=False), Chunks(4, "writing", pad=False)
+
+    def look(chunk: Sequence[int]) -> list[int]:
+        if 13 in chunk:
+            raise torch.OutOfMemoryError("no room")
+        return list(chunk)
+
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        outer.map(lambda chunk: inner.map(look, chunk), [1, 13, 2])
+    assert raised.value.__notes__ == ["looking", "writing"]
+    assert (outer.size, inner.size) == (4, 8)
+
+
+def test_a_plan_that_does_not_fit_goes_on_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("empty_cache", "reset_peak_memory_stats", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: 0)
+
+    def run(rows: int) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    plan = plan_chunks(run, torch.nn.Linear(8, 8), torch.device("cuda:0"), most=32, what="a stage")
+    assert plan.size == 1
 
 
 def test_large_networks_get_no_batches_on_the_cpu() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
+import logging
 import sys
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -14,9 +17,10 @@ from types import FrameType
 import numpy as np
 import pytest
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import DeviceLostError, InputError
 from fiftyone_ssa.naming.run import Summary, Task, describe, overlap, run
 from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, Result
+from tests.models.test_faults import LOST
 
 
 def _inputs(value: int) -> Inputs:
@@ -91,6 +95,77 @@ def test_an_image_that_cannot_be_read_or_done_is_the_only_one_lost() -> None:
         "4": "KeyError: 'four'",
     }
     assert [result.id for result in results] == list("012345")
+
+
+def test_out_of_memory_halves_the_images_at_a_time_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    sizes = []
+
+    def pipeline(batch: list[Inputs]) -> list[Annotation]:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise MemoryError
+        return _echo(batch)
+
+    with caplog.at_level(logging.WARNING):
+        results = list(run([_task(number) for number in range(11)], pipeline, batch_size=5))
+    assert [result.id for result in results if result.annotation] == [str(number) for number in range(11)]
+    assert sizes == [5, 3, 2, 1, 2, 2, 2, 2]
+    assert [record.message for record in caplog.records] == [
+        "out of memory: going on with 3 images at a time",
+        "out of memory: going on with 2 images at a time",
+    ]
+
+
+def test_an_image_that_does_not_fit_alone_fails_in_one_sentence_and_the_run_goes_on() -> None:
+    def pipeline(batch: list[Inputs]) -> list[Annotation]:
+        if any(inputs.image[0, 0, 0] == 2 for inputs in batch):
+            error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nand more")
+            error.add_note("the decider")
+            raise error
+        return _echo(batch)
+
+    results = list(run([_task(number) for number in range(5)], pipeline, batch_size=4))
+    assert {result.id: result.error for result in results if result.error} == {
+        "2": "out of memory with this image alone, in the decider (CUDA out of memory. Tried to allocate 2.00 GiB.); "
+        "make it smaller, or choose smaller models or another device"
+    }
+    assert [result.id for result in results] == list("01234")
+
+
+def test_a_failure_keeps_nothing_alive_while_others_are_tried() -> None:
+    held: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    def pipeline(batch: list[Inputs]) -> list[Annotation]:
+        gc.collect()
+        alive.append(sum(array() is not None for array in held))
+        large = np.zeros(10)
+        held.append(weakref.ref(large))
+        if len(batch) > 1 or batch[0].image[0, 0, 0] < 2:
+            raise KeyError("bad") if batch[0].image[0, 0, 0] < 2 else MemoryError
+        return _echo(batch)
+
+    list(run([_task(number) for number in range(4)], pipeline, batch_size=4))
+    assert alive == [0] * len(alive)
+    assert len(alive) > 4
+
+
+@pytest.mark.parametrize("error", LOST)
+def test_a_lost_device_ends_the_run_with_what_was_done(error: Exception) -> None:
+    asked = []
+
+    def pipeline(batch: list[Inputs]) -> list[Annotation]:
+        asked.append([int(inputs.image[0, 0, 0]) for inputs in batch])
+        if 4 in asked[-1]:
+            raise error
+        return _echo(batch)
+
+    results = run([_task(number) for number in range(20)], pipeline, batch_size=3)
+    assert [next(results).id for _ in range(3)] == ["0", "1", "2"]
+    with pytest.raises(DeviceLostError, match=r"stopped working at 3, 4, 5 .*what was done before is kept") as raised:
+        next(results)
+    assert asked == [[0, 1, 2], [3, 4, 5]]  # nothing is tried after it
+    assert "\n" not in str(raised.value)
 
 
 def test_an_interruption_is_not_taken_for_a_failed_image() -> None:

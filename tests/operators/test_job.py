@@ -38,6 +38,19 @@ class Slow:
         time.sleep(0.2)
         return [(np.arange(i.shape[0])[:, None] >= i.shape[0] // 2) + 0 * i[..., 0].astype(int) for i in images]
 """
+LOST = """
+from pathlib import Path
+
+class Slow:
+    classes = ["sky", "grass"]
+    asked = 0
+
+    def __call__(self, images):
+        self.asked += 1
+        if self.asked == 19 and Path({broken!r}).exists():
+            raise RuntimeError("CUDA error: device-side assert triggered" + chr(10) + "Compile with TORCH_USE_CUDA_DSA")
+        return [0 * image[..., 0].astype(int) for image in images]
+"""
 COUNT = 22
 """More than a run writes at once."""
 SPACES = {"children": [{"type": "Samples", "component_id": "grid"}, {"type": "masks", "component_id": "the-panel"}]}
@@ -250,6 +263,23 @@ def test_what_stops_a_job_is_its_message(images, preset):
         assert row.state == "failed"
         assert "Slow must build an object with" in row.message
     assert "Traceback" in log(there.id)
+
+
+def test_a_lost_device_ends_the_job_keeps_what_is_done_and_resume_does_the_rest(images, tmp_path, preset):
+    broken = tmp_path / "broken"
+    broken.touch()
+    (tmp_path / "slow.py").write_text(LOST.format(broken=str(broken)))
+    with pytest.raises(ExecutionError, match="the device stopped working at"):
+        foo.execute_operator(f"{NAME}/annotate", {"dataset": images}, params=preset)
+    (row,) = jobs(images)
+    assert (row.state, row.total, row.can_resume) == ("failed", COUNT, True)
+    assert row.message.startswith("the device stopped working at ")
+    assert "(CUDA error: device-side assert triggered); what was done before is kept" in row.message
+    images.reload()
+    assert images.exists("ssa").count() == 18
+    broken.unlink()
+    result = foo.execute_operator(f"{NAME}/annotate", {"dataset": images}, params=preset)
+    assert result.result["message"].endswith("18 already done")
 
 
 def test_a_library_that_is_not_installed_is_told_with_what_mends_it(images, preset, monkeypatch):
