@@ -25,6 +25,7 @@ import fiftyone as fo
 import numpy as np
 import numpy.typing as npt
 from bson import ObjectId
+from fiftyone.core.odm import create_field
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
@@ -98,12 +99,17 @@ def declare_detections(dataset: fo.Dataset, field: str, attributes: Sequence[str
         dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     elif getattr(existing, "document_type", None) is not fo.Detections:
         raise InputError(f"field {field!r} exists and is not Detections but {existing}; choose another label_field")
+    schema = {}
     for name in attributes:
-        path, (kind, subfield) = f"{field}.detections.{name}", ATTRIBUTES[name]
-        try:
-            dataset.add_sample_field(path, kind, subfield=subfield)
-        except ValueError as error:
-            raise InputError(f"{path} exists with another type; choose another label_field ({error})") from error
+        kind, subfield = ATTRIBUTES[name]
+        schema[f"{field}.detections.{name}"] = create_field(name, kind, subfield=subfield)
+    try:
+        # at once: `add_sample_field` reads and writes all that is known of the dataset for each
+        dataset._merge_sample_field_schema(schema)
+    except ValueError as error:
+        raise InputError(
+            f"an attribute of {field!r} exists with another type; choose another label_field ({error})"
+        ) from error
 
 
 def annotation_document(annotation: Annotation, mask_folder: Path) -> Document:
