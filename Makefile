@@ -29,9 +29,10 @@ test: $(INSTALLED)
 check: lint test
 
 # the browser tests alone, with their pictures in SSA_SCREENSHOTS (.screenshots); a skipped one says why
+WORKERS ?= 2
 test-app: export SSA_SCREENSHOTS ?= $(CURDIR)/.screenshots
 test-app: $(INSTALLED)
-	$(BIN)/pytest -rs -n 2 --dist loadfile $(or $(ARGS),tests/app)
+	$(BIN)/pytest -rs -n $(WORKERS) --dist loadfile $(or $(ARGS),tests/app)
 
 # docs/app's pictures, made by the browser tests
 app-pictures: $(INSTALLED)
