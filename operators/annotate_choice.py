@@ -74,6 +74,8 @@ class Choice:
             changes["masks.names"] = "proposed"
         if self.base.pipeline == "ssa" and params["vote"] not in ("", AS_PRESET):
             changes["semantic.vote"] = params["vote"]
+        if self.base.semantic.vocabulary and params["vocabulary"].strip():
+            changes["semantic.vocabulary"] = f"{params['vocabulary'].strip()}\n"
         if self.base.pipeline == "engine" and params["vocabulary"].strip():
             changes["open_vocabulary.vocabulary"] = f"{params['vocabulary'].strip()}\n"
             if params["only_vocabulary"]:

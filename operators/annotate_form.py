@@ -87,6 +87,13 @@ class Questions:
         cards = [Card(value, way[:1].upper() + way[1:]) for value, way in ways.items()]
         form.choice("masks", [as_preset, *cards], label="Masks", check=lambda: self._check_masks(usual))
         if base.pipeline == "ssa":
+            if base.semantic.vocabulary:
+                form.text(
+                    "vocabulary",
+                    label="Your own classes",
+                    description="What the segmenter is asked for, one a line; empty: the preset's",
+                    lines=True,
+                )
             votes = [Card(AS_PRESET, f"As {base.name} does it: {base.semantic.vote}")]
             votes += [Card(name, f"{name}: {line}") for name, line in VOTES.items()]
             form.choice("vote", votes, label="Vote", description=CLOSED)

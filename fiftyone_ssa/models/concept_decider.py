@@ -47,11 +47,10 @@ class ConceptDecider:
         image = questions[0].image
         asked = list(dict.fromkeys(name for question in questions for name in question.names))
         seen = self._concepts.look(image)
-        instances = self._concepts.find(seen, asked)
-        height, width = instances[0].logits.shape[-2:]
+        height, width = self._concepts.grid_hw
         dense = (rle.decode(question.rle, question.size_hw) for question in questions)
         masks = torch.stack([on_grid(mask, height, width, image.device) for mask in dense])
-        best = [(overlaps(masks, found.logits) * found.scores).amax(1) for found in instances]
+        best = self._concepts.find(seen, asked, lambda found: (overlaps(masks, found.logits) * found.scores).amax(1))
         table = torch.stack(best, 1).cpu().numpy().astype(np.float64)  # (questions, names)
         places = {name: place for place, name in enumerate(asked)}
         return [table[row, [places[name] for name in q.names]] for row, q in enumerate(questions)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ KINDS = {"sam3": ("Sam3Model",), "sam3_video": ("Sam3VideoModel",)}
 LONGEST = 32
 """Tokens of a name, at which it is padded and cut."""
 TEXTS_KEPT = 1 << 12
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,9 @@ class Concepts:
         self._device, self._dtype = device, dtype
         self._known = Memo(lambda names: [self._text(name) for name in names], TEXTS_KEPT)
         blank = self.look(torch.zeros((64, 64, 3), dtype=torch.uint8, device=device))
+        height, width = self._find(blank, ["a"])[0].logits.shape[-2:]
+        self.grid_hw = (height, width)
+        """Height and width of the grid that masks are told on."""
         self._chunks = plan_chunks(
             lambda rows: self._find(blank, ["a"] * rows), self._network, device, most=16, what=what
         )
@@ -58,9 +62,9 @@ class Concepts:
         inputs = self._processor([image.permute(2, 0, 1)], input_data_format="channels_first", return_tensors="pt")
         return self._network.get_vision_features(inputs["pixel_values"].to(self._device, self._dtype))
 
-    def find(self, seen: Any, names: Sequence[str]) -> list[Instances]:
-        """The instances of each name in what `look` saw."""
-        return self._chunks.map(lambda some: self._find(seen, some), names)
+    def find(self, seen: Any, names: Sequence[str], keep: Callable[[Instances], Kept]) -> list[Kept]:
+        """What `keep` makes of the instances of each name in what `look` saw; those take 60 MB a name, and go."""
+        return self._chunks.map(lambda some: [keep(found) for found in self._find(seen, some)], names)
 
     @torch.inference_mode()
     def _find(self, seen: Any, names: Sequence[str]) -> list[Instances]:

@@ -9,18 +9,23 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.class_names import published_names
 from fiftyone_ssa.models.devices import Chunks, is_small
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.neighbourhood import has_neighbourhoods, plain_neighbourhoods
+from fiftyone_ssa.models.open_segmenters import TAKES_NAMES, load_open_segmenter, needs_vocabulary
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.user_segmenter import adopt
 from fiftyone_ssa.types import Image, SemanticMap
 
 WHAT = "a semantic segmenter"
-TAKES = "a semantic or universal segmenter (SegFormer, OneFormer, Mask2Former, EoMT, UperNet, DPT ...)"
+TAKES = (
+    "a semantic or universal segmenter (SegFormer, OneFormer, Mask2Former, EoMT, UperNet, DPT ...), or, with a "
+    "vocabulary, a CLIPSeg, GroupViT or SAM 3"
+)
 FLOAT32_BUT_BACKBONE = ("oneformer", "mask2former")
 """Their pixel decoders place reference points, and OneFormer's task encoder reads token ids: neither bears half."""
 FIXED_SIDES = ("beit", "data2vec-vision")
@@ -36,14 +41,27 @@ class ScoringSegmenter(Segmenter, Protocol):
 
 
 def load_segmenter(
-    model: str, device: torch.device, dtype: torch.dtype, *, trust_remote_code: bool = False
+    model: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    trust_remote_code: bool = False,
+    vocabulary: Sequence[str] = (),
+    background: float = 0.0,
 ) -> Segmenter:
     """A segmenter by Hugging Face id, local folder, or `"module:factory"` (also `"file.py:factory"`).
+
+    One that knows no classes of its own (CLIPSeg, GroupViT, SAM 3) is asked for the names of `vocabulary`, and has the
+    class "background" where it is less sure of each than `background`, if that is above 0.
 
     A factory takes no arguments and returns an object with `classes` and `__call__`; where that object has
     `probabilities(images) -> list[(C, h, w) float32]` too, every voting rule can use it.
     Raises InputError if it cannot be loaded, with what to do.
     """
+    if needs_vocabulary(model, trust_remote_code=trust_remote_code):
+        return load_open_segmenter(model, device, dtype, vocabulary, background)
+    if vocabulary:
+        raise InputError(f"{model} has classes of its own; leave semantic.vocabulary out, or name {TAKES_NAMES}")
     if is_factory(model):
         return adopt(call_factory(model), model)
     return HuggingFaceSegmenter(model, device, dtype, trust_remote_code=trust_remote_code)

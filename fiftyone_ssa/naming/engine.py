@@ -29,6 +29,7 @@ from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import load_class_filter
 from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.devices import upload
+from fiftyone_ssa.models.open_segmenters import needs_vocabulary
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
@@ -222,7 +223,7 @@ def build_engine(
         settings,
         device,
         segmenters=[
-            (source_name(model), load_segmenter(model, device, dtype, trust_remote_code=trust_remote_code))
+            (source_name(model), _load_segmenter(model, device, dtype, vocabulary, trust_remote_code))
             for model in settings.segmenters
         ],
         class_filter=class_filter,
@@ -235,6 +236,13 @@ def build_engine(
         generator=generator,
         keep_embeddings=keep_embeddings,
     )
+
+
+def _load_segmenter(
+    model: str, device: torch.device, dtype: torch.dtype, vocabulary: Sequence[str], trust_remote_code: bool
+) -> Segmenter:
+    names = vocabulary if needs_vocabulary(model, trust_remote_code=trust_remote_code) else ()
+    return load_segmenter(model, device, dtype, trust_remote_code=trust_remote_code, vocabulary=names)
 
 
 def source_name(model: str) -> str:

@@ -77,11 +77,20 @@ def _ssa(
 ) -> Pipeline:
     from fiftyone_ssa.models.segmenters import load_segmenter
     from fiftyone_ssa.naming.ssa import SSA
+    from fiftyone_ssa.naming.vocabulary import read_vocabulary
 
     generator = _generator(preset, device, dtype)
     segmenter = None
     if preset.semantic.source == "model":
-        segmenter = load_segmenter(preset.semantic.model, device, dtype, trust_remote_code=trust_remote_code)
+        chosen = preset.semantic
+        segmenter = load_segmenter(
+            chosen.model,
+            device,
+            dtype,
+            trust_remote_code=trust_remote_code,
+            vocabulary=read_vocabulary(chosen.vocabulary) if chosen.vocabulary else (),
+            background=chosen.background,
+        )
     return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch)
 
 

@@ -22,8 +22,10 @@ from fiftyone_ssa.presets.settings import FILTER, default_settings, fingerprint
 
 MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model", ".jinja", ".py"))
 """Endings of the files in a model folder that can change what it answers: configuration, weights, vocabulary, code."""
-_NAMING_KEYS = ("masks.model", "semantic.model", *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner")))
-_NAMING_KEYS += ("open_vocabulary.class_filter", "open_vocabulary.decider", "open_vocabulary.vocabulary")
+_NAMING_KEYS = (
+    *("masks.model", "semantic.model", "semantic.vocabulary"),
+    *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner", "class_filter", "decider", "vocabulary")),
+)
 _CODE: dict[str, Callable[[str], bool]] = {"open_vocabulary.class_filter": is_filter_factory}
 
 UNKNOWN, MISSING = "@unknown", "missing"

@@ -34,7 +34,7 @@ MAX_BYTES = 1_000_000
 
 _PATH_KEYS = {
     "masks": ("model",),
-    "semantic": ("model",),
+    "semantic": ("model", "vocabulary"),
     "open_vocabulary": ("segmenters", "captioner", "class_filter", "decider", "vocabulary"),
 }
 
@@ -182,10 +182,16 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
             for key in keys:
                 if key == "decider" and table.get(key) == FILTER:
                     continue  # a folder of that name is "./filter"
-                if isinstance(table.get(key), list | tuple):
+                if key == "vocabulary" and _is_names(table.get(key)):
+                    table[key] = "".join(f"{name}\n" for name in table[key])
+                elif isinstance(table.get(key), list | tuple):
                     table[key] = [resolve(entry) for entry in table[key]]
                 elif key in table:
                     table[key] = resolve(table[key])
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(name, str) for name in value)
 
 
 def _take_old_names(section: str, table: dict[str, Any]) -> None:

@@ -75,7 +75,13 @@ class Semantic:
     source: Literal["model", "field"] = "model"
     """`field`: class maps that exist, in the FiftyOne field that the caller names."""
     model: str = field(default="", metadata={"applies": "model"})
-    """A Hugging Face id or folder, or `"module:factory"` of a segmenter of your own."""
+    """A Hugging Face id or folder, or `"module:factory"` of a segmenter of your own; a CLIPSeg, GroupViT or SAM 3 with
+    a `vocabulary`."""
+    vocabulary: str = field(default="", metadata={"applies": "model"})
+    """The classes of a segmenter that knows none of its own (CLIPSeg, GroupViT, SAM 3): a text file with one a line, or
+    the names themselves, with a line break behind each; empty: none."""
+    background: float = field(default=0.0, metadata={"applies": "model", "range": (0.0, 0.999)})
+    """Where such a segmenter is less sure of every name than this, a pixel is of the class "background"; 0: never."""
     vote: Literal["hard", "soft", "core", "auto"] = "hard"
     """How the class map's pixels under a mask decide its class (docs/models.md)."""
 
@@ -85,7 +91,8 @@ class OpenVocabulary:
     """The models and settings of SSA-engine."""
 
     segmenters: tuple[str, ...] = ()
-    """Hugging Face ids, folders or `"module:factory"`; each proposes its most frequent class under a mask."""
+    """Hugging Face ids, folders or `"module:factory"`; each proposes its most frequent class under a mask. A CLIPSeg,
+    GroupViT or SAM 3 among them is asked for the names of `vocabulary`."""
     captioner: str = ""
     """A Hugging Face id or folder of a captioner, or `"module:factory"`; empty: no captions."""
     prompt: str = "name"

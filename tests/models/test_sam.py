@@ -24,7 +24,7 @@ from tests.models.tiny_sam_hub import FAMILIES, save, save_sam3
 
 CPU = torch.device("cpu")
 ALL = ["segment_anything", *FAMILIES]
-OURS = ("source", "model", "answered_iou_thresh")
+OURS = ("source", "model", "names", "task", "score_thresh", "answered_iou_thresh")
 PERMISSIVE = Masks(
     points_per_side=5,
     pred_iou_thresh=0.0,

@@ -190,6 +190,19 @@ def test_names_of_ones_own_are_asked_for_where_they_count(form, photographs):
     assert engine["keep_embeddings"]["default"] is False
 
 
+def test_classes_that_a_segmenter_is_told_are_asked_for(form, photographs, preset):
+    path = Path(preset)
+    path.write_text(f'{path.read_text()}vocabulary = ["sky", "grass"]\n')
+    given = {"preset": "own TOML file", "preset_file": preset}
+    assert "vote" in form("annotate", photographs, **given)
+    assert "vocabulary" in form("annotate", photographs, **given)
+
+
+def test_names_of_masks_count_where_that_is_asked_for(form, photographs):
+    assert "mask_names" not in form("annotate", photographs, more=True, masks="sam")
+    assert "mask_names" in form("annotate", photographs, more=True, masks="json")
+
+
 def test_what_few_need_is_folded_away_until_it_is_used(form, photographs):
     assert "dtype" not in form("annotate", photographs)
     assert "dtype" in form("annotate", photographs, more=True)
