@@ -38,6 +38,20 @@ os.environ.update(
 os.environ.pop("FIFTYONE_PRIVATE_DATABASE_PORT", None)  # how one FiftyOne process tells another to use its server
 
 
+SLOW = (
+    *("quickstart/test_quality.py", "test_published_presets.py", "benchmarks/test_gpu.py", "operators/test_job.py"),
+    *("tools/test_kills.py", "fuzz/test_fuzz.py", "quickstart/test_run.py", "tools/test_mini.py"),
+)
+"""The files that take longest begin first, so that no worker is left alone with one at the end (`make test`)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of slow files before all others."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 def start_database() -> None:
     """Start this process's database server, or skip the test or test file that asked for it where there is none."""
     if "SSA_TEST_DATABASE_URI" in os.environ:

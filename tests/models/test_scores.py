@@ -10,7 +10,7 @@ from fiftyone_ssa.masks.grids import axis_sources
 from fiftyone_ssa.models import scores as module
 from fiftyone_ssa.models.scores import ClassScores
 
-SHAPES = [((150, 32, 32), (300, 451)), ((19, 32, 40), (427, 640)), ((5, 40, 40), (20, 31)), ((3, 1, 1), (7, 9))]
+SHAPES = [((150, 32, 32), (150, 227)), ((19, 32, 40), (213, 320)), ((5, 40, 40), (20, 31)), ((3, 1, 1), (7, 9))]
 SHAPES += [((4, 8, 8), (1, 5)), ((300, 9, 9), (50, 60))]
 
 
