@@ -7,7 +7,9 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from logging import LogRecord, getLogger
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +28,29 @@ COMPUTED = re.compile(r"\.relative_position_index$")
 """Swin's tables, which earlier transformers look for in the files and make themselves where they are not there."""
 
 
+OWN = "wrap it in a module:factory of your own"
+FOLDERS = {
+    "adapter_config.json": "is a LoRA adapter without its model; merge the two (peft's merge_and_unload), save that, "
+    "and give its folder",
+    "model_index.json": "is a diffusion pipeline, which draws images and names none; give a model that fits here",
+    "modules.json": "is a model of sentence-transformers; give a model that fits here",
+    "open_clip_config.json": "is a model of open_clip, which only the class filter takes; give a model that fits here",
+    "saved_model.pb": f"is a TensorFlow model; {OWN}",
+}
+"""What a folder without a configuration of transformers is, by a file that tells."""
+FILES = {
+    (".gguf", ".ggml"): f"a file of llama.cpp; give the model's folder in the form of transformers, or {OWN}",
+    (".onnx", ".ort"): f"an ONNX file; {OWN}",
+    (".tflite", ".h5", ".keras", ".pb"): f"a TensorFlow file; {OWN}",
+    (".engine", ".plan", ".trt"): f"a TensorRT engine; {OWN}",
+    (".mlmodel", ".mlpackage"): f"a Core ML model; {OWN}",
+    (".pkl", ".pickle", ".joblib"): f"a pickle, which may run any code when it is read; {OWN}",
+    (".safetensors", ".bin", ".pt", ".pth", ".ckpt"): "weights alone; give the folder they came in, with its {}",
+    (".zip", ".tar", ".gz", ".tgz"): "an archive; unpack it, and give the folder",
+}
+"""What a file is, or one in such a folder, by how its name ends."""
+
+
 @contextmanager
 def loading(model: str, what: str, *, config: str = "config.json", get: str = "") -> Iterator[None]:
     """Turn a failure to load `model` (a Hugging Face id or a folder) into an InputError that says how to mend it.
@@ -39,7 +64,7 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
     if local and folder is None:
         raise InputError(f"cannot load {what}: {name} does not exist; give a model folder or a Hugging Face id")
     if folder is not None and not (folder.is_dir() and (folder / config).is_file()):
-        raise InputError(f"cannot load {what}: {model} is not a model folder, it holds no {config}")
+        raise InputError(f"cannot load {what}: {model} {_what_it_is(folder, config)}")
     try:
         with quiet():
             yield
@@ -48,15 +73,43 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
     except Exception as error:  # damaged files raise anything: KeyError, SafetensorError, UnpicklingError ...
         if is_out_of_memory(error) or is_device_lost(error):
             raise
+        if "does not recognize this architecture" in str(error) or "Unrecognized model in" in str(error):
+            raise InputError(
+                f"cannot load {what}: {name} is of a kind that transformers {version('transformers')} does not know; "
+                f"give another model, install a later transformers, or {OWN}"
+            ) from error
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"cannot load {what} {name}: {_remedy(name, local, get, error)} ({type(error).__name__}: {reason})"
         ) from error
 
 
+def _what_it_is(path: Path, config: str) -> str:
+    """What a path is that is no model folder, and what to do."""
+    if not path.is_dir():
+        found = file_form(path.name, config)
+        return f"is {found}" if found else f"is a file; give a model folder, with its {config}, or a Hugging Face id"
+    names = sorted(entry.name for entry in path.iterdir())
+    if not names:
+        return "is an empty folder; give a model folder or a Hugging Face id"
+    if told := next((told for file, told in FOLDERS.items() if file in names), None):
+        return told
+    found = next((form for name in names if (form := file_form(name, config))), "")
+    return f"is not a model folder, it holds no {config}" + (
+        f" but {found}" if found else "; give a model folder or a Hugging Face id"
+    )
+
+
+def file_form(name: str, config: str = "config.json") -> str:
+    """What a file is that no slot reads, by its name, and what to do; empty if the name does not tell."""
+    return next((told.format(config) for ends, told in FILES.items() if name.lower().endswith(ends)), "")
+
+
 def _remedy(model: str, local: bool, get: str, error: Exception) -> str:
     if isinstance(error, ImportError):
         return "install what is missing"
+    if local and re.search("Can't load (image processor|feature extractor)|Unrecognized processing class", str(error)):
+        return "it comes without its preprocessor_config.json; get the whole model again"
     if local:
         return "check the folder, its files may be damaged, or give another one"
     if get:

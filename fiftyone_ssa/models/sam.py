@@ -23,7 +23,7 @@ from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.mask_decoder import HQPointDecoder, PointDecoder
-from fiftyone_ssa.models.sam_checkpoint import read_checkpoint
+from fiftyone_ssa.models.sam_checkpoint import TAKES, read_checkpoint
 from fiftyone_ssa.models.user_masks import adopt_generator
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.presets.paths import existing
@@ -94,9 +94,10 @@ def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
     config = _read_config(name)
     with loading(name, "SAM"):
         if config.model_type not in FAMILIES:
+            named = (config.architectures or [f"{config.model_type!r} model"])[0]
             raise InputError(
-                f"cannot load SAM: {name} is a {config.model_type!r} model; it must be one of {', '.join(FAMILIES)}, "
-                "or an instance or panoptic segmenter (Mask2Former, MaskFormer, OneFormer, EoMT)"
+                f"cannot load SAM: {name} is a {named}; give {TAKES}, or an instance or panoptic segmenter "
+                "(Mask2Former, MaskFormer, OneFormer, EoMT)"
             )
         family = FAMILIES[config.model_type]
         model = load_whole(getattr(transformers, family.model), name, "SAM", torch.float32)

@@ -16,8 +16,12 @@ import torch
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import sam2_checkpoint, tiny_vit
+from fiftyone_ssa.models.hub import file_form
 
-TAKES = "a checkpoint of SAM, SAM-HQ, MobileSAM, SAM 2 or 2.1 (.pth, .pt), a Hugging Face id or a model folder"
+TAKES = (
+    "a SAM, SAM-HQ, SAM 2 or 2.1, EdgeTAM or SAM 3 by Hugging Face id or folder, or the authors' checkpoint of a SAM, "
+    "SAM-HQ, MobileSAM, SAM 2 or 2.1 (.pth, .pt)"
+)
 VIT_MARK = "image_encoder.pos_embed"
 HQ_MARK = "mask_decoder.hf_token.weight"
 OTHERS = {
@@ -145,17 +149,18 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a checkpoint by name, as they are or under "model"."""
     if not path.is_file():
         raise InputError(f"cannot load SAM: {path} does not exist; give {TAKES}")
+    if not path.name.endswith((".pth", ".pt", ".bin", ".ckpt")) and (form := file_form(path.name)):
+        raise InputError(f"cannot load SAM: {path} is {form}")
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "nsupported global" in str(error) or "GLOBAL" in str(error):  # a whole model, as YOLO's and FastSAM's
-            raise InputError(
-                f"cannot load SAM: {path} holds code besides weights, which is not run; give {TAKES}, "
-                "or module:factory of your own that loads it"
-            ) from error
-        raise InputError(f"cannot load SAM: {path} is damaged or no PyTorch checkpoint; download it again") from error
     except Exception as error:  # what is no such file raises anything
-        raise InputError(f"cannot load SAM: {path} is damaged or no PyTorch checkpoint; download it again") from error
+        is_code = isinstance(error, pickle.UnpicklingError) and re.search("nsupported global|GLOBAL", str(error))
+        raise InputError(
+            f"cannot load SAM: {path} holds code besides weights, which is not run; give {TAKES}, "
+            "or module:factory of your own that loads it"
+            if is_code  # a whole model, as YOLO's and FastSAM's
+            else f"cannot load SAM: {path} is damaged or no PyTorch checkpoint; get it again, or give {TAKES}"
+        ) from error
     if isinstance(weights, dict) and isinstance(weights.get("model"), dict):
         weights = weights["model"]
     if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):

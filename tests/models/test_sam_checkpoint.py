@@ -175,7 +175,7 @@ def test_a_sam_2_of_other_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("gone.pth", None, "gone.pth does not exist; give a checkpoint of SAM, SAM-HQ, MobileSAM, SAM 2 or 2.1"),
+        ("gone.pth", None, "gone.pth does not exist; give a SAM, SAM-HQ, SAM 2 or 2.1"),
         ("empty.pth", b"", "damaged or no PyTorch checkpoint"),
         ("text.pth", b"not a checkpoint", "damaged or no PyTorch checkpoint"),
     ],
@@ -194,7 +194,7 @@ class Whole(nn.Module):
 
 def test_a_file_with_code_is_not_run(tmp_path: Path) -> None:
     torch.save({"model": Whole()}, tmp_path / "FastSAM-s.pt")
-    with pytest.raises(InputError, match="holds code besides weights, which is not run; give a checkpoint") as raised:
+    with pytest.raises(InputError, match="holds code besides weights, which is not run; give a SAM") as raised:
         load_sam(str(tmp_path / "FastSAM-s.pt"), CPU, torch.float32)
     assert "\n" not in str(raised.value)
 
@@ -202,7 +202,7 @@ def test_a_file_with_code_is_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"model": {}}, "a PyTorch file but no checkpoint of SAM; give a checkpoint of SAM, SAM-HQ"),
+        ({"model": {}}, "a PyTorch file but no checkpoint of SAM; give a SAM, SAM-HQ"),
         ([1, 2], "a PyTorch file but no checkpoint of SAM"),
         ({"epoch": 3}, "a PyTorch file but no checkpoint of SAM"),
         (OrderedDict({"conv.weight": torch.zeros(1)}), "a PyTorch file but no checkpoint of SAM"),
