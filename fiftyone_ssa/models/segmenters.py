@@ -61,10 +61,19 @@ def load_segmenter(
     if needs_vocabulary(model, trust_remote_code=trust_remote_code):
         return load_open_segmenter(model, device, dtype, vocabulary, background)
     if vocabulary:
+        if not is_factory(model):
+            _check_kind(model, trust_remote_code)  # what is no segmenter is told so
         raise InputError(f"{model} has classes of its own; leave semantic.vocabulary out, or name {TAKES_NAMES}")
     if is_factory(model):
         return adopt(call_factory(model), model)
     return HuggingFaceSegmenter(model, device, dtype, trust_remote_code=trust_remote_code)
+
+
+def _check_kind(model: str, trust_remote_code: bool) -> None:
+    from transformers import AutoConfig
+
+    with loading(model, WHAT):
+        _model_class(AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code), model, WHAT)
 
 
 class HuggingFaceSegmenter:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import transformers as hf
 
-from tests.models import tiny_chat, tiny_concepts, tiny_sam_hub, tiny_segmenters, tiny_towers
+from tests.models import tiny_chat, tiny_concepts, tiny_groupvit, tiny_sam_hub, tiny_segmenters, tiny_towers
 from tests.models.author_checkpoints import TinyVitSam, decoder
 from tests.models.hub_folders import HubFolders
 from tests.models.tiny_sam import randomize, segment_anything_sam
@@ -87,7 +87,7 @@ SEGMENTERS = {
     "beit": "BEiT",
     "mask2former": "Mask2Former",
     "maskformer": "MaskFormer",
-    "eomt": "EoMT",
+    "eomt": "EoMT, semantic",
     "mobilevit": "MobileViT with DeepLab",
     "mobilenet_v2": "MobileNetV2 with DeepLab",
 }
@@ -212,6 +212,18 @@ def _own_of_another_kind(path: Path, _: Path) -> Path:
     return path / "own.py:{slot}"
 
 
+def _segmenter(name: str) -> Build:
+    return lambda path, _: tiny_segmenters.save(name, path, spread=0.3)  # answers that differ
+
+
+def _whole_eomt(path: Path, _: Path) -> Path:
+    """One that sees an image as one padded window, as those for class maps do not."""
+    tiny_segmenters.save("eomt", path, spread=0.3)
+    size = {"shortest_edge": 64, "longest_edge": 64}
+    hf.EomtImageProcessor(size=size, do_split_image=False, do_pad=True).save_pretrained(path)
+    return path
+
+
 def _hub(name: str) -> Build:
     return lambda path, models: getattr(HubFolders(path.parent, models), name)()
 
@@ -221,7 +233,11 @@ FAMILIES: dict[str, Build] = {
     "SAM 3, as `facebook/sam3`": _sam3,
     "SAM `.pth`": _sam_pth,
     "MobileSAM `.pt`": _mobile_sam,
-    **{title: lambda path, _, name=name: tiny_segmenters.save(name, path) for name, title in SEGMENTERS.items()},
+    **{
+        title: lambda path, _, name=name: tiny_segmenters.save(name, path, spread=0.3)
+        for name, title in SEGMENTERS.items()
+    },
+    "EoMT, panoptic or instance": _whole_eomt,
     "OneFormer": _hub("oneformer_ade20k"),
     "OneFormer with DiNAT": _hub("oneformer_dinat"),
     "BLIP": _hub("blip"),
@@ -235,6 +251,7 @@ FAMILIES: dict[str, Build] = {
     "CLIP of open_clip": lambda _, models: models / "clip",
     **{title: lambda path, models, name=name: tiny_towers.save(name, path, models) for name, title in TOWERS.items()},
     "CLIPSeg": _hub("clipseg"),
+    "GroupViT": lambda path, models: tiny_groupvit.save(path, models),
     "SAM 3, asked by name": lambda path, models: tiny_concepts.save(path, models),
     "your own `module:factory`": _own,
     "`module:factory` of another kind": _own_of_another_kind,

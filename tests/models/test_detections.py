@@ -164,7 +164,7 @@ def test_class_maps_are_refused(tmp_path: Path, folder: Callable[[str], Path]) -
 
 
 def test_another_kind_is_told_what_it_takes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'segformer' model; it must be one of sam, .* or an instance or panoptic"):
+    with pytest.raises(InputError, match=r"is a Segformer.*; give a SAM, .* or an instance or panoptic"):
         load_mask_generator(Masks(model=str(save("segformer", tmp_path))), CPU, torch.float32)
 
 
