@@ -6,9 +6,10 @@ import torch
 
 from fiftyone_ssa.models import DeciderSlot
 from fiftyone_ssa.models.choosing_decider import ChoosingDecider
+from fiftyone_ssa.models.clipseg import CLIPSEG, WHAT
 from fiftyone_ssa.models.concept_decider import ConceptDecider
 from fiftyone_ssa.models.concepts import KINDS as CONCEPTS
-from fiftyone_ssa.models.decider import CLIPSEG, WHAT, Decider
+from fiftyone_ssa.models.decider import Decider
 from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.hub import check_kind, loading
 from fiftyone_ssa.models.prompted import ALONE, legal_kinds

@@ -12,7 +12,7 @@ from transformers import AutoProcessor, CLIPSegConfig, CLIPSegForImageSegmentati
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import rle as masks
-from fiftyone_ssa.models import Question
+from fiftyone_ssa.models import Question, ragged, resizing
 from fiftyone_ssa.models.decider import Decider
 
 CPU = torch.device("cpu")
@@ -99,12 +99,19 @@ def plain_counts(folder: str, questions: list[Question]) -> list[np.ndarray]:
     return counts
 
 
+@pytest.mark.parametrize("how", ["crop by crop", "at once", "in pieces"])
 @pytest.mark.parametrize("kind", ["simple", "complex"])
 def test_counts_equal_the_plain_models(
-    kind: str, parity: Path, complex_decider: str, questions: list[Question]
+    kind: str, how: str, parity: Path, complex_decider: str, questions: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = complex_decider if kind == "complex" else str(parity / "models" / "clipseg")
-    parts = Decider(folder, CPU, torch.float32)([questions[:7], [], questions[7:]])
+    decider = Decider(folder, CPU, torch.float32)
+    if how != "crop by crop":
+        decider._ends = decider._pick_ends(crop_by_crop=False)
+    if how == "in pieces":
+        monkeypatch.setattr(ragged, "PIXELS_AT_A_TIME", 10_000)
+        monkeypatch.setattr(resizing, "PIXELS_AT_A_TIME", 30_000)
+    parts = decider([questions[:7], [], questions[7:]])
     assert [len(part) for part in parts] == [7, 0, len(questions) - 7]
     answers = [answer for part in parts for answer in part]
     for question, answer, expected in zip(questions, answers, plain_counts(folder, questions), strict=True):
@@ -114,8 +121,7 @@ def test_counts_equal_the_plain_models(
 
 
 def test_a_tower_is_no_deeper_than_what_is_tapped(complex_decider: str) -> None:
-    network = Decider(complex_decider, CPU, torch.float32)._network
-    assert len(network.clip.vision_model.encoder.layers) == 3
+    assert len(Decider(complex_decider, CPU, torch.float32)._tower._layers) == 3
 
 
 def test_names_of_any_length_and_no_question_at_all(parity: Path, questions: list[Question]) -> None:

@@ -27,7 +27,10 @@ def test_patches_are_those_of_the_enlarged_crop(
     crop = torch.randint(0, 256, (*size_hw, 3), dtype=torch.uint8)
     square = torch_interpolate(crop.permute(2, 0, 1)[None].float() / 255, (64, 64), mode="bilinear")
     expected = embed(square * scale + shift).flatten(2).mT
-    found = EnlargedPatches(embed, 64, scale / 255, shift)(crop)
+    image = torch.randint(0, 256, (size_hw[0] + 9, size_hw[1] + 5, 3), dtype=torch.uint8)
+    image[4 : 4 + size_hw[0], 2 : 2 + size_hw[1]] = crop
+    place = (2, 4, 2 + size_hw[1], 4 + size_hw[0])
+    found = EnlargedPatches(embed, 64, scale / 255, shift)(image, image.transpose(0, 1).contiguous(), place)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
