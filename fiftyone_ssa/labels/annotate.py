@@ -148,6 +148,11 @@ class Job:
         self.overwrite = check_overwrite(overwrite)
         check_samples(samples)
         self.dataset = root_dataset(samples)
+        if self.preset.masks.concepts and masks_field == label_field:
+            raise InputError(
+                "masks.concepts adds masks, and a field that is named in place keeps its own; choose another "
+                "label_field"
+            )
         check_source_fields(self.dataset, self.fields, masks_field, semantic_field)
         check_field_types(self.dataset, self.fields.types(self.preset.pipeline, check_flag("keep_branch", keep_branch)))
         ssa = self.preset.pipeline == "ssa"

@@ -125,6 +125,7 @@ def preset_models(preset: Preset) -> list[str]:
     """The Hugging Face ids or folders of a preset's models; open_clip's are named by the repository it loads from."""
     chosen = preset.open_vocabulary
     models = [preset.masks.model] if preset.masks.source == "sam" else []
+    models += [preset.masks.concepts] if preset.masks.concepts not in ("", *models) else []
     if preset.pipeline == "ssa":
         return [*models, preset.semantic.model] if preset.semantic.source == "model" else models
     models += [*chosen.segmenters, chosen.captioner, _open_clip_repository(chosen.class_filter), chosen.decider]

@@ -44,23 +44,30 @@ class Concepts:
             check_kind(AutoConfig.from_pretrained(model), model, what, KINDS, takes)
             self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
             self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, what)
-            self._network = load_whole(Sam3Model, model, what, dtype).to(device)
+            self.network = load_whole(Sam3Model, model, what, dtype).to(device)
         self._device, self._dtype = device, dtype
         self._known = Memo(lambda names: [self._text(name) for name in names], TEXTS_KEPT)
+        self.prepare: Callable[[torch.Tensor], torch.Tensor] = self._pixels
+        """From an (H, W, 3) uint8 image to the (1, 3, side, side) pixels that the network takes."""
+        self.side = int(self._processor.size["height"])
         blank = self.look(torch.zeros((64, 64, 3), dtype=torch.uint8, device=device))
         height, width = self._find(blank, ["a"])[0].logits.shape[-2:]
         self.grid_hw = (height, width)
         """Height and width of the grid that masks are told on."""
         self._chunks = plan_chunks(
-            lambda rows: self._find(blank, ["a"] * rows), self._network, device, most=16, what=what
+            lambda rows: self._find(blank, ["a"] * rows), self.network, device, most=16, what=what
         )
 
     @torch.inference_mode()
     def look(self, image: torch.Tensor) -> Any:
         """What is seen in an (H, W, 3) uint8 image on this device."""
+        return self.network.get_vision_features(self.prepare(image))
+
+    def _pixels(self, image: torch.Tensor) -> torch.Tensor:
         # the data format is named: an image 1 or 3 pixels high would be taken for channels otherwise
         inputs = self._processor([image.permute(2, 0, 1)], input_data_format="channels_first", return_tensors="pt")
-        return self._network.get_vision_features(inputs["pixel_values"].to(self._device, self._dtype))
+        pixels: torch.Tensor = inputs["pixel_values"].to(self._device, self._dtype)
+        return pixels
 
     def find(self, seen: Any, names: Sequence[str], keep: Callable[[Instances], Kept]) -> list[Kept]:
         """What `keep` makes of the instances of each name in what `look` saw; those take 60 MB a name, and go."""
@@ -76,7 +83,7 @@ class Concepts:
             fpn_hidden_states=tuple(level.expand(rows, -1, -1, -1) for level in seen.fpn_hidden_states),
             fpn_position_encoding=tuple(level.expand(rows, -1, -1, -1) for level in seen.fpn_position_encoding),
         )
-        outputs = self._network(
+        outputs = self.network(
             vision_embeds=repeated,
             text_embeds=BaseModelOutputWithPooling(pooler_output=torch.stack([features for features, _ in texts])),
             attention_mask=torch.stack([mask for _, mask in texts]),
@@ -91,7 +98,7 @@ class Concepts:
             [name], padding="max_length", truncation=True, max_length=LONGEST, return_tensors="pt"
         ).to(self._device)
         seen = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
-        return self._network.get_text_features(**seen).pooler_output[0], tokens["attention_mask"][0]
+        return self.network.get_text_features(**seen).pooler_output[0], tokens["attention_mask"][0]
 
 
 def on_grid(mask: np.ndarray, height: int, width: int, device: torch.device) -> torch.Tensor:

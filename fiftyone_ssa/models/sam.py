@@ -205,6 +205,10 @@ class Sam:
         )[:2]
         return logits[0].float(), ious[0].float()
 
+    def pixels(self, image: Image) -> torch.Tensor:
+        """(1, 3, side, side) what the image encoder takes of an (H, W, 3) uint8 RGB image."""
+        return self._pixels(image, self._frame(image))
+
     def _frame(self, image: Image) -> Frame:
         height, width = image.shape[:2]
         if not self.family.keeps_shape:

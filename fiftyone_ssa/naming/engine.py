@@ -27,6 +27,7 @@ from fiftyone_ssa.models import (
 )
 from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import load_class_filter
+from fiftyone_ssa.models.concept_masks import ConceptMasks
 from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.open_segmenters import needs_vocabulary
@@ -34,7 +35,7 @@ from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
 from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY
-from fiftyone_ssa.naming.given_names import MASKS
+from fiftyone_ssa.naming.given_names import given_names
 from fiftyone_ssa.naming.known_names import recall_names
 from fiftyone_ssa.naming.phrase_worker import PhraseWorker
 from fiftyone_ssa.naming.phrases import NounPhrases
@@ -67,8 +68,10 @@ class Engine:
         phrases: NounPhrases | PhraseWorker | None = None,
         vocabulary: Sequence[str] = (),
         generator: MaskGenerator | None = None,
+        concepts: ConceptMasks | None = None,
         keep_embeddings: bool = False,
     ) -> None:
+        self.concepts, self._vocabulary = concepts, tuple(vocabulary)
         self.settings, self.device, self.keep_embeddings = settings, device, keep_embeddings
         self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
         self.class_filter, self.decider, self.generator = class_filter, decider, generator
@@ -80,8 +83,14 @@ class Engine:
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""
         with self._stage("masks"):
-            mask_sets = [find_masks(inputs, self.generator) for inputs in batch]
-            per_image = [self._candidates(inputs, masks) for inputs, masks in zip(batch, mask_sets, strict=True)]
+            mask_sets, per_image = [], []
+            for inputs in batch:
+                masks = find_masks(inputs, self.generator)
+                heard: tuple[Proposals, ...] = ()
+                if self.concepts is not None:
+                    masks, heard = self.concepts(inputs.image, masks, self._vocabulary)
+                mask_sets.append(masks)
+                per_image.append(self._candidates(inputs, masks, heard))
         self._propose_classes(batch, per_image)
         # on the CPU an image's masks have batches of their own: there a row's last bits depend on its place in a batch
         groups = [list(chain.from_iterable(per_image))] if self.device.type == "cuda" else per_image
@@ -92,11 +101,11 @@ class Engine:
             _annotation(masks, group, self.keep_embeddings) for masks, group in zip(mask_sets, per_image, strict=True)
         ]
 
-    def _candidates(self, inputs: Inputs, masks: MaskSet) -> list[Candidate]:
+    def _candidates(self, inputs: Inputs, masks: MaskSet, heard: Sequence[Proposals]) -> list[Candidate]:
         image = upload(np.ascontiguousarray(inputs.image), self.device)
         candidates = [Candidate(image, masks, int(index)) for index in np.flatnonzero(masks.areas_px)]
         for candidate in candidates:
-            candidate.propose(filter(None, [masks.source_names[candidate.index]]), MASKS)
+            candidate.sources |= given_names(masks, heard, candidate.index)
         return candidates
 
     def _propose_classes(self, batch: list[Inputs], per_image: list[list[Candidate]]) -> None:
@@ -193,6 +202,7 @@ def build_engine(
     dtype: torch.dtype,
     *,
     generator: MaskGenerator | None = None,
+    concepts: ConceptMasks | None = None,
     trust_remote_code: bool = False,
     keep_embeddings: bool = False,
 ) -> Engine:
@@ -234,6 +244,7 @@ def build_engine(
         phrases=phrases,
         vocabulary=vocabulary,
         generator=generator,
+        concepts=concepts,
         keep_embeddings=keep_embeddings,
     )
 

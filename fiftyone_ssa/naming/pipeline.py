@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from fiftyone_ssa.errors import DeviceLostError, InputError
@@ -10,6 +12,9 @@ from fiftyone_ssa.models.devices import pick_device, pick_dtype
 from fiftyone_ssa.models.faults import briefly, is_device_lost, is_out_of_memory, without_frames
 from fiftyone_ssa.naming.run import Pipeline
 from fiftyone_ssa.presets import Preset
+
+if TYPE_CHECKING:
+    from fiftyone_ssa.models.concept_masks import ConceptMasks
 
 
 def build_pipeline(
@@ -62,11 +67,13 @@ def _engine(
 ) -> Pipeline:
     from fiftyone_ssa.naming.engine import build_engine
 
+    generator = _generator(preset, device, dtype)
     return build_engine(
         preset,
         device,
         dtype,
-        generator=_generator(preset, device, dtype),
+        generator=generator,
+        concepts=_concepts(preset, device, dtype, generator),
         trust_remote_code=trust_remote_code,
         keep_embeddings=keep_embeddings,
     )
@@ -91,7 +98,8 @@ def _ssa(
             vocabulary=read_vocabulary(chosen.vocabulary) if chosen.vocabulary else (),
             background=chosen.background,
         )
-    return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch)
+    concepts = _concepts(preset, device, dtype, generator)
+    return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch, concepts=concepts)
 
 
 def _generator(preset: Preset, device: torch.device, dtype: torch.dtype) -> MaskGenerator | None:
@@ -100,3 +108,14 @@ def _generator(preset: Preset, device: torch.device, dtype: torch.dtype) -> Mask
     from fiftyone_ssa.models.sam import load_mask_generator
 
     return load_mask_generator(preset.masks, device, dtype)
+
+
+def _concepts(
+    preset: Preset, device: torch.device, dtype: torch.dtype, generator: MaskGenerator | None
+) -> ConceptMasks | None:
+    if not preset.masks.concepts:
+        return None
+    from fiftyone_ssa.models.concept_masks import ConceptMasks
+
+    thresh = preset.masks.concept_thresh
+    return ConceptMasks(preset.masks.concepts, device, dtype, thresh=thresh, generator=generator)

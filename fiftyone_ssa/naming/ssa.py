@@ -8,13 +8,15 @@ from typing import Literal
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
+from fiftyone_ssa.models.concept_masks import ConceptMasks
+from fiftyone_ssa.models.open_segmenters import BACKGROUND
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.segmenters import ScoringSegmenter
 from fiftyone_ssa.naming.auto_vote import auto_vote
 from fiftyone_ssa.naming.given_names import given_shares, with_given
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
-from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, SemanticMap
+from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, Proposals, SemanticMap
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +25,8 @@ class SSA:
     """Names every mask of an image by a vote over a closed-set segmenter's answer, and sharpens that answer.
 
     `segmenter` may be None where every image comes with its class map, `generator` where it comes with its masks.
-    A name that a mask came with counts beside the segmenter's vote where it is one of its classes.
+    A name that a mask came with counts beside the segmenter's vote where it is one of its classes; with `concepts`, a
+    SAM 3 that is asked for the classes names masks likewise, and adds those that only it found.
     `rule`: docs/models.md; "auto" is "hard" where there is no segmenter, or one that gives only class ids.
     Votes are counted on the CPU in a second thread, while the models go on with the next image.
     """
@@ -35,6 +38,7 @@ class SSA:
         *,
         rule: Literal["hard", "soft", "core", "auto"] = "hard",
         keep_branch: bool = False,
+        concepts: ConceptMasks | None = None,
     ) -> None:
         scoring = isinstance(segmenter, ScoringSegmenter)
         if rule == "auto" and not scoring:
@@ -45,7 +49,7 @@ class SSA:
                 f'vote = "{rule}" needs class probabilities, and this segmenter gives only class ids; '
                 'use vote = "hard", or give it probabilities(images) -> list of (C, h, w) arrays'
             )
-        self.segmenter, self.generator = segmenter, generator
+        self.segmenter, self.generator, self.concepts = segmenter, generator, concepts
         self.rule, self.keep_branch = rule, keep_branch
         self._voters = ThreadPoolExecutor(1, thread_name_prefix="vote")
 
@@ -55,7 +59,11 @@ class SSA:
         votes = []
         for inputs, answer in zip(batch, maps, strict=True):
             masks = find_masks(inputs, self.generator)
-            votes.append(self._voters.submit(self._vote, masks, answer))
+            heard: tuple[Proposals, ...] = ()
+            if self.concepts is not None:
+                names = [name for name in dict.fromkeys(answer.names) if name != BACKGROUND]
+                masks, heard = self.concepts(inputs.image, masks, names)
+            votes.append(self._voters.submit(self._vote, masks, answer, heard))
         return [vote.result() for vote in votes]
 
     def _branch(self, batch: list[Inputs]) -> list[SemanticMap | ClassScores]:
@@ -70,8 +78,8 @@ class SSA:
         assert isinstance(self.segmenter, ScoringSegmenter)  # checked when built
         return list(self.segmenter.scores(images))
 
-    def _vote(self, masks: MaskSet, answer: SemanticMap | ClassScores) -> Annotation:
-        given = given_shares(masks, answer.names)
+    def _vote(self, masks: MaskSet, answer: SemanticMap | ClassScores, heard: tuple[Proposals, ...] = ()) -> Annotation:
+        given = given_shares(masks, answer.names, heard)
         if self.rule == "auto":
             assert not isinstance(answer, SemanticMap)  # without scores the rule is hard
             weights, refined = auto_vote(masks, answer, given)

@@ -23,7 +23,7 @@ from fiftyone_ssa.presets.settings import FILTER, default_settings, fingerprint
 MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model", ".jinja", ".py"))
 """Endings of the files in a model folder that can change what it answers: configuration, weights, vocabulary, code."""
 _NAMING_KEYS = (
-    *("masks.model", "semantic.model", "semantic.vocabulary"),
+    *("masks.model", "masks.concepts", "semantic.model", "semantic.vocabulary"),
     *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner", "class_filter", "decider", "vocabulary")),
 )
 _CODE: dict[str, Callable[[str], bool]] = {"open_vocabulary.class_filter": is_filter_factory}

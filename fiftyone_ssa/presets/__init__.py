@@ -33,7 +33,7 @@ MAX_BYTES = 1_000_000
 """Of a preset's file; those that come with the package have 600."""
 
 _PATH_KEYS = {
-    "masks": ("model",),
+    "masks": ("model", "concepts"),
     "semantic": ("model", "vocabulary"),
     "open_vocabulary": ("segmenters", "captioner", "class_filter", "decider", "vocabulary"),
 }
@@ -227,6 +227,8 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
             raise InputError(
                 f"{where}: nothing proposes names; set open_vocabulary segmenters, captioner or vocabulary"
             )
+        if preset.masks.concepts and not chosen.vocabulary:
+            raise InputError(f"{where}: masks.concepts is asked for names; set open_vocabulary.vocabulary")
     return preset
 
 

@@ -41,6 +41,11 @@ class Masks:
     some of stuff (sky, grass) among them."""
     score_thresh: float = _sam(0.5, 0.0, 1.0)
     """Masks of an instance or panoptic segmenter that it is less sure of than this are dropped."""
+    concepts: str = ""
+    """A Hugging Face id or folder of a SAM 3, which is asked for the engine's vocabulary, or for the classes of SSA's
+    segmenter: what it finds names masks, and masks that only it found are added; empty: none."""
+    concept_thresh: float = field(default=0.5, metadata={"range": (0.0, 1.0)})
+    """Of what `concepts` finds, that which it is less sure of than this does not count."""
     points_per_side: int = _sam(32, 1, 512)
     """A grid of this many points along each side of the image is asked for masks."""
     points_per_batch: int = _sam(64, 1, 65536, labels=False)

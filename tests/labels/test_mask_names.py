@@ -9,6 +9,8 @@ import fiftyone as fo
 import numpy as np
 import pytest
 
+from fiftyone_ssa.errors import InputError
+
 Make = Callable[..., fo.Dataset]
 Run = Callable[..., Any]
 PROPOSED = {"masks.names": "proposed", "semantic.vote": "hard"}
@@ -64,3 +66,10 @@ def test_in_place_what_we_said_is_no_name_of_the_masks(named: fo.Dataset, name_m
     assert name_masks(named, label_field="masks", overrides=PROPOSED, overwrite=True).done == 1
     assert named.values("masks.detections.class_name") == first
     assert named.values("masks.detections.source_name") == [["Grass", "dog", None]]
+
+
+def test_concepts_add_no_masks_in_place(named: fo.Dataset, name_masks: Run) -> None:
+    with pytest.raises(
+        InputError, match=r"masks\.concepts adds masks, and a field that is named in place keeps its own"
+    ):
+        name_masks(named, label_field="masks", overrides={"masks.concepts": "facebook/sam3"})

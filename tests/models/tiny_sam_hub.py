@@ -117,13 +117,20 @@ def save(family: str, folder: Path) -> Path:
     return folder
 
 
-def save_sam3(folder: Path) -> Path:
-    """facebook/sam3's form: one repository of the detector and the tracker for video, whose tracker is ours."""
+def save_sam3(folder: Path, vocabulary: Path | None = None) -> Path:
+    """facebook/sam3's form: one repository of the detector and the tracker for video, whose tracker is ours.
+
+    With the CLIP `vocabulary` of another folder its detector can be asked by name.
+    """
     from safetensors.torch import load_file, save_file
 
     vision = {"model_type": "sam3_vision_model", **_VIT3}
     small = {"hidden_size": 32, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     text = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    if vocabulary is not None:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(vocabulary)
+        tokenizer.save_pretrained(folder)
+        text |= {"vocab_size": len(tokenizer), "max_position_embeddings": 32}
     detector = transformers.Sam3Config(
         vision_config=vision,
         text_config={**text, "projection_dim": 16},
@@ -132,9 +139,8 @@ def save_sam3(folder: Path) -> Path:
         detr_decoder_config={**small, "num_queries": 5},
         mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
     )
-    tracker = transformers.Sam3TrackerVideoConfig(
-        vision_config=vision, prompt_encoder_config=_PROMPTS, mask_decoder_config=_DECODER, **_MEMORY
-    )
+    prompts = {"prompt_encoder_config": _PROMPTS, "mask_decoder_config": _DECODER}
+    tracker = transformers.Sam3TrackerVideoConfig(image_size=SIDE, vision_config=vision, **prompts, **_MEMORY)
     model = transformers.Sam3VideoModel(transformers.Sam3VideoConfig(detector_config=detector, tracker_config=tracker))
     randomize(model, seed=0)
     model.save_pretrained(folder)
