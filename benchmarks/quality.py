@@ -91,7 +91,12 @@ def engine_answer(tally: Tally) -> dict[str, Any]:
 def decision_answer(tally: Tally) -> dict[str, float]:
     """The shares of right names: of whole objects that a mask fits, of masks of parts, and of all masks."""
     named = _means(tally.named)
-    wanted = {"wholes": "named where there is a mask", "parts": "part masks named", "all": "masks named"}
+    wanted = {
+        "wholes": "named where there is a mask",
+        "masks of wholes": "whole masks named",
+        "parts": "part masks named",
+        "all": "masks named",
+    }
     return {short: named[name] for short, name in wanted.items() if name in named}
 
 
@@ -185,10 +190,12 @@ An object that no mask fits counts as wrongly named. Objects of which less than 
 
 ## SSA-engine: ways to decide
 
-Shares of right names among masks that fit: whole objects, parts, all masks; CPU seconds a scene, masks not counted.
+Shares of right names among masks that fit: whole objects by the mask that fits each best, though it may fit a part of
+it better (a balloon by the mask of its envelope); masks that fit a whole best; those of parts; all. CPU seconds a
+scene, masks not counted.
 Everything above is of `decision = "{decision}"`, the preset's own.
 
-| | SAM's masks: wholes, parts, all | the scenes' own: wholes, parts, all | CPU s |
+| | SAM's masks: wholes, their masks, parts, all | the scenes' own | CPU s |
 |---|---|---|---|
 {decisions}
 

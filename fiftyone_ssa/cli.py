@@ -200,7 +200,13 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from fiftyone_ssa.labels.calibration import calibrate
     from fiftyone_ssa.labels.repaint import collection
 
-    done = calibrate(collection(arguments.dataset, "calibrate"), arguments.label_field, arguments.gt_field)
+    done = calibrate(
+        collection(arguments.dataset, "calibrate"),
+        arguments.label_field,
+        arguments.gt_field,
+        preset=arguments.preset,
+        device=arguments.device,
+    )
     _say_line(done)
     _list_errors(done.errors)
     return FAILED if done.errors else 0
@@ -389,6 +395,8 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
     add("dataset", metavar="DATASET", help="the name of a FiftyOne dataset")
     add("--label-field", default="ssa", metavar="F", help="its labels, whose later runs use it (default: %(default)s)")
     add("--gt-field", default="ground_truth", metavar="F", help="the truth: class maps or masks (default: %(default)s)")
+    add("--preset", metavar="P", help="fit the weights of this engine preset's fused decision, too; it looks again")
+    add("--device", default="auto", metavar="D", help="of that preset's models (default: %(default)s)")
     parser.set_defaults(command=_calibrate)
 
 

@@ -221,7 +221,7 @@ class Annotation:
     labels: tuple[str | None, ...]
     """N class names; None where a mask is empty or meets ignored pixels only."""
     confidences: Floats
-    """(N,) in [0, 1]: the vote share (SSA), the decider's share of it or the filter's probability (engine)."""
+    """(N,) in [0, 1]: how sure each name is, at most what its parts allow (docs/models.md), or as calibrated."""
     proposals: tuple[Proposals, ...]
     votes: Votes | None = None
     """The closed-set votes (SSA only)."""
@@ -233,6 +233,8 @@ class Annotation:
     """N captions (engine only)."""
     label_sources: tuple[str | None, ...] = ()
     """N names of what proposed the winner: coco, ade20k, caption, vocabulary ... (engine only)."""
+    similarities: Floats | None = None
+    """(N,) the class filter's cosine of each crop and its name; NaN where there is none (engine only)."""
     embeddings: Embeddings | None = None
     """(N, d) what the class filter saw in each mask's crop, on request; zeros where a mask is empty (engine only)."""
 
@@ -244,6 +246,8 @@ class Annotation:
         for name in ("captions", "label_sources"):
             if len(getattr(self, name)) not in (0, count):
                 raise InputError(f"Annotation.{name} must hold 0 or {count} entries, got {len(getattr(self, name))}")
+        if self.similarities is not None and len(self.similarities) != count:
+            raise InputError(f"Annotation.similarities must hold {count} entries, got {len(self.similarities)}")
         if self.embeddings is not None and len(self.embeddings) != count:
             raise InputError(f"Annotation.embeddings must hold {count} rows, got {len(self.embeddings)}")
 

@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports.coco_arguments import detections_fields
-from fiftyone_ssa.labels import calibration
+from fiftyone_ssa.labels import calibration, fused_weights
 from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 
@@ -16,8 +16,8 @@ from .evaluate import TRUTH
 from .forms import Form, by_sight, count, given, target_of
 from .job import Job, Outcome, report
 
-DEFAULTS: dict[str, Any] = {"label_field": "", "gt_field": ""}
-"""Empty: the field that is shown, and the one that is called after the truth."""
+DEFAULTS: dict[str, Any] = {"label_field": "", "gt_field": "", "preset": ""}
+"""Empty: the field that is shown, the one that is called after the truth, and weights that stay as they are."""
 
 
 class Calibrate(Job):
@@ -35,11 +35,13 @@ class Calibrate(Job):
         sample_collection: Any,
         label_field: str = "ssa",
         gt_field: str = "ground_truth",
+        preset: str = "",
         *,
         delegate: bool = False,
     ) -> Any:
         """Run it from Python, or queue it with `delegate`."""
-        return self.call(sample_collection, {"label_field": label_field, "gt_field": gt_field}, delegate)
+        params = {"label_field": label_field, "gt_field": gt_field, "preset": preset}
+        return self.call(sample_collection, params, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The labels and their truth."""
@@ -59,6 +61,12 @@ class Calibrate(Job):
             description="Nothing that is stored changes: annotate with overwrite gives masks their new confidence",
         )
         form.choice("gt_field", _truths(samples), label="Ground truth", check=None if form.wrong else check)
+        form.text(
+            "preset",
+            label="Fused preset (empty: confidences only)",
+            description="Its models look at these masks again, and its decision's weights are fitted, too",
+            check=lambda: fused_weights.check_fused(params["preset"]) if params["preset"] else None,
+        )
         if not form.wrong:
             form.note("amount", f"The names in {counted(count(samples), 'image')} will be compared with the truth.")
 
@@ -68,7 +76,13 @@ class Calibrate(Job):
         _check_samples(samples)
         params = given(ctx.params, DEFAULTS)
         params |= _guessed(ctx, samples, params)
-        done = calibration.calibrate(samples, params["label_field"], params["gt_field"], progress=report(ctx))
+        done = calibration.calibrate(
+            samples,
+            params["label_field"],
+            params["gt_field"],
+            preset=params["preset"] or None,
+            progress=report(ctx),
+        )
         return Outcome(str(done), done.errors)
 
 

@@ -16,7 +16,7 @@ from fiftyone_ssa.errors import DeviceLostError, InputError, shown
 from fiftyone_ssa.labels import embeddings, runs
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.brain import try_to_offer
-from fiftyone_ssa.labels.calibration import calibration_of
+from fiftyone_ssa.labels.calibration import calibration_of, fitted_weights
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import check_whole_images, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
@@ -153,6 +153,9 @@ class Job:
                 "masks.concepts adds masks, and a field that is named in place keeps its own; choose another "
                 "label_field"
             )
+        if self.preset.open_vocabulary.decision == "fused" and not self.preset.open_vocabulary.weights:
+            fitted = fitted_weights(self.dataset, self.fields.label)
+            self.preset = load_preset(self.preset, {"open_vocabulary.weights": fitted})
         check_source_fields(self.dataset, self.fields, masks_field, semantic_field)
         check_field_types(self.dataset, self.fields.types(self.preset.pipeline, check_flag("keep_branch", keep_branch)))
         ssa = self.preset.pipeline == "ssa"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
@@ -14,20 +16,22 @@ import numpy.typing as npt
 from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.labels.database import check_whole_images, dataset_id, needs_database, own_collection, root_dataset
-from fiftyone_ssa.labels.documents import semantic_map
 from fiftyone_ssa.labels.fields import check_label_field
+from fiftyone_ssa.labels.fused_weights import check_fused, trace_cases
 from fiftyone_ssa.labels.source import class_names
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
-from fiftyone_ssa.masks.overlaps import intersections
-from fiftyone_ssa.naming.confidence import Calibration, auroc, calibration_error, fit, reasons
-from fiftyone_ssa.naming.voting import count_classes
-from fiftyone_ssa.types import Floats, MaskSet, Proposals
+from fiftyone_ssa.labels.truth import Truth, truth_of
+from fiftyone_ssa.naming.confidence import REASONS, Calibration, Named, auroc, calibration_error, fit, reasons
+from fiftyone_ssa.naming.fusing import weights_text
+from fiftyone_ssa.naming.fusing_fit import Fitted, fit_weights
+from fiftyone_ssa.presets import Preset
+from fiftyone_ssa.types import Floats, Proposals
+
+logger = logging.getLogger(__name__)
 
 FEWEST = 50
 """Masks whose truth is known that a calibration needs."""
-SAME = 0.5
-"""IoU from which a mask shows what a true mask shows."""
-Truth = Callable[[fo.Sample, MaskSet, list[str | None]], list[bool | None]]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,23 @@ class Calibrated:
     """How often a right name has more confidence than a wrong one."""
     auroc_after: float
     """The same as `error_after`."""
+    fused: Fitted | None = None
+    """The weights of the fused decision, where they were asked for."""
     errors: dict[str, str] = field(default_factory=dict)
     """Image path to reason, for every image that could not be judged."""
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"calibrated on {counted(self.masks, 'mask')}, {self.right:.1%} rightly named; calibration error "
             f"{self.error_before:.3f} -> {self.error_after:.3f}, AUROC {self.auroc_before:.3f} -> "
             f"{self.auroc_after:.3f} (on images it was not fitted on); later runs use it"
         )
+        if self.fused is None:
+            return text
+        gain = f"{self.fused.before:.1%} -> {self.fused.after:.1%} of {counted(self.fused.masks, 'mask')} rightly named"
+        if self.fused.better:
+            return f"{text}. Fused weights fitted: {gain} on images they were not fitted on; annotate with overwrite"
+        return f"{text}. Fused weights stay as fixed: fitted ones would gain nothing ({gain})"
 
 
 @needs_database()
@@ -63,6 +75,9 @@ def calibrate(
     label_field: str = "ssa",
     gt_field: str = "ground_truth",
     *,
+    preset: str | Path | Preset | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    device: str = "auto",
     progress: bool | Callable[[Any], None] | None = None,
 ) -> Calibrated:
     """Fit confidences to how often names are right, and keep that with the dataset for later runs on `label_field`.
@@ -72,47 +87,42 @@ def calibrate(
     whatever people made of it. Masks that fit none, and names that the truth never uses, say nothing. Nothing that is
     stored changes; `annotate(overwrite=True)` gives masks that nobody touched their new confidence.
 
+    With an engine `preset` of `decision = "fused"` the decision's weights are fitted, too: its models look at these
+    masks again, and where fitted weights name more of them rightly, on images that they were not fitted on, later runs
+    with fused presets use them. Where they do not, the fixed ones stay.
+
     Args:
         samples: a dataset or view of images
         label_field ("ssa"): a Detections field that `annotate` filled
         gt_field ("ground_truth"): the truth, a Segmentation (with mask targets) or a Detections field
+        preset (None): the name of an engine preset, a TOML file, or a Preset; None: weights are left alone
+        overrides (None): changes to the preset, `{"section.key": value}`
+        device ("auto"): of the preset's models: auto, cpu, cuda or cuda:N
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
-    Raises InputError for a bad field, or where fewer than 50 masks can be judged or all are right, or all wrong.
+    Raises InputError for a bad field or preset, or where fewer than 50 masks can be judged or all are right, or wrong.
     """
     dataset = check_calibrate(samples, label_field, gt_field)
-    judge = _judge_of(samples, gt_field)
-    tables, verdicts, stored, halves, errors = [], [], [], [], {}
+    fused = check_fused(preset, overrides) if preset is not None else None
     chosen = samples.exists(label_field).exists(gt_field).select_fields([label_field, gt_field])
-    votes = False
-    with fou.ProgressBar(total=len(chosen), progress=progress) as bar:
-        for place, sample in enumerate(bar(chosen.iter_samples())):
-            try:
-                detections = [d for d in sample[label_field].detections if d.get_attribute_value("class_name", None)]
-                table, right, confidences = _judged(sample, detections, judge)
-            except InputError as error:
-                errors[sample.filepath] = str(error)
-                continue
-            votes |= any(d.get_attribute_value("vote_share", None) is not None for d in detections)
-            tables.append(table)
-            verdicts.append(right)
-            stored.append(confidences)
-            halves.append(np.full(len(right), place % 2))
-    if sum(map(len, verdicts)) < FEWEST:
-        raise InputError(
-            f"a calibration needs {FEWEST} masks whose truth is known, {gt_field!r} tells that of "
-            f"{sum(map(len, verdicts))} in {label_field!r}; annotate more images that have a truth"
-            + (f" (of some it could not be read: {next(iter(errors.values()))})" if errors else "")
-        )
-    found, right, before, half = (np.concatenate(parts) for parts in (tables, verdicts, stored, halves))
-    if right.all() or not right.any():
-        raise InputError(
-            f"all names of {label_field!r} are {'right' if right.all() else 'wrong'} by {gt_field!r}, which tells no "
-            "confidence from another; check the truth, or take more images"
-        )
-    after = _held_out(found, right, half)
-    calibration = fit(found, right)
-    row = {"weights": list(calibration.weights), "pipeline": "ssa" if votes else "engine", "gt_field": gt_field}
+    truth = truth_of(samples, gt_field)
+    judged, errors = _judge_all(chosen, label_field, truth, progress)
+    right = np.concatenate([np.zeros(0, np.bool_), *(one.right for one in judged)])
+    before = np.concatenate([np.zeros(0), *(one.stored for one in judged)])
+    _check_judged(right, label_field, gt_field, errors)
+    found, names = np.concatenate([one.table for one in judged]), [name for one in judged for name in one.names]
+    after = _held_out(found, names, right, np.concatenate([one.half for one in judged]))
+    calibration = fit(found, names, right)
+    row: dict[str, Any] = {
+        "weights": list(calibration.weights),
+        "names": list(calibration.names.items()),
+        "pipeline": "ssa" if any(one.voted for one in judged) else "engine",
+        "gt_field": gt_field,
+    }
+    fitted = None
+    if fused is not None:
+        fitted = fit_weights(trace_cases(chosen, label_field, truth, fused, device, progress))
+        row["fusing"] = weights_text(fitted.weights) if fitted.better else []
     where = {"dataset": dataset_id(dataset), "field": label_field}
     own_collection("calibrations").update_one(where, {"$set": row}, upsert=True)
     return Calibrated(
@@ -122,6 +132,7 @@ def calibrate(
         calibration_error(after, right),
         auroc(before, right),
         auroc(after, right),
+        fitted,
         errors,
     )
 
@@ -129,7 +140,18 @@ def calibrate(
 def calibration_of(dataset: fo.Dataset, label_field: str, pipeline: str) -> Calibration | None:
     """What was fitted for a field of a dataset and a pipeline ("ssa" or "engine"); None if nothing was."""
     row = own_collection("calibrations").find_one({"dataset": dataset_id(dataset), "field": label_field})
-    return Calibration(tuple(row["weights"])) if row and row["pipeline"] == pipeline else None
+    if not row or row["pipeline"] != pipeline:
+        return None
+    if len(row["weights"]) != len(REASONS) + 1:
+        logger.warning("the calibration of %r is of an earlier version, and not used; calibrate again", label_field)
+        return None
+    return Calibration(tuple(row["weights"]), dict(row["names"]))
+
+
+def fitted_weights(dataset: fo.Dataset, label_field: str) -> list[str]:
+    """`open_vocabulary.weights` as fitted for a field of a dataset; empty where the fixed ones hold."""
+    row = own_collection("calibrations").find_one({"dataset": dataset_id(dataset), "field": label_field})
+    return list((row or {}).get("fusing", ()))
 
 
 def check_calibrate(samples: Any, label_field: str, gt_field: str) -> fo.Dataset:
@@ -155,27 +177,76 @@ def check_calibrate(samples: Any, label_field: str, gt_field: str) -> fo.Dataset
     return dataset
 
 
-def _held_out(found: Floats, right: npt.NDArray[np.bool_], half: npt.NDArray[np.int64]) -> Floats:
-    """Each half's confidences by what the other half fits; where there is one only, by its own."""
-    after = np.zeros(len(right))
-    for side in (0, 1):
-        others = half != side
-        after[half == side] = fit(found[others], right[others])(found[half == side]) if others.any() else 0.0
-    return after if half.any() and not half.all() else fit(found, right)(found)
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """The masks of an image whose truth is known."""
+
+    table: Floats
+    names: list[str | None]
+    right: Flags
+    stored: Floats
+    half: npt.NDArray[np.int64]
+    voted: bool
 
 
-def _judged(
-    sample: fo.Sample, detections: list[fo.Detection], judge: Truth
-) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
-    """Reasons, whether right, and the stored confidence of the masks of an image whose truth is known."""
+def _judge_all(chosen: Any, label_field: str, truth: Truth, progress: Any) -> tuple[list[_Judged], dict[str, str]]:
+    judged, errors = [], {}
+    with fou.ProgressBar(total=len(chosen), progress=progress) as bar:
+        for place, sample in enumerate(bar(chosen.iter_samples())):
+            detections = [d for d in sample[label_field].detections if d.get_attribute_value("class_name", None)]
+            try:
+                judged.append(_judge(sample, detections, truth, place % 2))
+            except InputError as error:
+                errors[sample.filepath] = str(error)
+    return judged, errors
+
+
+def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half: int) -> _Judged:
+    def every(name: str) -> list[Any]:
+        return [detection.get_attribute_value(name, None) for detection in detections]
+
     masks = mask_set_from_detections(fo.Detections(detections=detections), image_size_hw(sample.filepath))
     names = [detection.class_name for detection in detections]
-    sources = [detection.get_attribute_value("label_source", None) for detection in detections]
-    table = reasons(masks, names, [_proposals(detection) for detection in detections], sources)
-    verdicts = judge(sample, masks, names)
-    known = np.array([verdict is not None for verdict in verdicts], np.bool_)
+    similarities = np.array([np.nan if value is None else value for value in every("name_similarity")], np.float64)
+    proposals = [_proposals(detection) for detection in detections]
+    table = reasons(Named(masks, names, proposals, every("label_source"), similarities))
+    verdicts = [truth.judge(right, name) for right, name in zip(truth.of(sample, masks), names, strict=True)]
+    known = [index for index, verdict in enumerate(verdicts) if verdict is not None]
     stored = np.array([detection.confidence or 0.0 for detection in detections], np.float64)
-    return table[known], np.array([v for v in verdicts if v is not None], np.bool_), stored[known]
+    return _Judged(
+        table[known],
+        [names[i] for i in known],
+        np.array([verdicts[i] for i in known], np.bool_),
+        stored[known],
+        np.full(len(known), half),
+        any(value is not None for value in every("vote_share")),
+    )
+
+
+def _check_judged(right: Flags, label_field: str, gt_field: str, errors: Mapping[str, str]) -> None:
+    if len(right) < FEWEST:
+        raise InputError(
+            f"a calibration needs {FEWEST} masks whose truth is known, {gt_field!r} tells that of "
+            f"{len(right)} in {label_field!r}; annotate more images that have a truth"
+            + (f" (of some it could not be read: {next(iter(errors.values()))})" if errors else "")
+        )
+    if right.all() or not right.any():
+        raise InputError(
+            f"all names of {label_field!r} are {'right' if right.all() else 'wrong'} by {gt_field!r}, which tells no "
+            "confidence from another; check the truth, or take more images"
+        )
+
+
+def _held_out(found: Floats, names: list[str | None], right: Flags, half: npt.NDArray[np.int64]) -> Floats:
+    """Each half's confidences by what the other half fits; where there is one only, by its own."""
+    if half.all() or not half.any():
+        return fit(found, names, right)(found, names)
+    after = np.zeros(len(right))
+    for side in (0, 1):
+        mine, others = np.flatnonzero(half == side), np.flatnonzero(half != side)
+        fitted = fit(found[others], [names[i] for i in others], right[others])
+        after[mine] = fitted(found[mine], [names[i] for i in mine])
+    return after
 
 
 def _proposals(detection: fo.Detection) -> Proposals:
@@ -183,39 +254,3 @@ def _proposals(detection: fo.Detection) -> Proposals:
     scores = detection.get_attribute_value("proposal_scores", None) or ()
     count = min(len(names), len(scores))
     return Proposals(tuple(names[:count]), tuple(scores[:count]))
-
-
-def _judge_of(samples: Any, gt_field: str) -> Truth:
-    dataset = root_dataset(samples)
-    if gt_field in dataset.get_field_schema(embedded_doc_type=fo.Segmentation):
-        targets = class_names(samples, gt_field)
-        known = frozenset(targets.values())
-
-        def by_pixels(sample: fo.Sample, masks: MaskSet, names: list[str | None]) -> list[bool | None]:
-            truth = semantic_map(sample[gt_field].get_mask(), targets)
-            if truth.size_hw != masks.size_hw:
-                raise InputError(f"{gt_field!r} is {truth.size_hw} (height, width) but the image is {masks.size_hw}")
-            rows = zip(names, count_classes(masks, truth), strict=True)
-            return [truth.names[row.argmax()] == name if name in known and row.any() else None for name, row in rows]
-
-        return by_pixels
-    known = frozenset(samples.distinct(f"{gt_field}.detections.label"))
-
-    def by_masks(sample: fo.Sample, masks: MaskSet, names: list[str | None]) -> list[bool | None]:
-        true = mask_set_from_detections(sample[gt_field], masks.size_hw)
-        labels = [detection.label for detection in sample[gt_field].detections]
-        return list(_fitting(masks, true, names, labels, known))
-
-    return by_masks
-
-
-def _fitting(
-    masks: MaskSet, true: MaskSet, names: list[str | None], labels: list[str], known: frozenset[str]
-) -> Iterator[bool | None]:
-    shared = intersections(MaskSet.merge([masks, true]))
-    areas, count = np.diag(shared), len(masks)
-    ious = shared[:count, count:] / np.maximum(areas[:count, None] + areas[count:] - shared[:count, count:], 1)
-    for name, row in zip(names, ious, strict=True):
-        best = row.max(initial=0.0)
-        # a thing with one visible part is both: every true mask that fits as well counts
-        yield any(labels[i] == name for i in np.flatnonzero(row >= best)) if best >= SAME and name in known else None

@@ -58,6 +58,7 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
     "vote_entropy": (fo.FloatField, None),
     "caption": (fo.StringField, None),
     "label_source": (fo.StringField, None),
+    "name_similarity": (fo.FloatField, None),
     "predicted_iou": (fo.FloatField, None),
     "stability_score": (fo.FloatField, None),
     "area": (fo.IntField, None),
@@ -70,19 +71,20 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
 }
 """Attribute of a detection to its field type and subfield: `area` is in pixels, from the mask; `source_box` (XYWH) is
 the box as the mask's source states it, `source_name` and `source_score` what it called the mask, `point` its prompt,
-`crop_box` (XYWH) the crop that it was found in.
+`crop_box` (XYWH) the crop that it was found in. `name_similarity` is the class filter's cosine of crop and name;
 `class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
 SOURCE_NAMES = ("source_name", "source_score")
 """Declared where masks come with names."""
 NAMED = (
     *("label", "class_name", "confidence", "class_proposals", "proposal_scores", "caption", "label_source"),
+    "name_similarity",
     *("vote_share", "vote_margin", "vote_entropy"),
 )
 """All that a run says of a mask, apart from what the mask itself is."""
 NAME_ATTRIBUTES = ("class_name", "review", "reviewed_at", "mask_digest", "class_proposals", "proposal_scores")
 SSA_ATTRIBUTES = (*NAME_ATTRIBUTES, "vote_share", "vote_margin", "vote_entropy", *MASK_ATTRIBUTES)
-ENGINE_ATTRIBUTES = (*NAME_ATTRIBUTES, "caption", "label_source", *MASK_ATTRIBUTES)
+ENGINE_ATTRIBUTES = (*NAME_ATTRIBUTES, "caption", "label_source", "name_similarity", *MASK_ATTRIBUTES)
 
 
 class UnstorableError(InputError):
@@ -137,6 +139,8 @@ def _name_columns(annotation: Annotation) -> dict[str, Sequence[Any]]:
         "source_name": annotation.masks.source_names,
         "source_score": annotation.masks.source_scores.tolist(),
     }
+    if annotation.similarities is not None:
+        columns["name_similarity"] = annotation.similarities.tolist()
     if votes is not None:
         columns["vote_share"] = votes.shares.tolist()
         columns["vote_margin"] = votes.margins.tolist()

@@ -17,14 +17,14 @@ Expression = dict[str, Any]
 
 DOUBTFUL = 0.4
 """Doubt from which a mask that nobody reviewed is shown as doubtful."""
-BY_ENGINE = {"weak": 2.5, "late": 6.5, "absent": 2.5, "unstable": 3.5, "always": -5.2}
-"""The weight of each reason to doubt a name of SSA-engine."""
-BY_VOTE = {"split": 5.0, "small": 2.3, "unstable": 1.0, "always": -3.6}
-"""The same of a name that SSA voted for: the share of the vote and the size tell most."""
+BY_ENGINE = {"unsure": 3.1, "weak": 1.3, "late": 4.2, "absent": 0.7, "unstable": 3.9, "always": -5.8}
+"""The weight of each reason to doubt a name of SSA-engine, for published and fused decisions together."""
+BY_SHARE = {"weak": 2.5, "late": 6.5, "absent": 2.5, "unstable": 3.5, "always": -5.2}
+"""The same of labels from before `name_similarity` was kept, whose confidence is a decider's share and tells little."""
+BY_VOTE = {"unsure": 8.0, "always": -5.9}
+"""The same of a name that SSA voted for; its size and the mask's stability add nothing to that."""
 CAPTION_START = 20
 """Characters of a caption in which what it is about is named."""
-SMALLEST_SHARE = 1e-3
-"""Share of the image from which on a box counts as small as can be."""
 
 
 def doubt(detection: str = "$$this") -> Expression:
@@ -38,10 +38,12 @@ def doubt(detection: str = "$$this") -> Expression:
             `$map` "$$this"; in a collection of unwound detections, "$field.detections"
     """
     voted = {"$ne": [{"$ifNull": [f"{detection}.vote_share", None]}, None]}
+    earlier = {"$eq": [{"$ifNull": [f"{detection}.name_similarity", None]}, None]}
     branches = [
         {"case": {"$eq": [f"{detection}.area", 0]}, "then": 0},
         {"case": {"$eq": ["$$name", ""]}, "then": 1},
         {"case": voted, "then": _logistic(BY_VOTE)},
+        {"case": earlier, "then": _logistic(BY_SHARE)},
     ]
     judged = {"$switch": {"branches": branches, "default": _logistic(BY_ENGINE)}}
     name = {"$ifNull": [f"{detection}.class_name", {"$ifNull": [f"{detection}.label", ""]}]}
@@ -61,14 +63,11 @@ def _reasons(detection: str) -> Expression:
     known = {"$ifNull": [f"{detection}.confidence", 1]}
     # what a caption is about, it names first: "the door of a red tent" on a mask called tent is about another one
     place = {"$ifNull": [{"$indexOfCP": [f"{detection}.caption", "$$name"]}, 0]}
-    box = [{"$ifNull": [{"$arrayElemAt": [f"{detection}.bounding_box", side]}, 1]} for side in (2, 3)]
-    share = {"$max": [SMALLEST_SHARE, {"$multiply": box}]}
     return {
         "weak": _missing_to_one({"$cond": [proposed, {"$ifNull": [score, known]}, known]}),
         "late": _within_one({"$divide": [place, CAPTION_START]}),
         "absent": {"$cond": [{"$lt": [place, 0]}, 1, 0]},
-        "split": _missing_to_one({"$ifNull": [f"{detection}.vote_share", 1]}),
-        "small": _within_one({"$divide": [{"$log10": share}, {"$log10": SMALLEST_SHARE}]}),
+        "unsure": _missing_to_one(known),
         "unstable": _missing_to_one({"$ifNull": [f"{detection}.stability_score", 1]}),
     }
 

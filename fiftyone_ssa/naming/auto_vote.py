@@ -54,8 +54,9 @@ class Evidence:
     """0 where each mask holds one class only, about 1 for one mask that holds all of the image."""
 
 
-def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) -> tuple[Floats, SemanticMap]:
-    """(N, C) how much each class is a mask's, zeros where it is empty, and the class map that masks and pixels give.
+def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) -> tuple[Floats, SemanticMap, float]:
+    """(N, C) how much each class is a mask's, zeros where it is empty; the class map that masks and pixels give; and
+    how much the masks contradict the segmenter.
 
     Pixels under no mask keep the segmenter's class. `given` (N, C) are the names that masks came with
     (`given_names.given_shares`).
@@ -71,9 +72,9 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     weights = means / np.maximum(mean, LEAST) ** PRIOR
     firm = firmness(evidence.contradiction)
     if firm < NO_SAY:
-        return weights, scores.semantic_map()
+        return weights, scores.semantic_map(), evidence.contradiction
     owners = paint(masks, np.arange(len(masks)), np.full(masks.size_hw, -1, np.int32))
-    return weights, scores.semantic_map(owners, temperature * firm * priors)
+    return weights, scores.semantic_map(owners, temperature * firm * priors), evidence.contradiction
 
 
 def temper(scores: ClassScores) -> tuple[Probabilities, float]:

@@ -32,10 +32,14 @@ class Candidate:
     evidence: Floats | None = None
     """(n,) that of each name of its image, and which of them its proposals are, where the decision is fused."""
     columns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    terms: Floats | None = None
+    """(n, terms) what each of `fusing.TERMS` says of each name, where weights are being fitted."""
     label: str | None = None
     confidence: float = 0.0
+    similarity: float = float("nan")
+    """The class filter's cosine of its crop and its name."""
     look: npt.NDArray[np.float32] | None = None
-    """The class filter's (d,) embedding of its crop, where it is kept."""
+    """The class filter's (d,) embedding of its crop."""
 
     def crop_xyxy(self, scale: float) -> tuple[int, int, int, int]:
         """The published crop around the box that the mask's source states."""

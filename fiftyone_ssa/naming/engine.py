@@ -34,12 +34,13 @@ from fiftyone_ssa.models.open_segmenters import needs_vocabulary
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
-from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY
+from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY, weights_of
 from fiftyone_ssa.naming.given_names import given_names
 from fiftyone_ssa.naming.known_names import recall_names
 from fiftyone_ssa.naming.phrase_worker import PhraseWorker
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
+from fiftyone_ssa.naming.support import Support, known_names
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.naming.voting import count_classes, votes_from_shares
 from fiftyone_ssa.presets import OpenVocabulary, Preset
@@ -51,7 +52,7 @@ class Engine:
     """Names the masks of a batch of images from an open vocabulary.
 
     `segmenters` are (source name, segmenter) pairs. Without `captioner` no caption is made and `phrases` is not used;
-    without `decider` the class filter's first proposal is the name.
+    without `decider` the class filter's first proposal is the name. `known`: what confidence compares names with.
     With `keep_embeddings` an annotation holds what the class filter saw in each crop; it looks but once all the same.
     `timings` sums the seconds spent in each stage, by its name, over all batches; clear it as you like.
     """
@@ -67,6 +68,7 @@ class Engine:
         captioner: CaptionerSlot | None = None,
         phrases: NounPhrases | PhraseWorker | None = None,
         vocabulary: Sequence[str] = (),
+        known: Sequence[str] = (),
         generator: MaskGenerator | None = None,
         concepts: ConceptMasks | None = None,
         keep_embeddings: bool = False,
@@ -76,7 +78,10 @@ class Engine:
         self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
         self.class_filter, self.decider, self.generator = class_filter, decider, generator
         self.ranking = Ranking(class_filter, vocabulary, settings.top_k)
-        self.fusion = Fusion(class_filter, vocabulary, settings.top_k) if settings.decision == "fused" else None
+        weights = weights_of(settings.weights)
+        fused = settings.decision == "fused"
+        self.fusion = Fusion(class_filter, vocabulary, settings.top_k, weights) if fused else None
+        self.support = Support(class_filter, known)
         self.timings: dict[str, float] = {}
         self._background = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -97,6 +102,8 @@ class Engine:
         self._propose_phrases_and_filter(groups, per_image)
         with self._stage("decide"):
             self._decide(groups)
+            for group in per_image:
+                self._limit([candidate for candidate in group if candidate.label is not None], group)
         return [
             _annotation(masks, group, self.keep_embeddings) for masks, group in zip(mask_sets, per_image, strict=True)
         ]
@@ -139,9 +146,8 @@ class Engine:
         with self._stage("filter"):
             found = self.class_filter.images([[c.crop(scale) for c in group] for group in groups])
             looks = list(chain.from_iterable(found))
-            if self.keep_embeddings:
-                for candidate, look in zip(candidates, looks, strict=True):
-                    candidate.look = look
+            for candidate, look in zip(candidates, looks, strict=True):
+                candidate.look = look
         if reading is not None:
             with self._stage("phrases"):
                 phrases = reading.result()
@@ -174,6 +180,16 @@ class Engine:
                 winner = int(counts.argmax())
                 candidate.label = candidate.proposals.names[winner]
                 candidate.confidence = float(counts[winner] / counts.sum())
+
+    def _limit(self, named: list[Candidate], group: list[Candidate]) -> None:
+        """Confidences are no higher than how well the names fit the crops at all."""
+        if named:
+            others = chain.from_iterable(candidate.sources for candidate in group)
+            looks = [candidate.look for candidate in named if candidate.look is not None]
+            found = self.support(looks, [str(candidate.label) for candidate in named], others)
+            for candidate, similarity, share in zip(named, *found, strict=True):
+                candidate.similarity = float(similarity)
+                candidate.confidence *= float(share)
 
     def _question(self, candidate: Candidate) -> Question:
         masks, scale = candidate.masks, self.settings.decide_scale
@@ -228,14 +244,16 @@ def build_engine(
         phrases = None if captioner.only_names else reader(mode)
     class_filter = load_class_filter(settings.class_filter, device, dtype, template=settings.template)
     vocabulary = read_vocabulary(settings.vocabulary) if settings.vocabulary else ()
-    recall_names(class_filter, settings.class_filter, vocabulary, settings.template, str(dtype), device.type)
+    segmenters = [
+        (source_name(model), _load_segmenter(model, device, dtype, vocabulary, trust_remote_code))
+        for model in settings.segmenters
+    ]
+    known = known_names((segmenter.classes for _, segmenter in segmenters), vocabulary)
+    recall_names(class_filter, settings.class_filter, known, settings.template, str(dtype), device.type)
     return Engine(
         settings,
         device,
-        segmenters=[
-            (source_name(model), _load_segmenter(model, device, dtype, vocabulary, trust_remote_code))
-            for model in settings.segmenters
-        ],
+        segmenters=segmenters,
         class_filter=class_filter,
         decider=None
         if settings.decider == FILTER
@@ -243,6 +261,7 @@ def build_engine(
         captioner=captioner,
         phrases=phrases,
         vocabulary=vocabulary,
+        known=known,
         generator=generator,
         concepts=concepts,
         keep_embeddings=keep_embeddings,
@@ -297,9 +316,11 @@ def _annotation(masks: MaskSet, candidates: list[Candidate], keep_embeddings: bo
     labels: list[str | None] = [None] * count
     sources: list[str | None] = [None] * count
     captions, proposals, confidences = [""] * count, [Proposals()] * count, np.zeros(count)
+    similarities = np.full(count, np.nan)
     for candidate in candidates:
         index = candidate.index
         labels[index], confidences[index] = candidate.label, candidate.confidence
+        similarities[index] = candidate.similarity
         captions[index], proposals[index] = candidate.caption, candidate.proposals
         if candidate.label is not None:
             sources[index] = candidate.sources.get(candidate.label, VOCABULARY)
@@ -310,5 +331,6 @@ def _annotation(masks: MaskSet, candidates: list[Candidate], keep_embeddings: bo
         proposals=tuple(proposals),
         captions=tuple(captions),
         label_sources=tuple(sources),
+        similarities=similarities,
         embeddings=embeddings_of(count, candidates) if keep_embeddings else None,
     )

@@ -6,11 +6,14 @@ weight times a number that says what it says (`Weights`), and its probability th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.masks.overlaps import parents, twins
 from fiftyone_ssa.types import Floats, Ints
 
@@ -70,15 +73,45 @@ class Evidence:
     """(K, K) pixels that masks share."""
 
 
+def weights_of(given: Sequence[str]) -> Weights:
+    """The fixed weights with those that are given as `"term=number"` in their place. Raises InputError for others."""
+    found = {}
+    for text in given:
+        term, _, number = text.partition("=")
+        try:
+            found[term.strip()] = float(number)
+        except ValueError:
+            found[term.strip()] = float("nan")
+        if term.strip() not in TERMS or not np.isfinite(found[term.strip()]):
+            raise InputError(
+                f'open_vocabulary.weights must read "term=number", a term being one of {", ".join(TERMS)}, '
+                f"got {shown(text)}"
+            )
+    return replace(WEIGHTS, **found)
+
+
+def weights_text(weights: Weights) -> list[str]:
+    """The other way: what `open_vocabulary.weights` takes."""
+    return [f"{term}={getattr(weights, term):.4g}" for term in TERMS]
+
+
 def fused_scores(evidence: Evidence, weights: Weights = WEIGHTS) -> Floats:
     """(K, n) the evidence of each name for each mask, in nats, without the decider's."""
+    scores = np.zeros(evidence.own.shape)
+    for name, values in fused_terms(evidence).items():
+        scores += getattr(weights, name) * values
+    return scores
+
+
+def fused_terms(evidence: Evidence) -> dict[str, npt.NDArray[Any]]:
+    """(K, n) what each term but the decider says of each name for each mask, by the term's name."""
     own, votes = evidence.own, evidence.votes
     areas = np.diag(evidence.shared_px)
     parent = parents(evidence.shared_px)
     inside = parent >= 0
     first = softmax(np.where(own, evidence.logits, -np.inf))
     around = np.where(inside[:, None], first[parent], 0.0) * (1 - areas / np.maximum(areas[parent], 1))[:, None]
-    terms = {
+    return {
         "filter": evidence.logits,
         "unsaid": ~evidence.said,
         "subject": evidence.subject,
@@ -89,10 +122,6 @@ def fused_scores(evidence: Evidence, weights: Weights = WEIGHTS) -> Floats:
         "twins": twins(evidence.shared_px).astype(np.float64) @ first,
         "elsewhere": np.log1p(np.maximum(first.sum(0) - first, 0)),
     }
-    scores = np.zeros(own.shape)
-    for name, values in terms.items():
-        scores += getattr(weights, name) * values
-    return scores
 
 
 def softmax(scores: Floats) -> Floats:

@@ -6,6 +6,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
+import numpy as np
+
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
 from fiftyone_ssa.models.concept_masks import ConceptMasks
@@ -19,6 +21,9 @@ from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, vote
 from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, Proposals, SemanticMap
 
 logger = logging.getLogger(__name__)
+
+MOST_DOUBT = 0.75
+"""The contradiction that counts at most: of a picture of one mask little is known."""
 
 
 class SSA:
@@ -82,7 +87,7 @@ class SSA:
         given = given_shares(masks, answer.names, heard)
         if self.rule == "auto":
             assert not isinstance(answer, SemanticMap)  # without scores the rule is hard
-            weights, refined = auto_vote(masks, answer, given)
+            weights, refined, contradiction = auto_vote(masks, answer, given)
             votes = votes_from_shares(weights)
             branch = answer.semantic_map() if self.keep_branch else None
         else:
@@ -91,10 +96,12 @@ class SSA:
             weights = weights if given is None else with_given(weights, given)
             votes = votes_from_shares(weights)
             refined = refine(masks, votes.class_ids, branch)
+            contradiction = _contradiction(masks, votes.shares, branch)
         return Annotation(
             masks=masks,
             labels=tuple(answer.names[i] if i >= 0 else None for i in votes.class_ids),
-            confidences=votes.shares,
+            # a segmenter is as sure of pictures that it cannot know, but there masks and classes do not go together
+            confidences=votes.shares * (1 - min(contradiction, MOST_DOUBT)),
             proposals=best_classes(weights, answer.names),
             votes=votes,
             semantic=refined,
@@ -108,3 +115,11 @@ class SSA:
         return mean_probabilities(
             masks, answer.probabilities(), align_corners=answer.align_corners, core=self.rule == "core"
         )
+
+
+def _contradiction(masks: MaskSet, shares: Floats, branch: SemanticMap) -> float:
+    """What the masks' classes leave of their pixels, over what one class leaves of the image: 0 to about 1."""
+    counts = np.bincount(branch.ids[::4, ::4].ravel(), minlength=branch.ignore_id + 1)[: branch.ignore_id]
+    worst = 1 - counts.max() / max(counts.sum(), 1)
+    named = np.where(shares > 0, masks.areas_px, 0)
+    return float(named @ (1 - shares) / max(named.sum(), 1) / worst) if worst > 0 else 0.0

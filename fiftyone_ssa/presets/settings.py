@@ -113,6 +113,8 @@ class OpenVocabulary:
     decision: Literal["published", "fused"] = "published"
     """`published`: the decider alone chooses among the filter's proposals; `fused`: votes, captions, filter,
     decider and the masks around decide together, among all names of the image (docs/models.md)."""
+    weights: tuple[str, ...] = ()
+    """What the terms of a fused decision count where not as fixed, `"term=number"` each; `calibrate` fits them."""
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
     vocabulary: str = ""

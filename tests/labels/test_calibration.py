@@ -10,7 +10,7 @@ from bson import ObjectId
 from fiftyone_ssa import annotate, calibrate
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
-from fiftyone_ssa.labels.calibration import calibration_of
+from fiftyone_ssa.labels.calibration import calibration_of, fitted_weights
 from fiftyone_ssa.labels.database import own_collection
 from fiftyone_ssa.labels.documents import annotation_document
 from fiftyone_ssa.masks.rle import encode, mask_set
@@ -68,6 +68,7 @@ def test_confidence_comes_to_mean_something(dataset, gt_field):
     assert dataset.values("engine.detections.confidence") == before  # what is stored stays
     calibration = calibration_of(dataset, "engine", "engine")
     assert calibration.weights[1] > 0
+    assert list(calibration.names) == ["cat"]
     assert calibration_of(dataset, "engine", "ssa") is None
     assert calibration_of(dataset, "other", "engine") is None
 
@@ -130,3 +131,35 @@ def test_later_runs_use_it(dataset):
     assert 0.123 in confidences  # a person's stays
     assert confidences.isdisjoint(said)
     assert len(said) > 3
+
+
+def test_an_earlier_versions_calibration_is_not_used(dataset, caplog):
+    calibrate(dataset, "engine", progress=False)
+    own_collection("calibrations").update_one(
+        {"field": "engine", "dataset": dataset._doc.id}, {"$set": {"weights": [1.0]}}
+    )
+    assert calibration_of(dataset, "engine", "engine") is None
+    assert "calibrate again" in caplog.text
+
+
+def test_weights_of_a_fused_decision_are_fitted_to_what_its_models_say(dataset):
+    done = calibrate(dataset, "engine", preset="mini-engine", progress=False)
+    assert done.fused is not None
+    assert done.fused.masks == 0  # black squares have other names than these models give
+    assert "stay as fixed" in str(done)
+    assert fitted_weights(dataset, "engine") == []
+    with pytest.raises(InputError, match="only a fused decision has weights to fit, preset 'mini-ssa' has none"):
+        calibrate(dataset, "engine", preset="mini-ssa", progress=False)
+
+
+def test_runs_use_fitted_weights_and_say_that_they_differ(dataset):
+    dataset.set_values("things.detections.label", [["cat"] * 16] * IMAGES)
+    options = {"label_field": "named", "masks_field": "things", "progress": False}
+    assert annotate(dataset[:1], "mini-engine", **options).done == 1
+    weights = ["decider=0", "vote=5"]
+    row = {"dataset": dataset._doc.id, "field": "named", "weights": [], "names": [], "pipeline": "ssa"}
+    own_collection("calibrations").insert_one({**row, "fusing": weights})
+    with pytest.raises(InputError, match=r"open_vocabulary\.weights"):
+        annotate(dataset[:1], "mini-engine", **options)
+    assert annotate(dataset[:1], "mini-engine", overwrite=True, **options).done == 1
+    assert annotate(dataset[:1], "mini-engine", **options).skipped == 1

@@ -30,7 +30,8 @@ VOTED = {
     "vote_margin": 0.96,
     "area": 5000,
 }
-SPLIT = VOTED | {"proposal_scores": [0.4], "confidence": 0.4, "vote_share": 0.4, "vote_margin": 0.05}
+LOOKED = SURE | {"name_similarity": 0.7}
+SPLIT = VOTED | {"proposal_scores": [0.4], "confidence": 0.25, "vote_share": 0.4, "vote_margin": 0.05}
 
 
 def dataset_of(*detections: dict[str, Any]) -> fo.Dataset:
@@ -60,7 +61,7 @@ def test_each_thing_that_speaks_against_a_name_adds_doubt() -> None:
         "the caption does not know it": (captioned, SURE | {"caption": "a wall"}),
         "the mask is unstable": (SURE | {"stability_score": 0.98}, SURE | {"stability_score": 0.6}),
         "the vote is split": (VOTED, SPLIT),
-        "the voted mask is small": (VOTED, VOTED | {"bounding_box": [0.1, 0.1, 0.04, 0.04]}),
+        "the name fits the crop badly": (LOOKED, LOOKED | {"confidence": 0.3}),
     }
     found = doubts(*(mask for pair in pairs.values() for mask in pair))
     for reason, less, more in zip(pairs, found[::2], found[1::2], strict=True):

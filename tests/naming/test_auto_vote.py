@@ -105,7 +105,7 @@ def scene(seed: int, logits: bool, align: bool, noise: float) -> tuple[Dense, Ma
 @pytest.mark.parametrize("noise", [0.1, 1.0, 4.0])
 def test_equals_the_plain_twin(noise: float, logits: bool, align: bool) -> None:
     dense, masks, scores = scene(1, logits, align, noise)
-    weights, semantic = auto_vote(masks, scores)
+    weights, semantic, _ = auto_vote(masks, scores)
     expected, ids, _ = plain_auto_vote(dense, masks, scores)
     np.testing.assert_allclose(weights, expected, rtol=2e-4, atol=1e-7)
     np.testing.assert_array_equal(semantic.ids, ids)
@@ -124,8 +124,8 @@ def test_good_masks_decide_and_bad_ones_do_not() -> None:
 @pytest.mark.parametrize("temperature", [0.25, 0.5, 2.0, 4.0])
 def test_how_sure_the_segmenter_is_makes_no_difference(temperature: float) -> None:
     _, masks, scores = scene(2, True, False, 1.0)
-    weights, semantic = auto_vote(masks, scores)
-    other_weights, other = auto_vote(masks, replace(scores, values=scores.values / temperature))
+    weights, semantic, _ = auto_vote(masks, scores)
+    other_weights, other, _ = auto_vote(masks, replace(scores, values=scores.values / temperature))
     np.testing.assert_array_equal(semantic.ids, other.ids)
     np.testing.assert_allclose(weights, other_weights, rtol=1e-4)
 
@@ -153,7 +153,7 @@ def test_a_part_leans_on_its_whole() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_no_masks_and_one_class(count: int) -> None:
     scores = ClassScores(torch.zeros((1, 3, 4)), ("all",), (6, 8), logits=True)
-    weights, semantic = auto_vote(mask_set((6, 8), [encode(np.ones((6, 8), bool))] * count), scores)
+    weights, semantic, _ = auto_vote(mask_set((6, 8), [encode(np.ones((6, 8), bool))] * count), scores)
     assert weights.shape == (count, 1)
     assert not semantic.ids.any()
 
@@ -166,7 +166,7 @@ def test_small_images_of_averaged_grids() -> None:
     mask = np.zeros((9, 11), bool)
     mask[2:7, 3:9] = True
     masks = mask_set((9, 11), [encode(mask)])
-    weights, semantic = auto_vote(masks, scores)
+    weights, semantic, _ = auto_vote(masks, scores)
     assert semantic.size_hw == (9, 11)
     outside = ~mask
     np.testing.assert_array_equal(semantic.ids[outside], scores.semantic_map().ids[outside])

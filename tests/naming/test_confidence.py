@@ -10,6 +10,7 @@ from fiftyone_ssa.naming.confidence import (
     REASONS,
     Calibrated,
     Calibration,
+    Named,
     auroc,
     calibration_error,
     fit,
@@ -27,34 +28,66 @@ def three_masks(**columns: list[float]) -> MaskSet:
 def test_reasons_of_masks() -> None:
     masks = three_masks(predicted_iou=[0.9, np.nan, 0.5], stability_score=[0.5, np.nan, np.nan])
     proposals = [Proposals(("cat", "dog"), (0.75, 0.25)), Proposals(("dog", "cat"), (0.9, 0.1)), Proposals()]
-    found = reasons(masks, ["cat", "cat", None], proposals, ["coco", "caption", None])
+    similarities = np.array([0.7, np.nan, np.nan])
+    found = reasons(Named(masks, ["cat", "cat", None], proposals, ["coco", "caption", None], similarities))
     assert found.shape == (3, len(REASONS))
-    np.testing.assert_allclose(found[0], [np.log(3), 0.5, 0, 0.45, 0])
-    np.testing.assert_allclose(found[1], [np.log(1 / 9), -0.8, np.log10(0.05), 1, 1])
-    np.testing.assert_allclose(found[2], [np.log(0.001 / 0.999), 0, -5, 0.5, 0])
-    assert np.isfinite(reasons(masks, ["a"] * 3, [Proposals(("a",), (1.0,))] * 3)).all()
-    assert reasons(MaskSet.empty((3, 3)), [], []).shape == (0, 5)
+    around = dict.fromkeys(("as_twin", "unlike_twin"), 0.0)
+    mean = (0.75 + 0.1) / 2
+    first = {
+        "score": np.log(3),
+        "lead": 0.5,
+        "area": 0,
+        "quality": 0.45,
+        "caption": 0,
+        "similarity": 0.7,
+        "image": mean,
+    }
+    second = {"score": np.log(1 / 9), "lead": -0.8, "area": np.log10(0.05), "quality": 1, "caption": 1, "similarity": 0}
+    for row, expected in (
+        (found[0], first | {"image": mean, "inside": 0, "as_parent": 0} | around),
+        (found[1], second | {"image": mean, "inside": 1, "as_parent": 1} | around),
+    ):
+        np.testing.assert_allclose(row, [expected[reason] for reason in REASONS])
+    np.testing.assert_allclose(found[2, :4], [np.log(0.001 / 0.999), 0, -5, 0.5])
+    assert np.isfinite(reasons(Named(masks, ["a"] * 3, [Proposals(("a",), (1.0,))] * 3))).all()
+    assert reasons(Named(MaskSet.empty((3, 3)), [], [])).shape == (0, len(REASONS))
+
+
+def test_masks_of_the_same_pixels_agree_or_not() -> None:
+    dense = np.zeros((4, 10, 20), bool)
+    dense[:3, :, :8], dense[3, :, 12:] = True, True
+    masks = mask_set((10, 20), [encode(mask) for mask in dense])
+    found = reasons(Named(masks, ["cat", "cat", "dog", "cat"], [Proposals()] * 4))
+    np.testing.assert_allclose(found[:, REASONS.index("as_twin")], [0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(found[:, REASONS.index("unlike_twin")], [0.5, 0.5, 1, 0])
 
 
 def test_a_fit_finds_what_truth_was_drawn_by() -> None:
     random = np.random.default_rng(0)
     found = random.normal(2, 3, (20_000, 5))
     weights = np.array([-1.0, 0.8, 0.0, -0.5, 0.3, 0.0])
-    true = 1 / (1 + np.exp(-(weights[0] + found @ weights[1:])))
+    names = random.choice(["cat", "dog"], len(found)).tolist()
+    odds = weights[0] + found @ weights[1:] + np.where(np.array(names) == "cat", 1.0, -1.0)
+    true = 1 / (1 + np.exp(-odds))
     right = random.random(len(true)) < true
-    calibration = fit(found, right)
+    calibration = fit(found, names, right)
     np.testing.assert_allclose(calibration.weights, weights, atol=0.08)
-    assert calibration_error(calibration(found), right) < 0.02
+    assert calibration.names["cat"] - calibration.names["dog"] == pytest.approx(2, abs=0.15)
+    likely = calibration(found, names)
+    assert calibration_error(likely, right) < 0.02
     assert calibration_error(np.sqrt(true), right) > 0.05
-    assert auroc(calibration(found), right) == pytest.approx(auroc(true, right), abs=0.005)
+    assert auroc(likely, right) == pytest.approx(auroc(true, right), abs=0.005)
+    unheard = calibration(found[:1], ["horse"])
+    assert unheard == pytest.approx(calibration(found[:1], [None]))
 
 
 def test_a_fit_of_few_masks_a_constant_reason_and_a_perfect_one() -> None:
     found = np.column_stack([np.arange(8.0), *np.ones((4, 8))])
-    likely = fit(found, np.arange(8) >= 4)(found)
+    names = ["a"] * 8
+    likely = fit(found, names, np.arange(8) >= 4)(found, names)
     assert np.isfinite(likely).all()
     assert (np.diff(likely) > 0).all()
-    assert fit(found, np.ones(8, bool))(found).min() > 0.5
+    assert fit(found, names, np.ones(8, bool))(found, names).min() > 0.5
 
 
 def test_figures_of_confidence_beside_plain_ones() -> None:
@@ -75,7 +108,7 @@ def test_a_calibrated_pipeline_changes_confidence_alone() -> None:
     masks = three_masks()
     proposals = (Proposals(("cat",), (0.6,)), Proposals(("dog", "cat"), (0.9, 0.1)), Proposals())
     said = Annotation(masks, ("cat", "dog", None), np.array([0.9, 0.9, 0.0]), proposals)
-    calibration = Calibration((0.0, 1.0, 0.0, 0.0, 0.0, 0.0))
+    calibration = Calibration((0.0, 1.0, *[0.0] * (len(REASONS) - 1)))
     (found,) = Calibrated(lambda batch: [said], calibration)([Inputs(np.zeros((10, 20, 3), np.uint8))])
     np.testing.assert_allclose(found.confidences, [0.6, 0.9, 0.0])
     assert (found.labels, found.proposals, found.masks) == (said.labels, said.proposals, masks)

@@ -115,7 +115,9 @@ def test_what_is_kept_of_a_mask(annotations: list[Annotation]) -> None:
     assert rocket.proposals[0].names == ("screen", "food", "a dark wall")
     assert rocket.proposals[0].scores == pytest.approx((0.53319, 0.37543, 0.07037), abs=1e-4)
     assert (rocket.labels[0], rocket.label_sources[0]) == ("a dark wall", "caption")
-    assert rocket.confidences[0] == pytest.approx(0.42303, abs=1e-3)
+    assert 0 < rocket.confidences[0] < 0.42303  # the decider's share, and how well the name fits at all
+    assert rocket.similarities is not None
+    assert -1 < rocket.similarities[0] < 1
     assert {source for annotation in annotations for source in annotation.label_sources} == {
         "coco",
         "ade20k",
@@ -129,7 +131,8 @@ def test_the_filter_decides_by_itself(build: Build, batch: list[Inputs], annotat
     for found, published in zip(engine(batch), annotations, strict=True):
         assert found.proposals == published.proposals
         assert found.labels == tuple(proposals.names[0] for proposals in found.proposals)
-        assert found.confidences.tolist() == [proposals.scores[0] for proposals in found.proposals]
+        best = np.array([proposals.scores[0] for proposals in found.proposals])
+        assert ((found.confidences > 0) & (found.confidences < best)).all()
         assert None not in found.label_sources
 
 
@@ -142,7 +145,8 @@ def test_a_fused_decision(build: Build, batch: list[Inputs], parity: Path, decid
         assert everything(engine([inputs])[0]) == everything(found)
         for index, label in enumerate(found.labels):
             names, scores = found.proposals[index].names, found.proposals[index].scores
-            assert (label, found.confidences[index]) == (names[0], scores[0])
+            assert label == names[0]
+            assert 0 < found.confidences[index] < scores[0]
             assert list(scores) == sorted(scores, reverse=True)
             assert len(names) == 3
             assert 0 < sum(scores) <= 1 + 1e-9
@@ -158,7 +162,7 @@ def test_a_fused_decision_of_one_mask_no_mask_and_no_name(build: Build, parity: 
     (annotation,) = engine([one_image(parity, [rectangle(10, 10, 60, 60), rectangle(0, 0, 0, 0)])])
     assert annotation.labels[0] in ("lorry", "horse")
     assert (annotation.labels[1], annotation.label_sources) == (None, ("vocabulary", None))
-    assert annotation.proposals[0].scores[0] == annotation.confidences[0] < 1
+    assert 0 < annotation.confidences[0] < annotation.proposals[0].scores[0] < 1
     assert engine([Inputs(np.zeros((9, 9, 3), np.uint8), MaskSet.empty((9, 9)))])[0].labels == ()
     silent = build(decision="fused", segmenters=())
     silent.captioner = lambda groups: [["", "running fast"]]  # type: ignore[assignment]
@@ -276,7 +280,7 @@ def test_many_small_masks_are_named_as_one_by_one(engine: Engine, plain: PlainEn
     assert list(annotation.labels) == [record["class_name"] for record in expected]
     assert [list(p.names) for p in annotation.proposals] == [record["class_proposals"] for record in expected]
     assert list(annotation.captions) == [record["caption"] for record in expected]
-    np.testing.assert_allclose(annotation.confidences, [record["confidence"] for record in expected], atol=0.02)
+    assert (annotation.confidences <= np.array([record["confidence"] for record in expected]) + 0.02).all()
 
 
 def test_photographs_are_named_as_one_by_one(engine: Engine, plain: PlainEngine, shared: Path) -> None:
@@ -314,7 +318,8 @@ def test_one_candidate_is_enough(build: Build, parity: Path, tmp_path: Path) -> 
     engine = build(segmenters=(), captioner="", vocabulary=str(tmp_path / "names.txt"))
     (annotation,) = engine([one_image(parity, [rectangle(10, 10, 60, 60)])])
     assert annotation.labels == ("lorry",)
-    assert (annotation.confidences[0], annotation.proposals[0].scores) == (1.0, (1.0,))
+    assert annotation.proposals[0].scores == (1.0,)
+    assert annotation.confidences[0] < 0.5  # among common names it is one of many
     assert (annotation.label_sources, annotation.captions) == (("vocabulary",), ("",))
 
 

@@ -58,9 +58,10 @@ def test_every_rule_names_the_masks(rule: str) -> None:
     assert annotation.unlabelled == 1
     assert annotation.proposals[1].names == ()
     assert annotation.proposals[0].names == ("left", "right")
-    assert annotation.proposals[0].scores[0] == annotation.confidences[0]
+    assert annotation.votes is not None
+    assert annotation.proposals[0].scores[0] == annotation.votes.shares[0] > annotation.confidences[0]
     assert sum(annotation.proposals[0].scores) == pytest.approx(1)
-    assert 0.5 < annotation.confidences[0] < 1
+    assert 0.2 < annotation.confidences[0] < 1
     assert annotation.branch is not None
     assert annotation.branch.ids[0].tolist() == [0] * 5 + [1] * 5
     assert annotation.semantic is not None
@@ -96,3 +97,15 @@ def test_an_existing_class_map_needs_no_segmenter() -> None:
 def test_masks_are_asked_for() -> None:
     with pytest.raises(InputError, match="this image has no masks"):
         SSA(adopt(Halves(), "test"))([Inputs(IMAGE)])
+
+
+def test_confidence_falls_where_masks_and_classes_do_not_go_together() -> None:
+    halves = SemanticMap(np.repeat([[0] * 5 + [1] * 5], 10, 0).astype(np.uint8), ("a", "b"))
+    fitting = mask_set((10, 10), [square(0, 0, 5, 10), square(5, 0, 10, 10)])
+    across = mask_set((10, 10), [square(0, 0, 10, 4), square(0, 4, 10, 10)])
+    (good,) = SSA(None)([Inputs(IMAGE, fitting, halves)])
+    (bad,) = SSA(None)([Inputs(IMAGE, across, halves)])
+    assert good.confidences.tolist() == [1, 1]
+    assert bad.votes is not None
+    np.testing.assert_allclose(bad.votes.shares, 0.5)
+    np.testing.assert_allclose(bad.confidences, 0.5 * 0.25)

@@ -126,5 +126,7 @@ class Tally:
                 self.named["proposed where there is a mask"].append(proposed)
             self.kinds[thing.name].append(named)
         self.named["masks named"] += names_right(scene, found, labels)
-        parts = [index for index, row in enumerate(found) if _shows_part(scene, row)]
-        self.named["part masks named"] += names_right(scene, found[parts], [labels[i] for i in parts])
+        parts = np.array([_shows_part(scene, row) for row in found], np.bool_)
+        for group, chosen in (("part masks named", parts), ("whole masks named", ~parts)):
+            some = np.flatnonzero(chosen)
+            self.named[group] += names_right(scene, found[some], [labels[i] for i in some.tolist()])

@@ -1,0 +1,68 @@
+"""Which names are right for masks, by a field that holds the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fiftyone as fo
+import numpy as np
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.database import root_dataset
+from fiftyone_ssa.labels.documents import semantic_map
+from fiftyone_ssa.labels.source import class_names
+from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
+from fiftyone_ssa.masks.overlaps import intersections
+from fiftyone_ssa.naming.voting import count_classes
+from fiftyone_ssa.types import MaskSet
+
+SAME = 0.5
+"""IoU from which a mask shows what a true mask shows."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a field of a dataset knows."""
+
+    names: frozenset[str]
+    """Every name that it uses: of others it says nothing."""
+    of: Callable[[fo.Sample, MaskSet], list[frozenset[str]]]
+    """The right names of each mask of a sample, none where it does not tell. Raises InputError if it is unreadable."""
+
+    def judge(self, right: frozenset[str], name: str | None) -> bool | None:
+        """Whether a name is one of those that are right for its mask; None where that cannot be said."""
+        return name in right if right and name in self.names else None
+
+
+def truth_of(samples: Any, gt_field: str) -> Truth:
+    """Of a Segmentation field the class of most of a mask's pixels, of Detections the true mask that a mask fits."""
+    dataset = root_dataset(samples)
+    if gt_field in dataset.get_field_schema(embedded_doc_type=fo.Segmentation):
+        targets = class_names(samples, gt_field)
+
+        def by_pixels(sample: fo.Sample, masks: MaskSet) -> list[frozenset[str]]:
+            truth = semantic_map(sample[gt_field].get_mask(), targets)
+            if truth.size_hw != masks.size_hw:
+                raise InputError(f"{gt_field!r} is {truth.size_hw} (height, width) but the image is {masks.size_hw}")
+            counts = count_classes(masks, truth)
+            return [frozenset({truth.names[row.argmax()]} if row.any() else ()) for row in counts]
+
+        return Truth(frozenset(targets.values()), by_pixels)
+
+    def by_masks(sample: fo.Sample, masks: MaskSet) -> list[frozenset[str]]:
+        true = mask_set_from_detections(sample[gt_field], masks.size_hw)
+        return list(_fitting(masks, true, [detection.label for detection in sample[gt_field].detections]))
+
+    return Truth(frozenset(samples.distinct(f"{gt_field}.detections.label")), by_masks)
+
+
+def _fitting(masks: MaskSet, true: MaskSet, labels: list[str]) -> Iterator[frozenset[str]]:
+    shared = intersections(MaskSet.merge([masks, true]))
+    areas, count = np.diag(shared), len(masks)
+    ious = shared[:count, count:] / np.maximum(areas[:count, None] + areas[count:] - shared[:count, count:], 1)
+    for row in ious:
+        best = row.max(initial=0.0)
+        # a thing with one visible part is both: every true mask that fits as well counts
+        yield frozenset(labels[i] for i in np.flatnonzero(row >= best)) if best >= SAME else frozenset()
