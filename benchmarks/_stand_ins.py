@@ -192,9 +192,9 @@ class DrawnMasks:
         self._ious = random.uniform(0.88, 0.99, objects)
         self._planes: dict[tuple[Any, ...], torch.Tensor] = {}
 
-    def encode(self, image: Image) -> Encoding:
-        """The model's own encoding."""
-        return self.model.encode(image)
+    def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
+        """The model's own encodings."""
+        return self.model.encode_all(images)
 
     def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
         """The model's own decoding, and drawn logits and predicted IoU in the place of its answer."""

@@ -4,17 +4,16 @@ Method, settings and the order of steps (a crop, its batches of points, their ma
 SamAutomaticMaskGenerator. One thing is ours: `answered_iou_thresh` leaves out points that a mask has answered. The
 quickstart's small SAM is so asked a sixth of its points in a fifth of the time, and finds four fifths of the masks; it
 has been tried with no published SAM, and no preset with one sets it.
-Masks are filtered where they are small, enlarged a few at a time and kept as runs, so that memory depends on the batch,
-not on the image or the number of masks.
+Masks are filtered where they are small, enlarged a few at a time, measured and dropped; what thresholds and overlaps
+leave becomes runs. So memory depends on the batch, not on the image, and little on the number of masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +22,11 @@ from torchvision.ops import nms
 
 from fiftyone_ssa.masks import rle as masks
 from fiftyone_ssa.masks.regions import merged, remove_small_regions
+from fiftyone_ssa.masks.runs import Runs
 from fiftyone_ssa.models.devices import Chunks
-from fiftyone_ssa.models.lowres import Frame, Outline, outlines, stability_bound
+from fiftyone_ssa.models.lowres import Frame, Outline, Planes, stability_bound
 from fiftyone_ssa.models.point_grids import crop_boxes, point_grid, turns
+from fiftyone_ssa.models.mask_windows import Windows, are_worth_it
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.types import Floats, Image, Ints, MaskSet
 
@@ -35,6 +36,8 @@ takes 42 ms of a core where 2 are decoded, 54 where 8 and 56 where 16: larger bu
 each operation and faulted in again for the next. 64 of a model of 192 pixels beat 8 by a sixth, in fewer calls."""
 ENLARGED_PIXELS = {"cpu": 2**23, "cuda": 2**26}
 """Pixels of masks enlarged at a time, ten bytes each; an image larger than this is enlarged one mask at a time."""
+ENCODED_CROPS = {"cpu": 1, "cuda": 4}
+"""Crops that go through the encoder at a time; on the CPU a batch gains nothing and changes last bits."""
 CROP_EDGE_PX = 20
 """A mask this close to the edge of a crop, but not of the image, is cut off and dropped (segment_anything)."""
 
@@ -59,8 +62,8 @@ class PointModel(Protocol):
     def side(self) -> int:
         """Pixels of the longer side that it sees."""
 
-    def encode(self, image: Image) -> Encoding:
-        """The encoding of one (H, W, 3) uint8 RGB image."""
+    def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
+        """The encoding of each (H, W, 3) uint8 RGB image, of all in one batch."""
 
     def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
         """M masks for each of (P, 2) points in the image's pixels: (P, M, h, w) logits and (P, M) predicted IoU.
@@ -70,23 +73,7 @@ class PointModel(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """One mask on its way to a MaskSet."""
-
-    starts: Ints
-    """Ascending offsets into the column-major image where runs of 1 begin, each run inside one column."""
-    ends: Ints
-    """Where they end, exclusive."""
-    box_xyxy: Ints
-    """(4,) first and last column and row."""
-    predicted_iou: np.float32
-    stability_score: np.float32
-    point_xy: Floats
-    crop_xyxy: tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class _Crop:
+class Crop:
     """A crop that the model has encoded, and what it will be asked."""
 
     encoding: Encoding
@@ -102,6 +89,47 @@ class _Crop:
     """How many masks are enlarged at a time."""
 
 
+@dataclass(frozen=True, eq=False)
+class Passing:
+    """One mask that may pass, its measures still on the device."""
+
+    iou: np.float32
+    numbers: torch.Tensor
+    """(6,) as `lowres.Planes.measure` gives them, in the crop's pixels."""
+    kept: Any
+    """What its outline is made of; only the enlarger knows it."""
+    enlarger: Planes | Windows
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One mask that passes, before anything is drawn of it."""
+
+    source: Passing
+    crop: Crop
+    box_xyxy: Ints
+    """(4,) first and last column and row, in the image."""
+    stability_score: np.float32
+    point_xy: Floats
+    """In the image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One mask on its way to a MaskSet."""
+
+    candidate: Candidate
+    starts: Ints
+    """Ascending offsets into the column-major image where runs of 1 begin, each run inside one column."""
+    ends: Ints
+    """Where they end, exclusive."""
+    box_xyxy: Ints
+    """(4,) first and last column and row."""
+
+
+Boxed = TypeVar("Boxed", Candidate, Found)
+
+
 class EverythingGenerator:
     """Every mask a point model finds in an image, in the order in which segment_anything gives them.
 
@@ -111,66 +139,68 @@ class EverythingGenerator:
     def __init__(self, model: PointModel, settings: Masks, *, parallel: bool = False) -> None:
         self.model = model
         self.settings = settings
+        kind = model.device.type
+        self._encoding = Chunks(ENCODED_CROPS[kind], "encoding crops", pad=False, parallel=parallel)
         self._crops = Chunks(1, "crops", parallel=parallel)
-        most = max(1, DECODED_PIXELS_CPU // model.side**2) if model.device.type == "cpu" else settings.points_per_batch
+        most = max(1, DECODED_PIXELS_CPU // model.side**2) if kind == "cpu" else settings.points_per_batch
         self._decoding = Chunks(min(settings.points_per_batch, most), "decoding points", pad=False)
+        self._enlarging: dict[int, Chunks] = {}
 
     @torch.inference_mode()
     def __call__(self, image: Image) -> MaskSet:
         """Masks of one (H, W, 3) uint8 RGB image; an empty set where none passes."""
         settings = self.settings
         size_hw = (image.shape[0], image.shape[1])
-        crops = crop_boxes(size_hw, settings.crop_n_layers, settings.crop_overlap_ratio)
-        found = list(chain.from_iterable(self._crops.map(lambda some: [self._process_crop(image, *some[0])], crops)))
+        boxes = crop_boxes(size_hw, settings.crop_n_layers, settings.crop_overlap_ratio)
+        encodings = self._encoding.map(self.model.encode_all, [image[y0:y1, x0:x1] for (x0, y0, x1, y1), _ in boxes])
+        crops = [self._crop(encoding, size_hw, *box) for encoding, box in zip(encodings, boxes, strict=True)]
+        candidates = list(chain.from_iterable(self._crops.map(lambda some: [self._process_crop(*some)], crops)))
         if len(crops) > 1:  # a mask from a smaller crop is finer
-            areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (mask.crop_xyxy for mask in found)]
-            found = without_duplicates(found, 1 / np.array(areas, np.float32), settings.crop_nms_thresh)
+            areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (mask.crop.xyxy for mask in candidates)]
+            candidates = without_duplicates(candidates, 1 / np.array(areas, np.float32), settings.crop_nms_thresh)
+        found = self._draw(candidates)
         if settings.min_mask_region_area > 0:
             threshold = max(settings.box_nms_thresh, settings.crop_nms_thresh)
             found = without_small_regions(found, size_hw, settings.min_mask_region_area, threshold)
         return to_mask_set(found, size_hw)
 
-    def _process_crop(self, image: Image, crop_xyxy: tuple[int, int, int, int], layer: int) -> list[Found]:
-        """The masks of one crop, best predicted IoU first."""
-        crop = self._encode(image, crop_xyxy, layer)
-        found = self._ask_in_turns(crop) if self.settings.answered_iou_thresh > 0 else self._ask_all(crop)
-        return without_duplicates(found, [mask.predicted_iou for mask in found], self.settings.box_nms_thresh)
-
-    def _encode(self, image: Image, crop_xyxy: tuple[int, int, int, int], layer: int) -> _Crop:
-        x0, y0, x1, y1 = crop_xyxy
-        encoding = self.model.encode(image[y0:y1, x0:x1])
+    def _crop(self, encoding: Encoding, size_hw: tuple[int, int], xyxy: tuple[int, int, int, int], layer: int) -> Crop:
+        x0, y0, x1, y1 = xyxy
         frame = encoding.frame
         pixels = max(frame.size_hw[0] * frame.size_hw[1], frame.side**2)
-        at_a_time = max(1, ENLARGED_PIXELS[self.model.device.type] // pixels)
+        at_a_time = 1 << (max(1, ENLARGED_PIXELS[self.model.device.type] // pixels).bit_length() - 1)
         side = max(1, int(self.settings.points_per_side / self.settings.crop_n_points_downscale_factor**layer))
-        return _Crop(
+        return Crop(
             encoding,
-            crop_xyxy,
-            size_hw=(image.shape[0], image.shape[1]),
+            xyxy,
+            size_hw=size_hw,
             side=side,
             points_xy=point_grid(side) * [x1 - x0, y1 - y0],
-            enlarging=Chunks(at_a_time, "enlarging masks", pad=False),
+            enlarging=self._enlarging.setdefault(at_a_time, Chunks(at_a_time, "enlarging masks", pad=False)),
         )
 
-    def _ask_all(self, crop: _Crop) -> list[Found]:
+    def _process_crop(self, crop: Crop) -> list[Candidate]:
+        """The masks of one crop, best predicted IoU first."""
+        passing = self._ask_in_turns(crop) if self.settings.answered_iou_thresh > 0 else self._ask_all(crop)
+        found = self._measured(crop, passing)
+        return without_duplicates(found, [mask.source.iou for mask in found], self.settings.box_nms_thresh)
+
+    def _ask_all(self, crop: Crop) -> list[list[Passing]]:
         """The masks at every point, in the points' order."""
 
-        def process(points: Sequence[Floats]) -> list[list[Found]]:
-            points_xy = np.stack(points)
-            return self._process_batch(crop, points_xy, *self.model.decode(crop.encoding, points_xy))
+        def process(points: Sequence[Floats]) -> list[list[Passing]]:
+            return self._passing(crop, *self.model.decode(crop.encoding, np.stack(points)))
 
-        return list(chain.from_iterable(self._decoding.map(process, list(crop.points_xy))))
+        return self._decoding.map(process, list(crop.points_xy))
 
-    def _ask_in_turns(self, crop: _Crop) -> list[Found]:
+    def _ask_in_turns(self, crop: Crop) -> list[list[Passing]]:
         """The masks at every point that no mask of an earlier turn has answered, in the points' order."""
 
-        def process(points: Sequence[Floats]) -> list[tuple[list[Found], npt.NDArray[np.bool_]]]:
-            points_xy = np.stack(points)
-            logits, ious = self.model.decode(crop.encoding, points_xy)
-            found = self._process_batch(crop, points_xy, logits, ious)
-            return list(zip(found, self._answered(crop, logits, ious), strict=True))
+        def process(points: Sequence[Floats]) -> list[tuple[list[Passing], npt.NDArray[np.bool_]]]:
+            logits, ious = self.model.decode(crop.encoding, np.stack(points))
+            return list(zip(self._passing(crop, logits, ious), self._answered(crop, logits, ious), strict=True))
 
-        found_at: list[list[Found]] = [[] for _ in crop.points_xy]
+        found_at: list[list[Passing]] = [[] for _ in crop.points_xy]
         left = np.ones(len(crop.points_xy), bool)
         for turn in turns(crop.side):
             asked = turn[left[turn]]
@@ -179,20 +209,9 @@ class EverythingGenerator:
             ):
                 found_at[index] = found
                 left &= ~answered
-        return list(chain.from_iterable(found_at))
+        return found_at
 
-    def _process_batch(
-        self, crop: _Crop, points_xy: Floats, logits: torch.Tensor, ious: torch.Tensor
-    ) -> list[list[Found]]:
-        """For each of (P, 2) points its masks that pass, of (P, M, h, w) logits and (P, M) predicted IoU."""
-        found: list[list[Found]] = [[] for _ in points_xy]
-        for index, iou, outline in self._passing(crop, logits, ious):
-            mask = place(outline, crop.xyxy, crop.size_hw, iou, points_xy[index])
-            if not near_crop_edge(mask.box_xyxy, crop.xyxy, crop.size_hw):
-                found[index].append(mask)
-        return found
-
-    def _answered(self, crop: _Crop, logits: torch.Tensor, ious: torch.Tensor) -> npt.NDArray[np.bool_]:
+    def _answered(self, crop: Crop, logits: torch.Tensor, ious: torch.Tensor) -> npt.NDArray[np.bool_]:
         """(P, G) which of the crop's G points lie in the smallest mask of (P, M, h, w) logits, if it is sure."""
         sides = np.array([logits.shape[3], logits.shape[2]])
         frame = crop.encoding.frame
@@ -206,57 +225,109 @@ class EverythingGenerator:
         answered: npt.NDArray[np.bool_] = held.cpu().numpy()
         return answered
 
-    def _passing(
-        self, crop: _Crop, answers: torch.Tensor, answered_iou: torch.Tensor
-    ) -> list[tuple[int, np.float32, Outline]]:
-        """Point index, predicted IoU and outline of every mask that passes both thresholds and is not empty."""
-        settings, frame = self.settings, crop.encoding.frame
-        logits, ious = answers.flatten(0, 1), answered_iou.flatten().cpu().numpy()
-        kept = np.arange(len(ious))
+    def _passing(self, crop: Crop, answers: torch.Tensor, ious: torch.Tensor) -> list[list[Passing]]:
+        """For each point its masks that may pass, measured, of (P, M, h, w) logits and (P, M) predicted IoU."""
+        logits, frame = answers.flatten(0, 1), crop.encoding.frame
+        rows, known = self._worth_enlarging(logits, ious.flatten(), frame)
+        in_parts = logits.device.type == "cpu" and are_worth_it(frame, (logits.shape[1], logits.shape[2]))
+        enlarger = (Windows if in_parts else Planes)(frame, self.settings.stability_score_offset)
+
+        def measure(some: Sequence[int]) -> list[tuple[torch.Tensor, Any]]:
+            numbers, kept = enlarger.measure(logits[torch.as_tensor(some, device=logits.device)])
+            return list(zip(numbers, kept, strict=True))
+
+        found: list[list[Passing]] = [[] for _ in answers]
+        for row, (numbers, kept) in zip(rows, crop.enlarging.map(measure, rows), strict=True):
+            found[row // answers.shape[1]].append(Passing(known[row], numbers, kept, enlarger))
+        return found
+
+    def _worth_enlarging(
+        self, logits: torch.Tensor, ious: torch.Tensor, frame: Frame
+    ) -> tuple[list[int], npt.NDArray[np.float32]]:
+        """Which of (N, h, w) logits may pass both thresholds, and (N,) predicted IoU; waits for the device once."""
+        settings = self.settings
         # zero or less turns a threshold off, as in segment_anything
-        if settings.pred_iou_thresh > 0:
-            kept = kept[ious > settings.pred_iou_thresh]
-        offset, stable_from = settings.stability_score_offset, settings.stability_score_thresh
-        if stable_from > 0 and len(kept):
-            bound = stability_bound(logits[torch.as_tensor(kept, device=logits.device)], frame, offset)
-            kept = kept[~(bound < stable_from).cpu().numpy()]
+        iou_from, stable_from = settings.pred_iou_thresh, settings.stability_score_thresh
+        if logits.device.type == "cpu":  # where waiting is nothing, bounds are
+            known = ious.numpy()
+            rows = np.flatnonzero(known > iou_from) if iou_from > 0 else np.arange(len(known))
+            if stable_from > 0 and len(rows):
+                bound = stability_bound(logits[torch.from_numpy(rows)], frame, settings.stability_score_offset)
+                rows = rows[~(bound < stable_from).numpy()]
+            return rows.tolist(), known
+        return self._known_at_once(logits, ious, frame)
 
-        def enlarge(rows: Sequence[int]) -> list[Outline]:
-            return outlines(logits[torch.as_tensor(rows, device=logits.device)], frame, offset)
+    def _known_at_once(
+        self, logits: torch.Tensor, ious: torch.Tensor, frame: Frame
+    ) -> tuple[list[int], npt.NDArray[np.float32]]:
+        """`_worth_enlarging`, all bounds and predictions brought from the device in one piece."""
+        settings = self.settings
+        iou_from, stable_from = settings.pred_iou_thresh, settings.stability_score_thresh
+        columns = [ious.double()]
+        if stable_from > 0:
+            columns.append(stability_bound(logits, frame, settings.stability_score_offset))
+        table = torch.stack(columns).cpu().numpy()
+        known, passes = table[0].astype(np.float32), np.ones(len(ious), np.bool_)
+        if iou_from > 0:
+            passes &= known > iou_from
+        if stable_from > 0:
+            passes &= ~(table[1] < stable_from)
+        return np.flatnonzero(passes).tolist(), known
 
+    def _measured(self, crop: Crop, passing: list[list[Passing]]) -> list[Candidate]:
+        """The masks that pass, in the points' order: stable, not empty, and not cut off by the crop's edge."""
+        flat = [(index, mask) for index, found in enumerate(passing) for mask in found]
+        if not flat:
+            return []
+        numbers = torch.stack([mask.numbers for _, mask in flat]).cpu().numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            stability = numbers[:, 0].astype(np.float32) / numbers[:, 1].astype(np.float32)
+        corner = np.array(crop.xyxy[:2])
+        boxes = numbers[:, 2:] + np.tile(corner, 2)
+        passes = (numbers[:, 4] >= 0) & ~near_crop_edge(boxes, crop.xyxy, crop.size_hw)
+        if self.settings.stability_score_thresh > 0:
+            passes &= stability >= self.settings.stability_score_thresh
         return [
-            (int(row) // answers.shape[1], ious[row], outline)
-            for row, outline in zip(kept, crop.enlarging.map(enlarge, kept.tolist()), strict=True)
-            if len(outline.columns) and (stable_from <= 0 or outline.stability_score >= stable_from)
+            Candidate(mask, crop, boxes[row], stability[row], crop.points_xy[index] + corner)
+            for row, (index, mask) in enumerate(flat)
+            if passes[row]
         ]
 
+    def _draw(self, candidates: list[Candidate]) -> list[Found]:
+        """The runs of candidates, crop by crop, in the candidates' order."""
+        of_crops: dict[int, list[Candidate]] = {}
+        for candidate in candidates:
+            of_crops.setdefault(id(candidate.crop), []).append(candidate)
 
-def place(
-    outline: Outline, crop_xyxy: tuple[int, int, int, int], size_hw: tuple[int, int], iou: np.float32, point_xy: Floats
-) -> Found:
-    """An outline found in a crop, in the image's frame."""
-    x0, y0 = crop_xyxy[:2]
-    offsets = (outline.columns + x0) * size_hw[0] + outline.rows + y0
-    return Found(
-        starts=offsets[::2],
-        ends=offsets[1::2],
-        box_xyxy=outline.box_xyxy + np.array([x0, y0, x0, y0]),
-        predicted_iou=iou,
-        stability_score=outline.stability_score,
-        point_xy=point_xy + np.array([x0, y0]),
-        crop_xyxy=crop_xyxy,
-    )
+        def draw(some: Sequence[list[Candidate]]) -> list[list[Found]]:
+            mine, crop, enlarger = some[0], some[0][0].crop, some[0][0].source.enlarger
+            drawn = crop.enlarging.map(enlarger.outlines, [candidate.source.kept for candidate in mine])
+            return [[place(outline, candidate) for outline, candidate in zip(drawn, mine, strict=True)]]
+
+        found = chain.from_iterable(self._crops.map(draw, list(of_crops.values())))
+        placed = {id(mask.candidate): mask for mask in found}
+        return [placed[id(candidate)] for candidate in candidates]
 
 
-def near_crop_edge(box_xyxy: Ints, crop_xyxy: tuple[int, int, int, int], size_hw: tuple[int, int]) -> bool:
-    """Whether a mask's box comes near an edge of its crop that is no edge of the image."""
+def place(outline: Outline, candidate: Candidate) -> Found:
+    """A candidate's outline, found in its crop, in the image's frame."""
+    x0, y0 = candidate.crop.xyxy[:2]
+    offsets = (outline.columns + x0) * candidate.crop.size_hw[0] + outline.rows + y0
+    return Found(candidate, offsets[::2], offsets[1::2], candidate.box_xyxy)
+
+
+def near_crop_edge(
+    boxes_xyxy: Ints, crop_xyxy: tuple[int, int, int, int], size_hw: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """(N,) whether masks' (N, 4) boxes come near an edge of their crop that is no edge of the image."""
     image_xyxy = (0, 0, size_hw[1], size_hw[0])
-    near_crop = np.abs(box_xyxy - np.array(crop_xyxy)) <= CROP_EDGE_PX
-    near_image = np.abs(box_xyxy - np.array(image_xyxy)) <= CROP_EDGE_PX
-    return bool(np.any(near_crop & ~near_image))
+    near_crop = np.abs(boxes_xyxy - np.array(crop_xyxy)) <= CROP_EDGE_PX
+    near_image = np.abs(boxes_xyxy - np.array(image_xyxy)) <= CROP_EDGE_PX
+    near: npt.NDArray[np.bool_] = (near_crop & ~near_image).any(1)
+    return near
 
 
-def without_duplicates(found: list[Found], scores: Any, threshold: float) -> list[Found]:
+def without_duplicates(found: list[Boxed], scores: Any, threshold: float) -> list[Boxed]:
     """Best score first, without the masks whose box overlaps a better one's by an IoU above `threshold`."""
     if not found:
         return []
@@ -267,29 +338,30 @@ def without_duplicates(found: list[Found], scores: Any, threshold: float) -> lis
 
 def without_small_regions(found: list[Found], size_hw: tuple[int, int], min_area: int, threshold: float) -> list[Found]:
     """Masks without holes and islands under `min_area` pixels, then without duplicates, unchanged ones preferred."""
-    cleaned, scores = [], []
-    for mask in found:
-        starts, ends, changed = remove_small_regions(mask.starts, mask.ends, size_hw, min_area)
-        columns, rows = np.divmod(np.stack([starts, ends - 1]), size_hw[0])
-        box = np.array([columns[0, 0], rows[0].min(), columns[1, -1], rows[1].max()])
-        cleaned.append(replace(mask, starts=starts, ends=ends, box_xyxy=box) if changed else mask)
-        scores.append(float(not changed))
-    return without_duplicates(cleaned, scores, threshold)
+    if not found:
+        return []
+    bounds = np.cumsum([0, *(len(mask.starts) for mask in found)])
+    runs = Runs(np.concatenate([m.starts for m in found]), np.concatenate([m.ends for m in found]), bounds)
+    runs, changed = remove_small_regions(runs, size_hw, min_area)
+    boxes, _ = masks.boxes_and_areas(runs, size_hw[0])
+    boxes[:, 2:] += boxes[:, :2] - 1
+    cleaned = [Found(mask.candidate, *runs[index], boxes[index]) for index, mask in enumerate(found)]
+    return without_duplicates(cleaned, ~changed, threshold)
 
 
 def to_mask_set(found: list[Found], size_hw: tuple[int, int]) -> MaskSet:
     """The masks as run-length codes, with what the model said of each."""
     if not found:
         return MaskSet.empty(size_hw)
-    encode: Callable[[Ints, Ints], bytes] = partial(masks.counts_from_intervals, pixels=size_hw[0] * size_hw[1])
+    pixels = size_hw[0] * size_hw[1]
     boxes = np.stack([mask.box_xyxy for mask in found])
-    crops = np.array([mask.crop_xyxy for mask in found])
+    crops = np.array([mask.candidate.crop.xyxy for mask in found])
     return masks.mask_set(
         size_hw,
-        [encode(*merged(mask.starts, mask.ends)) for mask in found],
+        [masks.counts_from_intervals(*merged(mask.starts, mask.ends), pixels) for mask in found],
         source_boxes_xywh=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]),
-        predicted_iou=[mask.predicted_iou for mask in found],
-        stability_score=[mask.stability_score for mask in found],
-        points_xy=[mask.point_xy for mask in found],
+        predicted_iou=[mask.candidate.source.iou for mask in found],
+        stability_score=[mask.candidate.stability_score for mask in found],
+        points_xy=[mask.candidate.point_xy for mask in found],
         crop_boxes_xywh=np.hstack([crops[:, :2], crops[:, 2:] - crops[:, :2]]),
     )

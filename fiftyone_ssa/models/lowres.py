@@ -1,15 +1,17 @@
 """From low-resolution mask logits to the mask's outline in the image, a few masks at a time.
 
 A model answers on a grid of a few hundred cells a side. What the image's pixels would say is bounded there first, so
-that only masks that can pass are enlarged; enlarged ones become column-major runs at once and are dropped.
+that only masks that can pass are enlarged. Enlarged ones are measured and dropped; those that all thresholds and their
+overlaps leave are enlarged once more and become column-major runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -85,44 +87,60 @@ def _highest_near(values: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """One enlarged mask: where its runs begin and end, column by column, and how stable it is."""
+    """One enlarged mask: where its runs begin and end, column by column."""
 
     columns: Ints
     """(2 R,) the column of each begin and end in turn."""
     rows: Ints
     """(2 R,) the row of each begin, and the row after each end."""
-    stability_score: np.float32
-    """Pixels above the offset over pixels above minus the offset; NaN where there are none."""
-
-    @property
-    def box_xyxy(self) -> Ints:
-        """(4,) first and last column and row, as SAM gives its boxes; only for a mask that is not empty."""
-        return np.array([self.columns[0], self.rows[::2].min(), self.columns[-1], self.rows[1::2].max() - 1])
 
 
-def outlines(logits: torch.Tensor, frame: Frame, offset: float) -> list[Outline]:
-    """The outlines of (N, h, w) float32 logits in the image; needs about ten bytes for each pixel of each mask."""
-    planes = frame.enlarge(logits)
-    above, below = _areas(planes > offset), _areas(planes > -offset)
+class Planes:
+    """Enlarges masks whole, many at a time: for GPUs. Needs about ten bytes for each pixel of each mask."""
+
+    def __init__(self, frame: Frame, offset: float) -> None:
+        self.frame, self.offset = frame, offset
+
+    def measure(self, logits: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Of (N, h, w) float32 logits (N, 6) int64 on their device, and what `outlines` takes of each mask.
+
+        Pixels above the offset, pixels above minus the offset, first and last column and row of those above zero;
+        0, 0, -1, -1 where there are none. Nothing here waits for the device.
+        """
+        planes = self.frame.enlarge(logits)
+        above, below = _areas(planes > self.offset), _areas(planes > -self.offset)
+        inside = planes > 0
+        edges = [_first_and_last(inside.any(axis)) for axis in (2, 1)]
+        return torch.stack([above, below, edges[0][0], edges[1][0], edges[0][1], edges[1][1]], 1), list(logits)
+
+    def outlines(self, kept: Sequence[torch.Tensor]) -> list[Outline]:
+        """The outlines of masks that were measured."""
+        return outlines(self.frame.enlarge(torch.stack(list(kept))))
+
+
+def _areas(inside: torch.Tensor) -> torch.Tensor:
+    """(N,) int64 pixels in each of N bool masks."""
+    if inside.device.type == "cpu":  # torch sums bools ten times slower than numpy counts them
+        return torch.from_numpy(np.array([np.count_nonzero(mask) for mask in inside.numpy()], np.int64))
+    return inside.flatten(1).sum(1)
+
+
+def _first_and_last(any_inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) the first and the last true place of (N, places) bools; 0 and -1 where none is."""
+    places = torch.arange(any_inside.shape[1], device=any_inside.device)
+    last = torch.where(any_inside, places, -1).amax(1)
+    first = torch.where(any_inside, places, any_inside.shape[1]).amin(1)
+    return torch.where(last < 0, 0, first), last
+
+
+def outlines(planes: torch.Tensor) -> list[Outline]:
+    """The outlines of (N, W, H) enlarged masks."""
     count, width, height = planes.shape
     # a 0 above every column and a column of 0 at the end: a run never leaves its column, begins and ends alternate
     inside = torch.zeros((count, width + 1, height + 1), dtype=torch.bool, device=planes.device)
     torch.gt(planes, 0, out=inside[:, :width, 1:])
-    del planes
     flat = inside.flatten(1)
-    which, places = (flat[:, 1:] ^ flat[:, :-1]).nonzero(as_tuple=True)
-    columns, rows = np.divmod(places.cpu().numpy(), height + 1)
-    bounds = np.searchsorted(which.cpu().numpy(), np.arange(count + 1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        stability = above.astype(np.float32) / below.astype(np.float32)
-    return [
-        Outline(columns[first:last], rows[first:last], score)
-        for first, last, score in zip(bounds[:-1], bounds[1:], stability, strict=True)
-    ]
-
-
-def _areas(inside: torch.Tensor) -> npt.NDArray[np.int64]:
-    """(N,) pixels in each of N bool masks."""
-    if inside.device.type == "cpu":  # torch sums bools ten times slower than numpy counts them
-        return np.array([np.count_nonzero(mask) for mask in inside.numpy()], np.int64)
-    return np.asarray(inside.flatten(1).sum(1).cpu().numpy(), np.int64)
+    which, places = (flat[:, 1:] ^ flat[:, :-1]).nonzero().T.cpu().numpy()
+    columns, rows = np.divmod(places, height + 1)
+    bounds = np.searchsorted(which, np.arange(count + 1))
+    return [Outline(columns[first:last], rows[first:last]) for first, last in pairwise(bounds)]

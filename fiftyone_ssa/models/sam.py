@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -172,19 +172,27 @@ class Sam:
 
     def encode(self, image: Image) -> Encoding:
         """The encoding of one (H, W, 3) uint8 RGB image, as the family's own processor prepares it."""
-        frame = self._frame(image)
-        embeddings = self.model.get_image_embeddings(self._pixels(image, frame))
+        return self.encode_all([image])[0]
+
+    def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
+        """The encoding of each image, of all in one batch: to the model they have one shape."""
+        frames = [self._frame(image) for image in images]
+        pixels = torch.cat([self._pixels(image, frame) for image, frame in zip(images, frames, strict=True)])
+        found = self.model.get_image_embeddings(pixels)
+        return [Encoding(self._features(found, index), frame) for index, frame in enumerate(frames)]
+
+    def _features(self, found: Any, index: int) -> dict[str, Any]:
+        """What `decode` wants of one image, of what the encoder made of several."""
+        one = slice(index, index + 1)
         if self.family.model == "SamModel":
-            features = {"image_embeddings": embeddings}
-        elif self.family.model == "SamHQModel":
-            features = {"image_embeddings": embeddings[0], "intermediate_embeddings": embeddings[1]}
-        else:
-            features = {
-                # SAM 2 adds a float32 parameter to this one
-                "image_embeddings": embeddings[-1].to(self.dtype),
-                "high_resolution_features": embeddings[:-1],
-            }
-        return Encoding(features, frame)
+            return {"image_embeddings": found[one]}
+        if self.family.model == "SamHQModel":
+            return {"image_embeddings": found[0][one], "intermediate_embeddings": [each[one] for each in found[1]]}
+        return {
+            # SAM 2 adds a float32 parameter to this one
+            "image_embeddings": found[-1][one].to(self.dtype),
+            "high_resolution_features": [level[one] for level in found[:-1]],
+        }
 
     def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
         """Three masks (SAM-HQ: one) for each of (P, 2) points: (P, 3, h, w) logits, (P, 3) predicted IoU, float32."""

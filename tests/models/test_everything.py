@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
 
+from fiftyone_ssa.models import everything
 from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.point_grids import crop_boxes, point_grid, turns
@@ -47,8 +49,10 @@ def generate(image: Image, **settings: Any) -> MaskSet:
         },
     ],
 )
-def test_the_masks_are_segment_anythings_bit_for_bit(settings: dict[str, Any]) -> None:
-    image = photo(150, 210)
+@pytest.mark.parametrize("size_hw", [(150, 210), (360, 420)])
+def test_the_masks_are_segment_anythings_bit_for_bit(settings: dict[str, Any], size_hw: tuple[int, int]) -> None:
+    """The larger image is enlarged mask by mask, where each can be (`models.mask_windows`)."""
+    image = photo(*size_hw)
     plain = SamAutomaticMaskGenerator(blob_sam(), output_mode="coco_rle", **THRESHOLDS | settings).generate(image)
     ours = generate(image, **settings)
     assert len(ours) == len(plain) > 20
@@ -83,6 +87,61 @@ def test_crops_side_by_side_are_as_in_turn() -> None:
         torch.set_num_threads(threads)
     assert len(found[0]) > 0
     assert found[0].rles == found[1].rles
+
+
+@pytest.mark.parametrize("settings", [{}, {"crop_n_layers": 1, "min_mask_region_area": 60}])
+def test_a_gpus_way_finds_the_same_masks(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crops encoded together, images enlarged whole, and each batch of points waited for once."""
+    image, here = photo(360, 420), generate(photo(360, 420), points_per_side=12, **settings)
+    batches: list[int] = []
+    monkeypatch.setattr(everything, "are_worth_it", lambda *_: False)
+    monkeypatch.setitem(everything.ENCODED_CROPS, "cpu", 4)
+    monkeypatch.setattr(EverythingGenerator, "_worth_enlarging", EverythingGenerator._known_at_once)
+    monkeypatch.setattr(
+        SegmentAnything,
+        "encode_all",
+        lambda self, images: batches.append(len(images)) or [self._encode(each) for each in images],
+    )
+    there = generate(image, points_per_side=12, **settings)
+    assert there.rles == here.rles
+    for column in ("predicted_iou", "stability_score", "points_xy", "source_boxes_xywh", "crop_boxes_xywh"):
+        np.testing.assert_array_equal(getattr(there, column), getattr(here, column))
+    assert batches == ([4, 1] if settings else [1])
+
+
+class TooManyCrops(SegmentAnything):
+    """Runs out of memory with more than one crop, and enlarging with more than one mask."""
+
+    def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
+        if len(images) > 1:
+            raise torch.OutOfMemoryError("too many crops")
+        return super().encode_all(images)
+
+
+def test_crops_and_masks_for_which_there_is_no_room_go_on_in_smaller_batches(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For good: the next crop, and the next image, do not run out again."""
+    enlarge = Frame.enlarge
+
+    def scarce(frame: Frame, logits: torch.Tensor) -> torch.Tensor:
+        if len(logits) > 1:
+            raise torch.OutOfMemoryError("too many masks")
+        return enlarge(frame, logits)
+
+    monkeypatch.setattr(Frame, "enlarge", scarce)
+    monkeypatch.setitem(everything.ENCODED_CROPS, "cpu", 4)
+    monkeypatch.setitem(everything.ENLARGED_PIXELS, "cpu", 4 * 150 * 210)
+    settings = Masks(points_per_side=9, crop_n_layers=1, **THRESHOLDS)
+    generator = EverythingGenerator(TooManyCrops(blob_sam()), settings)
+    with caplog.at_level(logging.WARNING):
+        found = generator(photo(150, 210))
+        assert generator(photo(150, 210)).rles == found.rles
+    monkeypatch.undo()
+    assert found.rles == generate(photo(150, 210), points_per_side=9, crop_n_layers=1).rles
+    told = [record.message for record in caplog.records]
+    assert told[:2] == [f"out of memory in encoding crops: going on with batches of {size}" for size in (2, 1)]
+    assert len(told) == len(set(told)) <= 6
 
 
 class SmallMemory(SegmentAnything):
@@ -146,9 +205,8 @@ class Quadrants:
         self.quadrant_iou = quadrant_iou
         self.asked: list[tuple[float, float]] = []
 
-    def encode(self, image: Image) -> Encoding:
-        size_hw = (image.shape[0], image.shape[1])
-        return Encoding(None, Frame(size_hw, (32, 32), 32, by_input=False))
+    def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
+        return [Encoding(None, Frame(image.shape[:2], (32, 32), 32, by_input=False)) for image in images]
 
     def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
         self.asked += [(float(x), float(y)) for x, y in points_xy]

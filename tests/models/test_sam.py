@@ -107,6 +107,20 @@ def test_the_answers_are_transformers_own(family: str, model: Callable[[str], st
     torch.testing.assert_close(ious, expected.iou_scores[0], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("family", ALL)
+def test_images_encoded_together_are_as_each_alone(family: str, model: Callable[[str], str]) -> None:
+    """Of other shapes, too: to the model a wide crop and a high one are squares."""
+    sam, points_xy = load_sam(model(family), CPU, torch.float32), np.array([[3.0, 30.0], [35.5, 25.5]])
+    images = [photo(90, 70), photo(40, 120), photo(64, 64)]
+    with torch.inference_mode():
+        for together, image in zip(sam.encode_all(images), images, strict=True):
+            assert together.frame == sam.encode(image).frame
+            for found, alone in zip(
+                sam.decode(together, points_xy), sam.decode(sam.encode(image), points_xy), strict=True
+            ):
+                torch.testing.assert_close(found, alone, atol=1e-3, rtol=1e-3)
+
+
 def test_sam_3_as_it_is_published(tmp_path: Path) -> None:
     """The tracker of the repository that holds the detector too."""
     found = load_mask_generator(dataclasses.replace(PERMISSIVE, model=str(save_sam3(tmp_path))), CPU, torch.float32)(

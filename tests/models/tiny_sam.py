@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -109,7 +110,10 @@ class SegmentAnything:
         self.predictor = SamPredictor(sam)
         self.side = self.predictor.model.image_encoder.img_size
 
-    def encode(self, image: Image) -> Encoding:
+    def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
+        return [self._encode(image) for image in images]
+
+    def _encode(self, image: Image) -> Encoding:
         self.predictor.set_image(image)
         frame = Frame(self.predictor.original_size, self.predictor.input_size, self.side, by_input=True)
         return Encoding(self.predictor.features, frame)
