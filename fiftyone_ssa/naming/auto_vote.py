@@ -1,9 +1,10 @@
 """`vote = "auto"`: mask and segmenter decide each pixel together, and the mask the more, the more the two agree.
 
-What masks say is measured on the segmenter's own grid, and the map is made once, tile by tile: the class of a pixel is
-the one with the highest log p + f (log M - log pi / 4), p being its class probabilities, M the mean of those under the
-smallest mask over it, and pi of those of the image. Under bad masks the firmness f falls to nothing and what is left
-is the segmenter's own map; under good ones a mask decides nearly alone. docs/models.md says what each term gains.
+A mask owns the pixels over which no smaller one lies. What masks say is measured on the segmenter's own grid, and the
+map is made once, tile by tile: the class of a pixel is the one with the highest log p + f (log M - log pi / 4), p being
+its class probabilities, M the mean of those of all pixels that its mask owns, and pi of those of the image. Under bad
+masks the firmness f falls to nothing and what is left is the segmenter's own map; under good ones a mask decides nearly
+alone. docs/models.md says what each term gains.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ DOUBT = 0.25
 """1 - mean of the highest probability, to which each image's probabilities are brought: so f means the same for all."""
 FIRMEST = 8.0
 """The firmness of masks that contradict nothing."""
-HALF_FIRM_AT = 0.2
-"""The contradiction at which half of it is left: a fifth of what the segmenter tells of the image's classes."""
-STEEPNESS = 6
+HALF_FIRM_AT = 0.25
+"""The contradiction at which half of it is left: a quarter of what the segmenter tells of the image's classes."""
+STEEPNESS = 8
 """How fast firmness falls beyond."""
+PUREST = 0.25
+"""What masks over this share of the owned pixels contradict at most is taken for the segmenter's own noise."""
+MOST_NOISE = 0.15
+"""Noise is never taken for more: masks may all be bad."""
 NO_SAY = 0.01
 """Masks of less firmness change pixels only where two classes tie: the segmenter's own map is taken."""
 PRIOR = 0.25
@@ -52,6 +57,8 @@ class Evidence:
     """(N,) the mask's size in cells."""
     contradiction: float
     """0 where each mask holds one class only, about 1 for one mask that holds all of the image."""
+    noise: float
+    """How much of it is the segmenter's own: what even the purest masks contradict."""
 
 
 def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) -> tuple[Floats, SemanticMap, float]:
@@ -62,19 +69,22 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     (`given_names.given_shares`).
     """
     tempered, temperature = temper(scores)
-    mean = tempered.mean((1, 2), dtype=np.float64)
-    evidence = weigh(masks, tempered, align_corners=scores.align_corners)
+    prior = np.maximum(tempered.mean((1, 2), dtype=np.float64), LEAST) ** PRIOR
+    owners = paint(masks, np.arange(len(masks)), np.full(masks.size_hw, -1, np.int32))
+    owned_px = np.bincount(owners.ravel() + 1, minlength=len(masks) + 1)[1:]
+    evidence = weigh(masks, owned_px, tempered, align_corners=scores.align_corners)
     around = parents(intersections(masks), inside=INSIDE, smaller=1.0)
-    means = lean_on_parents(evidence.means, evidence.cells, around, masks.order_by_area())
+    named = lean_on_parents(evidence.means, evidence.cells, around, masks.order_by_area())
+    firm = firmness(evidence.contradiction - evidence.noise)
+    if given is not None:
+        named = with_given(named, given)
+    if firm < NO_SAY:
+        return named / prior, scores.semantic_map(), evidence.contradiction
+    means = owned_means(masks, owners, tempered, align_corners=scores.align_corners)
     if given is not None:
         means = with_given(means, given)
-    priors = np.log(np.maximum(means, LEAST)) - PRIOR * np.log(np.maximum(mean, LEAST))
-    weights = means / np.maximum(mean, LEAST) ** PRIOR
-    firm = firmness(evidence.contradiction)
-    if firm < NO_SAY:
-        return weights, scores.semantic_map(), evidence.contradiction
-    owners = paint(masks, np.arange(len(masks)), np.full(masks.size_hw, -1, np.int32))
-    return weights, scores.semantic_map(owners, temperature * firm * priors), evidence.contradiction
+    priors = np.log(np.maximum(means, LEAST) / prior)
+    return named / prior, scores.semantic_map(owners, temperature * firm * priors), evidence.contradiction
 
 
 def temper(scores: ClassScores) -> tuple[Probabilities, float]:
@@ -95,42 +105,75 @@ def temper(scores: ClassScores) -> tuple[Probabilities, float]:
     return (logs / temperature).softmax(0).numpy(), temperature
 
 
-def weigh(masks: MaskSet, probabilities: Probabilities, *, align_corners: bool) -> Evidence:
+def weigh(masks: MaskSet, owned_px: Ints, probabilities: Probabilities, *, align_corners: bool) -> Evidence:
     """Each mask's mean class probabilities, away from its border, and how much all masks contradict the segmenter.
 
     A cell that lies half in a mask is half as much its own: it counts by the square. A mask contradicts a cell by how
     much more likely the cell's own best class is there than the mask's. That is averaged over the cells of each class,
-    then over classes by the root of their size, and divided by what one mask over the whole image would have.
+    a mask counting by the pixels it owns, then over classes by the root of their size, and divided by what one mask
+    over the whole image would have.
     """
     rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
     full = np.outer(rows.served(probabilities.shape[1]), columns.served(probabilities.shape[2]))
     best, highest = probabilities.argmax(0), probabilities.max(0)
     classes = len(probabilities)
-    means, cells = np.zeros((len(masks), classes)), np.zeros(len(masks))
+    means, cells, regrets = np.zeros((len(masks), classes)), np.zeros(len(masks)), np.zeros(len(masks))
     lost, seen = np.zeros(classes), np.zeros(classes)
     for index in np.flatnonzero(masks.areas_px):
         weights = cell_weights(masks, int(index), rows, columns, full.shape)
         used = np.ix_(np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0)))
         inside = weights[used]
-        inner = inside**2 / full[used]
         there = probabilities[:, used[0], used[1]]
-        means[index] = np.tensordot(there, inner, 2) / inner.sum()
+        means[index] = class_means(there, inside, full[used])
         cells[index] = inside.sum() / full.mean()
-        against = highest[used] - there[means[index].argmax()]
-        lost += np.bincount(best[used].ravel(), (inside * against).ravel(), classes)
-        seen += np.bincount(best[used].ravel(), inside.ravel(), classes)
-    one = probabilities[probabilities.mean((1, 2)).argmax()]
-    at_worst = np.bincount(best.ravel(), (full * (highest - one)).ravel(), classes)
+        against = inside * (highest[used] - there[means[index].argmax()])
+        regrets[index] = against.sum() / inside.sum()
+        share = owned_px[index] / masks.areas_px[index]
+        lost += share * np.bincount(best[used].ravel(), against.ravel(), classes)
+        seen += share * np.bincount(best[used].ravel(), inside.ravel(), classes)
+    surplus = highest - probabilities[probabilities.mean((1, 2)).argmax()]
+    at_worst = np.bincount(best.ravel(), (full * surplus).ravel(), classes)
     whole = np.bincount(best.ravel(), full.ravel(), classes)
     met = seen > 0
     part = np.sqrt(seen[met]) @ (lost[met] / seen[met])
     worst = np.sqrt(seen[met]) @ (at_worst[met] / whole[met])
-    return Evidence(means, cells, float(part / worst) if worst > 0 else 0.0)
+    if worst <= 0:
+        return Evidence(means, cells, 0.0, 0.0)
+    noise = min(of_purest(regrets, owned_px) / float(surplus.mean()), MOST_NOISE)
+    return Evidence(means, cells, float(part / worst), noise)
+
+
+def class_means(probabilities: Probabilities, inside: Floats, full: Floats) -> Floats:
+    """(C,) mean of (C, h, w) over cells that serve so many pixels of a mask (h, w) out of so many (h, w)."""
+    inner = inside**2 / full
+    return np.asarray(np.tensordot(probabilities, inner, 2) / inner.sum())
+
+
+def of_purest(regrets: Floats, owned_px: Ints) -> float:
+    """The least regret that masks over a quarter of the owned pixels stay within."""
+    order = np.argsort(regrets, kind="stable")
+    covered = np.cumsum(owned_px[order])
+    return float(regrets[order][np.searchsorted(covered, PUREST * covered[-1])])
+
+
+def owned_means(masks: MaskSet, owners: Ints, probabilities: Probabilities, *, align_corners: bool) -> Floats:
+    """(N, C) mean class probabilities of the pixels that each mask owns, away from their border; zeros for none."""
+    rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
+    full = np.outer(rows.served(probabilities.shape[1]), columns.served(probabilities.shape[2]))
+    means = np.zeros((len(masks), len(probabilities)))
+    for index, (x, y, w, h) in enumerate(masks.boxes_xywh.astype(int).tolist()):
+        mine = owners[y : y + h, x : x + w] == index
+        if mine.any():
+            down, across = rows.part(y, y + h), columns.part(x, x + w)
+            inside = down.matrix().T @ (mine.astype(np.float32) @ across.matrix())
+            used = down.cells, across.cells
+            means[index] = class_means(probabilities[:, used[0], used[1]], inside, full[used])
+    return means
 
 
 def firmness(contradiction: float) -> float:
     """How much masks outweigh pixels, from 8 where they contradict nothing to nearly 0."""
-    return FIRMEST / (1 + (contradiction / HALF_FIRM_AT) ** STEEPNESS)
+    return FIRMEST / (1 + (max(contradiction, 0.0) / HALF_FIRM_AT) ** STEEPNESS)
 
 
 def lean_on_parents(means: Floats, cells: Floats, parent: Ints, order: Ints) -> Floats:

@@ -53,22 +53,36 @@ def plain_auto_vote(
     full = share.sum((1, 2))
     cells, best = p.reshape(classes, -1), p.reshape(classes, -1).argmax(0)
     means, sizes, order = np.zeros((len(dense), classes)), np.zeros(len(dense)), masks.order_by_area().tolist()
+    owners = np.full(SIZE_HW, -1)
+    for index in order:
+        owners[dense[index]] = index
+    own = means.copy()
     lost, seen, worst, whole = (np.zeros(classes) for _ in range(4))
+    regrets, owned = np.zeros(len(dense)), np.array([(owners == index).sum() for index in range(len(dense))])
     for index, mask in enumerate(dense):
         if mask.any():
             weight = share[:, mask].sum(1)
             sizes[index] = weight.sum() / full.mean()
             means[index] = cells @ (weight**2 / full) / (weight**2 / full).sum()
-            for cell, served in enumerate(weight):
-                lost[best[cell]] += served * (cells[:, cell].max() - cells[means[index].argmax(), cell])
+            if owned[index]:
+                mine = share[:, owners == index].sum(1)
+                own[index] = cells @ (mine**2 / full) / (mine**2 / full).sum()
+            regret = cells.max(0) - cells[means[index].argmax()]
+            regrets[index] = weight @ regret / weight.sum()
+            for cell, served in enumerate(weight * owned[index] / mask.sum()):
+                lost[best[cell]] += served * regret[cell]
                 seen[best[cell]] += served
+    surplus = cells.max(0) - cells[pi.argmax()]
     for cell, served in enumerate(full):
-        worst[best[cell]] += served * (cells[:, cell].max() - cells[pi.argmax(), cell])
+        worst[best[cell]] += served * surplus[cell]
         whole[best[cell]] += served
     met = [c for c in range(classes) if seen[c] > 0]
     contradiction = sum(seen[c] ** 0.5 * lost[c] / seen[c] for c in met)
     contradiction /= sum(seen[c] ** 0.5 * worst[c] / whole[c] for c in met)
-    firm = 8 / (1 + (contradiction / 0.2) ** 6)
+    # a quarter of the owned pixels, those under the purest masks
+    by_pixel = np.sort(np.repeat(regrets, owned))
+    noise = min(by_pixel[-(-len(by_pixel) // 4) - 1] / surplus.mean(), 0.15)
+    firm = 8 / (1 + (max(contradiction - noise, 0) / 0.25) ** 8)
     leant = means.copy()
     for rank, index in enumerate(order):
         holding = [i for i in order[:rank] if (dense[i] & dense[index]).sum() >= 0.8 * dense[index].sum()]
@@ -77,9 +91,9 @@ def plain_auto_vote(
     full_size = upsampled(scores.values, align)
     pixel = full_size if scores.logits else np.log(full_size)
     ids = pixel.argmax(0)
-    for index in order if firm >= 0.01 else []:
-        prior = firm * (np.log(np.maximum(leant[index], 1e-12)) - 0.25 * np.log(pi))
-        ids[dense[index]] = (pixel / temperature + prior[:, None, None]).argmax(0)[dense[index]]
+    for index in np.unique(owners[owners >= 0]) if firm >= 0.01 else []:
+        prior = firm * (np.log(np.maximum(own[index], 1e-12)) - 0.25 * np.log(pi))
+        ids[owners == index] = (pixel / temperature + prior[:, None, None]).argmax(0)[owners == index]
     return leant / pi**0.25, ids, firm
 
 
