@@ -1,11 +1,14 @@
-"""How good each vote is: mIoU by network, masks and how sure the network is, on scenes and, where given, photographs.
+"""How good each vote is: mIoU and right names by network, masks and how sure the network is.
 
-    python -m benchmarks.vote_quality [--scenes 20] [--first-seed 5000] [--photos FOLDER --segmenter tflite.py:build]
+    python -m benchmarks.vote_quality [--scenes 8] [--first-seed 5000] [--odd] [--parity ../shared/parity/models]
+        [--photos FOLDER --segmenter tflite.py:build] [--table]
 
-Masks: the true ones, SAM's, and Felzenszwalb superpixels of three scales, which are bad masks. Temperature divides the
-network's logits: 0.5 makes it surer than it is, 2 less sure. `--photos` is a folder of photographs with SA-1B JSONs
-beside them, `classes.txt`, and `gt/STEM.png` (0 ignored, i = line i); their segmenter's first class takes all names
-that it has not. Prints one JSON object: network, masks, rule, temperature, mIoU.
+On drawn scenes, and where given on photographs. Masks: the true ones, SAM's, and Felzenszwalb superpixels of three
+scales, which are bad masks; with `--odd` eight kinds more (`_vote_masks.py`). Temperature divides the network's logits:
+0.5 makes it surer than it is, 2 less sure. `--parity`: a folder of two SegFormers more. `--photos`: a folder of
+photographs with SA-1B JSONs beside them, `classes.txt`, and `gt/STEM.png` (0 ignored, i = line i); their segmenter's
+first class takes all names that it has not. Prints one JSON object, or a Markdown table: what `auto` is short of the
+best other column, or of the network alone, stands in the last.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +25,43 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks._vote_masks import odd_masks, superpixels
 from fiftyone_ssa.files.images import read_image, read_values
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix
-from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.segmenters import ScoringSegmenter, load_segmenter
 from fiftyone_ssa.naming.ssa import SSA
+from fiftyone_ssa.naming.voting import count_classes
 from fiftyone_ssa.presets import load_preset
 from fiftyone_ssa.quickstart.scenes import class_names, draw_scene
 from fiftyone_ssa.quickstart.scenes.judge import SIZES_HW
 from fiftyone_ssa.types import ClassIds, Image, Inputs, MaskSet, SemanticMap
 
 WEIGHTS = Path(__file__).parents[1] / "fiftyone_ssa/quickstart/weights"
-RULES = "branch", "hard", "soft", "core", "auto"
+RULES = "alone", "hard", "soft", "core", "auto"
 TEMPERED = "soft", "core", "auto"
 """The others see classes only, which no temperature changes."""
 TEMPERATURES = 0.5, 1.0, 2.0
-FELZENSZWALB_SCALES = 50, 200, 600
+CPU, FLOAT = torch.device("cpu"), torch.float32
+IGNORED = 255
 ALIASES = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "potted plant": "pottedplant"}
 """COCO's names of Pascal VOC's classes, where they differ."""
-Matrices = dict[tuple[str, str, str, float], npt.NDArray[np.int64]]
+Key = tuple[str, str, str, float]
+"""Network, masks, rule, temperature."""
+
+
+@dataclass
+class Found:
+    """What a rule made of all images so far."""
+
+    matrix: npt.NDArray[np.int64]
+    """(C, C) pixels by true class and found one."""
+    right: int = 0
+    """Masks with the name of the class that is true of most of their pixels..."""
+    named: int = 0
+    """... of those that have such a class."""
 
 
 @dataclass(frozen=True)
@@ -71,60 +90,82 @@ class Answered:
         return [self.answer for _ in images]
 
 
-def superpixels(image: Image) -> MaskSet:
-    """Felzenszwalb segments of three scales; scikit-image makes them."""
-    from skimage.segmentation import felzenszwalb
-
-    codes = []
-    for scale in FELZENSZWALB_SCALES:
-        labels = felzenszwalb(image, scale=scale, sigma=0.8, min_size=60)
-        codes += [encode(labels == label) for label in np.unique(labels)]
-    return mask_set((image.shape[0], image.shape[1]), codes)
-
-
-def scene_cases(count: int, first_seed: int) -> Iterator[Case]:
-    """Drawn scenes, with the true masks, the quickstart's SAM's, and superpixels."""
+def scene_cases(count: int, first_seed: int, networks: Mapping[str, Sequence[str]], odd: bool) -> Iterator[Case]:
+    """Drawn scenes with their masks, and the truth in the classes of each network; what it knows not is ignored."""
     generator = load_mask_generator(load_preset("mini-ssa").masks, torch.device("cpu"), torch.float32)
     for index in range(count):
         scene = draw_scene(first_seed + index, SIZES_HW[index % len(SIZES_HW)])
-        masks = {"true": scene.mask_set(), "sam": generator(scene.image), "felzenszwalb": superpixels(scene.image)}
-        truth = {f"segformer-{names}": scene.semantic(names).ids for names in ("ade20k", "coco")}
-        yield Case(scene.image, truth, masks)
+        masks = {"true": scene.mask_set(), "SAM's": generator(scene.image), "superpixels": superpixels(scene.image)}
+        if odd:
+            masks |= odd_masks(scene.image, scene.semantic("ade20k").ids, masks["true"], first_seed + index)
+        truth = {}
+        for network, classes in networks.items():
+            names = "coco" if network.endswith("coco") else "ade20k"
+            known = class_names(names)
+            ids = np.full(256, IGNORED, np.uint8)
+            ids[: len(known)] = [list(classes).index(name) if name in classes else IGNORED for name in known]
+            truth[network] = ids[scene.semantic(names).ids]
+        yield Case(scene.image, truth, {kind: found for kind, found in masks.items() if len(found)})
 
 
-def photo_cases(folder: Path, network: str, classes: Sequence[str]) -> Iterator[Case]:
+def photo_cases(folder: Path, network: str, classes: Sequence[str], odd: bool) -> Iterator[Case]:
     """Photographs with their annotated masks, those of the quickstart's SAM, which knows none, and superpixels."""
     generator = load_mask_generator(load_preset("mini-ssa").masks, torch.device("cpu"), torch.float32)
     known = [ALIASES.get(name, name) for name in (folder / "classes.txt").read_text().splitlines()]
     ids = np.array([255, *(list(classes).index(name) if name in classes else 0 for name in known)], np.uint8)
-    for path in sorted(folder.glob("*.jpg")):
+    for seed, path in enumerate(sorted(folder.glob("*.jpg"))):
         image = read_image(path)
         truth = ids[read_values(folder / f"gt/{path.stem}.png")]
         true = read_masks(path.with_suffix(".json"), image.shape[:2])
-        yield Case(image, {network: truth}, {"true": true, "sam": generator(image), "felzenszwalb": superpixels(image)})
+        masks = {"true": true, "SAM's": generator(image), "superpixels": superpixels(image)}
+        yield Case(image, {network: truth}, masks | (odd_masks(image, truth, true, seed) if odd else {}))
 
 
-def count(case: Case, networks: dict[str, ScoringSegmenter], matrices: Matrices) -> None:
-    """Add what every rule makes of a case to the confusion matrices by network, masks, rule and temperature."""
+def count(case: Case, networks: Mapping[str, ScoringSegmenter], found: dict[Key, Found]) -> None:
+    """Add what every rule makes of a case."""
     for network, truth in case.truth.items():
         scores = networks[network].scores([case.image])[0]
+        classes = len(scores.names)
         for kind, masks in case.masks.items():
-            for temperature in TEMPERATURES:
-                for rule in RULES:
-                    if rule in TEMPERED or temperature == 1:
-                        key = network, kind, rule, temperature
-                        found = refined(case.image, masks, scores, rule, temperature)
-                        matrix = confusion_matrix(truth, found.ids, len(scores.names))
-                        matrices[key] = matrices[key] + matrix if key in matrices else matrix
+            pixels = count_classes(masks, SemanticMap(truth, scores.names))
+            most = np.where(pixels.max(1) > masks.areas_px / 2, pixels.argmax(1), -1)
+            for rule, temperature in product(RULES, TEMPERATURES):
+                if rule in TEMPERED or temperature == 1:
+                    sum_ = found.setdefault(
+                        (network, kind, rule, temperature), Found(np.zeros((classes, classes), int))
+                    )
+                    semantic, labels = answer(case.image, masks, scores, rule, temperature)
+                    sum_.matrix += confusion_matrix(truth, semantic.ids, classes)
+                    sum_.right += sum(i >= 0 and scores.names[i] == name for i, name in zip(most, labels, strict=False))
+                    sum_.named += int((most >= 0).sum())
 
 
-def refined(image: Image, masks: MaskSet, scores: ClassScores, rule: str, temperature: float) -> SemanticMap:
-    """The class map by SSA, or by the network alone."""
-    if rule == "branch":
-        return scores.semantic_map()
-    answer = SSA(Answered(scores, temperature), rule=rule)([Inputs(image, masks)])[0]  # type: ignore[arg-type]
-    assert answer.semantic is not None
-    return answer.semantic
+def answer(
+    image: Image, masks: MaskSet, scores: ClassScores, rule: str, temperature: float
+) -> tuple[SemanticMap, Sequence[str | None]]:
+    """The class map and the masks' names by SSA; the map by the network alone, and no names."""
+    if rule == "alone":
+        return scores.semantic_map(), ()
+    found = SSA(Answered(scores, temperature), rule=rule)([Inputs(image, masks)])[0]  # type: ignore[arg-type]
+    assert found.semantic is not None
+    return found.semantic, found.labels
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: a row for each network and kind of masks, one number for each temperature."""
+    lines = ["| segmenter | masks | " + " | ".join(RULES) + " | right names | auto is short by |", "|---" * 9 + "|"]
+    for network, kind in dict.fromkeys((row["network"], row["masks"]) for row in rows):
+        here = [row for row in rows if (row["network"], row["masks"]) == (network, kind)]
+        cells = [" ".join(_short(row["miou"]) for row in here if row["rule"] == rule) for rule in RULES]
+        names = [_short(row["right_names"]) for row in here if row["temperature"] == 1 and row["rule"] != "alone"]
+        best = max(row["miou"] for row in here if row["rule"] != "auto")
+        short = max(best - row["miou"] for row in here if row["rule"] == "auto")
+        lines.append(f"| {network} | {kind} | {' | '.join(cells)} | {' '.join(names)} | {max(short, 0):.3f} |")
+    return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".lstrip("0")
 
 
 def main() -> None:
@@ -132,31 +173,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vote_quality")
     parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=5_000)
+    parser.add_argument("--odd", action="store_true", help="measure eight kinds of masks more")
+    parser.add_argument("--parity", type=Path, help="a folder with segformer-ade20k and segformer-cityscapes")
     parser.add_argument("--photos", type=Path, help="a folder of photographs with masks and truth")
     parser.add_argument("--segmenter", help="what looks at the photographs: a hub id, folder, or module:factory")
+    parser.add_argument("--table", action="store_true", help="print Markdown instead of JSON")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    networks: dict[str, Any] = {
-        f"segformer-{names}": load_segmenter(str(WEIGHTS / f"segformer-{names}"), torch.device("cpu"), torch.float32)
-        for names in ("ade20k", "coco")
-    }
-    names = {f"segformer-{vocabulary}": class_names(vocabulary) for vocabulary in ("ade20k", "coco")}
-    matrices: Matrices = {}
-    for case in scene_cases(given.scenes, given.first_seed):
-        count(case, networks, matrices)
-    photos = 0
+    folders = {f"shipped {names}": WEIGHTS / f"segformer-{names}" for names in ("ade20k", "coco")}
+    if given.parity:
+        folders |= {f"parity {names}": given.parity / f"segformer-{names}" for names in ("ade20k", "cityscapes")}
+    networks: dict[str, Any] = {name: load_segmenter(str(folder), CPU, FLOAT) for name, folder in folders.items()}
+    found: dict[Key, Found] = {}
+    for case in scene_cases(
+        given.scenes, given.first_seed, {n: made.classes for n, made in networks.items()}, given.odd
+    ):
+        count(case, networks, found)
     if given.photos:
-        networks["photos"] = load_segmenter(given.segmenter, torch.device("cpu"), torch.float32)
-        names["photos"] = tuple(networks["photos"].classes)
-        for case in photo_cases(given.photos, "photos", names["photos"]):
-            count(case, networks, matrices)
-            photos += 1
+        networks["photographs"] = load_segmenter(given.segmenter, CPU, FLOAT)
+        for case in photo_cases(given.photos, "photographs", tuple(networks["photographs"].classes), given.odd):
+            count(case, networks, found)
     rows = [
         dict(zip(("network", "masks", "rule", "temperature"), key, strict=True))
-        | {"miou": round(Scores(names[key[0]], matrix, 1).mean_iou, 4)}
-        for key, matrix in matrices.items()
+        | {"miou": round(Scores(tuple(networks[key[0]].classes), sum_.matrix, 1).mean_iou, 4)}
+        | {"right_names": round(sum_.right / max(sum_.named, 1), 4)}
+        for key, sum_ in found.items()
     ]
-    print(json.dumps({"scenes": given.scenes, "photos": photos, "rows": rows}, indent=1))
+    print(table(rows) if given.table else json.dumps({"scenes": given.scenes, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":
