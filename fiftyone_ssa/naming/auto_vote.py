@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from fiftyone_ssa.masks.overlaps import intersections, parents
-from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.models.scores import ClassScores, Owners
 from fiftyone_ssa.naming.given_names import with_given
 from fiftyone_ssa.naming.soft_voting import Probabilities, cell_weights, grid_sources
 from fiftyone_ssa.naming.voting import paint
@@ -156,18 +156,15 @@ def of_purest(regrets: Floats, owned_px: Ints) -> float:
     return float(regrets[order][np.searchsorted(covered, PUREST * covered[-1])])
 
 
-def owned_means(masks: MaskSet, owners: Ints, probabilities: Probabilities, *, align_corners: bool) -> Floats:
+def owned_means(masks: MaskSet, owners: Owners, probabilities: Probabilities, *, align_corners: bool) -> Floats:
     """(N, C) mean class probabilities of the pixels that each mask owns, away from their border; zeros for none."""
     rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
     full = np.outer(rows.served(probabilities.shape[1]), columns.served(probabilities.shape[2]))
     means = np.zeros((len(masks), len(probabilities)))
-    for index, (x, y, w, h) in enumerate(masks.boxes_xywh.astype(int).tolist()):
-        mine = owners[y : y + h, x : x + w] == index
-        if mine.any():
-            down, across = rows.part(y, y + h), columns.part(x, x + w)
-            inside = down.matrix().T @ (mine.astype(np.float32) @ across.matrix())
-            used = down.cells, across.cells
-            means[index] = class_means(probabilities[:, used[0], used[1]], inside, full[used])
+    for index in np.flatnonzero(np.bincount(owners.ravel() + 1, minlength=len(masks) + 1)[1:]):
+        weights = cell_weights(masks, int(index), rows, columns, full.shape, owners=owners)
+        used = np.ix_(np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0)))
+        means[index] = class_means(probabilities[:, used[0], used[1]], weights[used], full[used])
     return means
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.grids import AxisSources, axis_sources
+from fiftyone_ssa.models.scores import Owners
 from fiftyone_ssa.types import Floats, MaskSet
 
 Probabilities = npt.NDArray[np.float32]
@@ -46,11 +47,22 @@ def mean_probabilities(
 
 
 def cell_weights(
-    masks: MaskSet, index: int, rows: AxisSources, columns: AxisSources, grid_hw: tuple[int, ...], margin: int = 0
+    masks: MaskSet,
+    index: int,
+    rows: AxisSources,
+    columns: AxisSources,
+    grid_hw: tuple[int, ...],
+    margin: int = 0,
+    owners: Owners | None = None,
 ) -> Floats:
-    """(h, w) how many pixels of a mask, or of what is left of it inside a margin, each cell of the grid serves."""
+    """(h, w) how many pixels of a mask, or of what is left of it, each cell of the grid serves.
+
+    Left is what lies inside a margin, or, where `owners` (H, W) names the mask that each pixel belongs to, what is its.
+    """
     weights = np.zeros(grid_hw)
     for x0, y0, mask in _bands(masks, index, margin):
+        if owners is not None:
+            mask = owners[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]] == index
         y, x = rows.part(y0, y0 + mask.shape[0]), columns.part(x0, x0 + mask.shape[1])
         weights[y.cells, x.cells] += y.matrix().T @ (mask.astype(np.float32) @ x.matrix())
     return weights
