@@ -37,7 +37,10 @@ def odd_masks(image: Image, truth: ClassIds, true: MaskSet, seed: int) -> dict[s
     ]
     imperfect, weak = _imperfect(segments, rng), _weak(image, rng)
     some = [mask for mask in imperfect + weak if rng.random() < 0.5]
-    mixed = [np.any([dense[i] for i in rng.integers(len(dense), size=rng.integers(1, 4))], axis=0) for _ in dense]
+    mixed = [
+        np.any([dense[i] for i in rng.integers(len(dense), size=int(rng.integers(1, 4))).tolist()], axis=0)
+        for _ in dense
+    ]
     left = np.arange(image.shape[1]) < image.shape[1] // 2
     few = [mask for mask in dense if (mask & left).sum() > 0.8 * mask.sum()][:6]
     kinds = {
@@ -62,7 +65,7 @@ def _imperfect(segments: Sequence[Mask], rng: np.random.Generator) -> list[Mask]
         move = ndimage.binary_dilation if rng.random() < 0.5 else ndimage.binary_erosion
         moved = move(mask, iterations=int(rng.integers(1, 3)))
         moved = moved if moved.sum() >= 10 else mask
-        found.append(moved | segments[rng.integers(len(segments))] if rng.random() < 0.1 else moved)
+        found.append(moved | segments[int(rng.integers(len(segments)))] if rng.random() < 0.1 else moved)
     return found
 
 
