@@ -24,7 +24,8 @@ import torch
 from torch import nn
 
 from fiftyone_ssa.models.devices import upload
-from fiftyone_ssa.models.everything import Encoding, PointModel
+from fiftyone_ssa.models.everything import PointModel
+from fiftyone_ssa.models.found_masks import Encoding
 from fiftyone_ssa.types import Floats, Image
 
 START, END, CONTEXT = 49406, 49407, 77

@@ -3,6 +3,7 @@
     python -m benchmarks.masks [--points 16] [--height 1500] [--width 2000]
 
 Every threshold is off, so that every mask is enlarged and encoded: our filters at low resolution save nothing here.
+Under "after_the_model" thresholds are the presets' own, and drawn answers, as many as pass of a real SAM, cost nothing.
 Prints one JSON object.
 """
 
@@ -36,6 +37,7 @@ def benchmark(points_per_side: int = 16, size_hw: tuple[int, int] = (1500, 2000)
         _call("checkpoint", checkpoint)
         arguments = [str(checkpoint), str(points_per_side), str(size_hw[0]), str(size_hw[1])]
         plain, ours = (_call(who, *arguments) for who in ("segment_anything", "fiftyone_ssa"))
+        drawn = _call("drawn", "", "32", str(size_hw[0]), str(size_hw[1]))
     ious = _agreement(plain.pop("rles"), ours.pop("rles"), size_hw)
     return {
         "image": f"{size_hw[0]}x{size_hw[1]}",
@@ -48,6 +50,7 @@ def benchmark(points_per_side: int = 16, size_hw: tuple[int, int] = (1500, 2000)
         "peak_memory_ratio": round(ours["peak_gb"] / plain["peak_gb"], 3),
         "masks_with_iou_above_0.99": round(float(np.mean(ious > 0.99)), 4),
         "lowest_iou": round(float(ious.min()), 4),
+        "after_the_model": drawn,
     }
 
 
@@ -96,6 +99,48 @@ def run_ours(checkpoint: Path, points_per_side: int, image: np.ndarray[Any, Any]
     began = _now()
     masks = generator(image)
     return _figures(began, encoding, [rle.decode() for rle in masks.rles])
+
+
+def run_drawn(points_per_side: int, image: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """This package's everything-mode without a model: ellipses answer, of which the presets' thresholds leave some."""
+    import torch
+
+    from benchmarks._stand_ins import DrawnMasks
+    from fiftyone_ssa.models.everything import EverythingGenerator
+    from fiftyone_ssa.presets import Masks
+
+    generator = EverythingGenerator(DrawnMasks(_Nothing(torch.device("cpu"))), Masks(points_per_side=points_per_side))
+    began = _now()
+    masks = generator(image)
+    figures = _figures(began, [], [rle.decode() for rle in masks.rles])
+    del figures["rles"], figures["seconds_encoding"], figures["seconds_after_encoding"]
+    return figures
+
+
+class _Nothing:
+    """A SAM's sizes without its networks."""
+
+    side = 1024
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+
+    def encode_all(self, images: Any) -> list[Any]:
+        from fiftyone_ssa.models.found_masks import Encoding
+        from fiftyone_ssa.models.lowres import Frame
+
+        found = []
+        for image in images:
+            height, width = image.shape[:2]
+            scale = self.side / max(height, width)
+            input_hw = (int(height * scale + 0.5), int(width * scale + 0.5))
+            found.append(Encoding(None, Frame((height, width), input_hw, self.side, by_input=True)))
+        return found
+
+    def decode(self, encoding: Any, points_xy: Any) -> Any:
+        import torch
+
+        return torch.zeros((len(points_xy), 3, 256, 256)), torch.zeros((len(points_xy), 3))
 
 
 def _timed(owner: Any, method: str) -> list[float]:
@@ -154,6 +199,8 @@ def _step(what: str, checkpoint: str, *numbers: str) -> dict[str, Any]:
     points_per_side, height, width = (int(number) for number in numbers)
     image = np.random.default_rng(0).integers(0, 256, (height // 20, width // 20, 3), dtype=np.uint8)
     image = image.repeat(20, 0).repeat(20, 1)
+    if what == "drawn":
+        return run_drawn(points_per_side, image)
     return (run_plain if what == "segment_anything" else run_ours)(Path(checkpoint), points_per_side, image)
 
 

@@ -18,8 +18,9 @@ from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.detections import KINDS as DETECTORS
 from fiftyone_ssa.models.detections import Detector
 from fiftyone_ssa.models.devices import is_small
-from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
+from fiftyone_ssa.models.everything import EverythingGenerator
 from fiftyone_ssa.models.factories import call_factory, is_factory
+from fiftyone_ssa.models.found_masks import Encoding
 from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.mask_decoder import HQPointDecoder, PointDecoder

@@ -19,8 +19,9 @@ from benchmarks._architectures import CLIPS
 from benchmarks._sections import Section, run_section
 from benchmarks._stand_ins import DrawnMasks, WordPhrases, _open, tokenize
 from benchmarks.gpu import SECTIONS, summary
-from fiftyone_ssa.models.everything import Encoding, point_grid
+from fiftyone_ssa.models.found_masks import Encoding
 from fiftyone_ssa.models.lowres import Frame
+from fiftyone_ssa.models.point_grids import point_grid
 
 ROOT = Path(__file__).parents[2]
 ABSENT = ("fiftyone", "open_clip", "spacy", "pycocotools", "supervision", "eta")
@@ -197,15 +198,15 @@ def test_drawn_masks_hold_their_points() -> None:
     class Flat:
         device, side = torch.device("cpu"), 256
 
-        def encode(self, image: Any) -> Encoding:
-            return Encoding(None, Frame((200, 256), (200, 256), 256, by_input=True))
+        def encode_all(self, images: Any) -> list[Encoding]:
+            return [Encoding(None, Frame((200, 256), (200, 256), 256, by_input=True)) for _ in images]
 
         def decode(self, encoding: Encoding, points_xy: Any) -> tuple[torch.Tensor, torch.Tensor]:
             return torch.zeros(len(points_xy), 3, 64, 64), torch.zeros(len(points_xy), 3)
 
     drawn = DrawnMasks(Flat())
     points_xy = point_grid(8) * [256, 200]
-    logits, ious = drawn.decode(drawn.encode(None), points_xy)  # type: ignore[arg-type]
+    logits, ious = drawn.decode(*drawn.encode_all([None]), points_xy)  # type: ignore[arg-type]
     cells = np.floor(points_xy / 4).astype(int)
     at_point = logits[torch.arange(len(cells)), :, cells[:, 1], cells[:, 0]]
     sure = ious > 0.86

@@ -13,7 +13,8 @@ from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
 
 from fiftyone_ssa.models import everything
-from fiftyone_ssa.models.everything import Encoding, EverythingGenerator
+from fiftyone_ssa.models.everything import EverythingGenerator
+from fiftyone_ssa.models.found_masks import Encoding
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.point_grids import crop_boxes, point_grid, turns
 from fiftyone_ssa.models.sam import load_sam

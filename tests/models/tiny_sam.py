@@ -11,7 +11,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
-from fiftyone_ssa.models.everything import Encoding
+from fiftyone_ssa.models.found_masks import Encoding
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.types import Floats, Image
 
