@@ -57,7 +57,7 @@ class Found:
     """What a rule made of all images so far."""
 
     matrix: npt.NDArray[np.int64]
-    """(C, C) pixels by true class and found one."""
+    """Pixels by true class and found one, as `confusion_matrix` counts them."""
     right: int = 0
     """Masks with the name of the class that is true of most of their pixels..."""
     named: int = 0
@@ -131,11 +131,10 @@ def count(case: Case, networks: Mapping[str, ScoringSegmenter], found: dict[Key,
             most = np.where(pixels.max(1) > masks.areas_px / 2, pixels.argmax(1), -1)
             for rule, temperature in product(RULES, TEMPERATURES):
                 if rule in TEMPERED or temperature == 1:
-                    sum_ = found.setdefault(
-                        (network, kind, rule, temperature), Found(np.zeros((classes, classes), int))
-                    )
                     semantic, labels = answer(case.image, masks, scores, rule, temperature)
-                    sum_.matrix += confusion_matrix(truth, semantic.ids, classes)
+                    matrix = confusion_matrix(truth, semantic.ids, classes)
+                    sum_ = found.setdefault((network, kind, rule, temperature), Found(np.zeros_like(matrix)))
+                    sum_.matrix += matrix
                     sum_.right += sum(i >= 0 and scores.names[i] == name for i, name in zip(most, labels, strict=False))
                     sum_.named += int((most >= 0).sum())
 
