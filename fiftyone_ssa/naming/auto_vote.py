@@ -80,7 +80,7 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
         named = with_given(named, given)
     if firm < NO_SAY:
         return named / prior, scores.semantic_map(), evidence.contradiction
-    means = owned_means(masks, owners, tempered, align_corners=scores.align_corners)
+    means = owned_means(masks, owners, owned_px, evidence.means, tempered, align_corners=scores.align_corners)
     if given is not None:
         means = with_given(means, given)
     priors = np.log(np.maximum(means, LEAST) / prior)
@@ -97,7 +97,7 @@ def temper(scores: ClassScores) -> tuple[Probabilities, float]:
     flat = logs.flatten(1)
     sample = flat[:, :: -(-flat.shape[1] // SAMPLED_CELLS)].double()
     low, high = -8.0, 8.0
-    for _ in range(40):
+    for _ in range(24):
         middle = (low + high) / 2
         doubt = 1 - float((sample * np.exp(-middle)).softmax(0).amax(0).mean())
         low, high = (middle, high) if doubt < DOUBT else (low, middle)
@@ -156,12 +156,23 @@ def of_purest(regrets: Floats, owned_px: Ints) -> float:
     return float(regrets[order][np.searchsorted(covered, PUREST * covered[-1])])
 
 
-def owned_means(masks: MaskSet, owners: Owners, probabilities: Probabilities, *, align_corners: bool) -> Floats:
-    """(N, C) mean class probabilities of the pixels that each mask owns, away from their border; zeros for none."""
+def owned_means(
+    masks: MaskSet,
+    owners: Owners,
+    owned_px: Ints,
+    whole: Floats,
+    probabilities: Probabilities,
+    *,
+    align_corners: bool,
+) -> Floats:
+    """(N, C) mean class probabilities of the pixels that each mask owns, away from their border.
+
+    `whole` (N, C) are those of the whole masks, which masks that own all of themselves, or nothing, keep.
+    """
     rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
     full = np.outer(rows.served(probabilities.shape[1]), columns.served(probabilities.shape[2]))
-    means = np.zeros((len(masks), len(probabilities)))
-    for index in np.flatnonzero(np.bincount(owners.ravel() + 1, minlength=len(masks) + 1)[1:]):
+    means = whole.copy()
+    for index in np.flatnonzero((owned_px > 0) & (owned_px < masks.areas_px)):
         weights = cell_weights(masks, int(index), rows, columns, full.shape, owners=owners)
         used = np.ix_(np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0)))
         means[index] = class_means(probabilities[:, used[0], used[1]], weights[used], full[used])
