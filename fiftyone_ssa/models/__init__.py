@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.types import Image, Inputs, MaskSet, SemanticMap
+from fiftyone_ssa.types import Image, Inputs, Ints, MaskSet, SemanticMap
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +78,8 @@ class Question:
     names: tuple[str, ...]
     image: torch.Tensor
     """(H, W, 3) uint8, the whole image on the decider's device."""
+    runs: tuple[Ints, Ints] | None = None
+    """Where `rle`'s runs of 1 begin and end (exclusive) in the column-major image, if whoever asks knows them."""
 
 
 class DeciderSlot(Protocol):

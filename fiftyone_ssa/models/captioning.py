@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
+from fiftyone_ssa.models.resizing import squares_of
 
 WHAT = "the captioner"
+STEPS_AHEAD = 5
+"""Words are written so many at a time before it is asked whether there are more to write."""
 
 
 class Captioner:
@@ -75,7 +79,10 @@ class BlipCaptioner(Captioner):
     """BLIP, looking in small batches and writing in large ones: a step of writing takes as long for 10 as for 200."""
 
     def _plan(self) -> None:
+        for layer in self._network.vision_model.encoder.layers:
+            layer.self_attn.forward = partial(_attend, layer.self_attn)
         network, device, blank = self._network, self._device, self._blank(1, 1)
+        self._squares = None if device.type == "cpu" else squares_of(self._processor.image_processor, device)
         self._encoding = plan_chunks(
             lambda rows: self._encode([blank] * rows),
             network.vision_model,
@@ -99,18 +106,66 @@ class BlipCaptioner(Captioner):
 
     @torch.inference_mode()
     def _encode(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        return list(self._network.vision_model(**self._pixels(crops)).last_hidden_state)
+        pixels = (
+            self._pixels(crops) if self._squares is None else {"pixel_values": self._squares(crops).to(self._dtype)}
+        )
+        return list(self._network.vision_model(**pixels).last_hidden_state)
 
     @torch.inference_mode()
     def _write(self, seen: Sequence[torch.Tensor]) -> Sequence[str]:
         states = torch.stack(list(seen))
+        write = self._write_ahead if is_plain(self._network.text_decoder.generation_config) else self._generate
+        return self._words(write(states))
+
+    def _generate(self, states: torch.Tensor) -> torch.Tensor:
+        """(rows, tokens), by transformers, whose every step waits for the device."""
         text = self._network.config.text_config
-        tokens = self._network.text_decoder.generate(
-            input_ids=torch.full((len(seen), 1), text.bos_token_id, device=self._device),
+        tokens: torch.Tensor = self._network.text_decoder.generate(
+            input_ids=torch.full((len(states), 1), text.bos_token_id, device=self._device),
             eos_token_id=text.sep_token_id,
             pad_token_id=text.pad_token_id,
             encoder_hidden_states=states,
             encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.long, device=self._device),
             **self._limits,
         )
-        return self._words(tokens)
+        return tokens
+
+    def _write_ahead(self, states: torch.Tensor) -> torch.Tensor:
+        """The same tokens, greedily; whether all rows have ended is asked every few steps only."""
+        text, decoder = self._network.config.text_config, self._network.text_decoder
+        token = torch.full((len(states), 1), text.bos_token_id, device=self._device)
+        ended = torch.zeros_like(token, dtype=torch.bool)
+        tokens, known = [token], dict[str, Any]()
+        for step in range(1, self._limits["max_new_tokens"] + 1):
+            found = decoder(input_ids=token, encoder_hidden_states=states, use_cache=True, is_decoder=True, **known)
+            name = "cache" if "cache" in found else "past_key_values"  # its name in earlier transformers
+            known = {name: found[name]}
+            token = found.logits[:, -1].float().argmax(-1, keepdim=True).masked_fill_(ended, text.pad_token_id)
+            tokens.append(token)
+            ended |= token == text.sep_token_id
+            if step % STEPS_AHEAD == 0 and bool(ended.all()):
+                break
+        return torch.cat(tokens, 1)
+
+
+def is_plain(settings: Any) -> bool:
+    """Whether a model's own generation settings leave a greedy choice as it is."""
+    neutral = {"num_beams": 1, "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "num_beam_groups": 1}
+    changing = (
+        *("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "min_length", "min_new_tokens", "bad_words_ids"),
+        *("force_words_ids", "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens", "sequence_bias"),
+        *("begin_suppress_tokens", "exponential_decay_length_penalty", "stop_strings", "max_time", "constraints"),
+        *("penalty_alpha", "guidance_scale", "prompt_lookup_num_tokens", "dola_layers"),
+    )
+    return not any(getattr(settings, name, None) for name in changing) and all(
+        getattr(settings, name, None) in (None, value) for name, value in neutral.items()
+    )
+
+
+def _attend(attention: Any, hidden_states: torch.Tensor, **_: Any) -> tuple[torch.Tensor, None]:
+    """`BlipAttention.forward` by torch's own kernel, which keeps no (tokens, tokens) shares."""
+    rows, tokens, _width = hidden_states.shape
+    three = attention.qkv(hidden_states).view(rows, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    query, key, value = three
+    mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    return attention.projection(mixed.transpose(1, 2).flatten(2)), None

@@ -14,8 +14,10 @@ from fiftyone_ssa.errors import MissingDependencyError
 from fiftyone_ssa.models import ClassFilterSlot
 from fiftyone_ssa.models.catalogue import is_of_transformers
 from fiftyone_ssa.models.clip_checkpoint import load_clip
+from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.factories import is_filter_factory
 from fiftyone_ssa.models.hub_filter import HuggingFaceFilter
+from fiftyone_ssa.models.resizing import Resizing, Squares
 from fiftyone_ssa.models.two_towers import Embeddings, TwoTowers, unit, without_ends
 from fiftyone_ssa.models.user_slots import build_class_filter
 
@@ -68,16 +70,25 @@ class ClassFilter(TwoTowers):
         self._mean, self._std = (
             torch.tensor(value, device=self._device)[:, None, None] for value in (normalize.mean, normalize.std)
         )
+        self._steps = shape, normalize
+        self._squares = None if self._device.type == "cpu" else self._all_at_once(self._device)
+
+    def _all_at_once(self, device: torch.device) -> Squares | None:
+        """What shapes many crops in few launches; None where it is not known."""
+        return _squares_of(*self._steps, device)
 
     @torch.inference_mode()
     def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        squares = torch.stack([self._square(crop) for crop in crops])
-        pixels = squares.to(self._device, torch.float32).div_(255).sub_(self._mean).div_(self._std)
+        if self._squares is None:
+            squares = torch.stack([self._square(crop) for crop in crops])
+            pixels = squares.to(self._device, torch.float32).div_(255).sub_(self._mean).div_(self._std)
+        else:
+            pixels = self._squares([without_ends(crop) for crop in crops] if self._cut_ends else crops)
         return list(unit(self._network.encode_image(pixels.to(self._dtype))))
 
     @torch.inference_mode()
     def _embed_texts(self, names: Sequence[str]) -> Sequence[Embeddings]:
-        tokens = self._tokenize(list(names)).to(self._device)
+        tokens = upload(self._tokenize(list(names)).numpy(), self._device)
         return list(unit(self._network.encode_text(tokens)).cpu().numpy())
 
     def _square(self, crop: torch.Tensor) -> torch.Tensor:
@@ -88,6 +99,24 @@ class ClassFilter(TwoTowers):
             return torch.from_numpy(np.array(self._shape(Image.fromarray(crop.numpy())))).permute(2, 0, 1)
         square: torch.Tensor = self._shape(crop.permute(2, 0, 1))
         return square
+
+
+def _squares_of(shape: Sequence[Any], normalize: Any, device: torch.device) -> Squares | None:
+    """All crops at once, where they are squeezed, or the middle of what keeps its proportions is seen, bicubically."""
+    from torchvision.transforms import CenterCrop, InterpolationMode, Resize
+
+    first, *rest = shape
+    if not isinstance(first, Resize) or first.interpolation != InterpolationMode.BICUBIC:
+        return None
+    sides = [first.size] if isinstance(first.size, int) else list(first.size)
+    middle = [tuple(step.size) for step in rest if isinstance(step, CenterCrop)]
+    if len(sides) == 2 and not rest:
+        resizing = Resizing((sides[0], sides[1]), bicubic=True)
+    elif len(sides) == 1 and len(rest) == 1 and middle == [(sides[0], sides[0])]:
+        resizing = Resizing(middle[0], bicubic=True, keep_ratio=True)
+    else:
+        return None
+    return Squares.of(resizing, normalize.mean, normalize.std, 1 / 255, device)
 
 
 def _is_used(step: object) -> bool:

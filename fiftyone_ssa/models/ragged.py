@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.masks.runs import read_runs
+from fiftyone_ssa.masks import rle
 from fiftyone_ssa.models import Question
 from fiftyone_ssa.models.clipseg import Spread
 from fiftyone_ssa.models.devices import upload
@@ -49,22 +50,15 @@ class Ragged:
     def _count(self, chunk: Sequence[Question], more: torch.Tensor) -> torch.Tensor:
         """From (rows, names - 1, side, side), turned: how much more than the first each name scores."""
         device, rows, names = more.device, len(chunk), more.shape[1] + 1
-        boxes = np.array([question.box_xyxy for question in chunk])
-        crops = np.array([question.crop_xyxy for question in chunk])
-        sizes = boxes[:, 2:] - boxes[:, :2]
-        areas = sizes.prod(1)
-        firsts, pixels = np.concatenate([[0], np.cumsum(areas)[:-1]]), int(areas.sum())
-        marks = _marks(chunk, boxes, firsts)
-        columns = [firsts, sizes[:, 1], *(boxes[:, :2] - crops[:, :2]).T, areas]
-        facts = upload(np.concatenate([*columns, *marks]).astype(np.int64), device)
-        table, (begins, ends) = facts[: 5 * rows].view(5, rows), facts[5 * rows :].view(2, -1)
-        scales = upload((self._side / (crops[:, 2:] - crops[:, :2])).T.astype(np.float32), device)
+        facts, scales, pixels = facts_of(chunk, self._side)
+        numbers = upload(facts, device)
+        table, (begins, ends) = numbers[: 5 * rows].view(5, rows), numbers[5 * rows :].view(2, -1)
         which = torch.repeat_interleave(table[4], output_size=pixels)
         first, high, *corner = table[:4].index_select(1, which)
         place = torch.arange(pixels, device=device) - first
         x = place // high
         places = torch.stack([x + corner[0], place - x * high + corner[1]]) + 0.5
-        places = (places * scales.index_select(1, which)).sub_(0.5).clamp_(min=0)
+        places = (places * upload(scales, device).index_select(1, which)).sub_(0.5).clamp_(min=0)
         winners = _winners(self._sampled(more, which, places))
         inside = torch.zeros(pixels + 1, dtype=torch.int32, device=device)
         one = inside.new_ones(1).expand(len(begins))
@@ -90,6 +84,22 @@ class Ragged:
         return torch.lerp(upper, lower, weight[1])
 
 
+def facts_of(chunk: Sequence[Question], side: int) -> tuple[Ints, npt.NDArray[np.float32], int]:
+    """What the device has to know of a chunk's boxes, as the host tells it, and their pixels together.
+
+    First (5 * rows,): where each box begins, its height, its corner in the crop, its pixels; then where the masks
+    begin and where they end among the pixels. And (2, rows) float32: how many of `side` a crop's pixel takes, x and y.
+    """
+    boxes = np.array([question.box_xyxy for question in chunk])
+    crops = np.array([question.crop_xyxy for question in chunk])
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    areas = sizes.prod(1)
+    firsts = np.concatenate([[0], np.cumsum(areas)[:-1]])
+    columns = [firsts, sizes[:, 1], *(boxes[:, :2] - crops[:, :2]).T, areas]
+    facts = np.concatenate([*columns, *_marks(chunk, boxes, firsts)]).astype(np.int64)
+    return facts, (side / (crops[:, 2:] - crops[:, :2])).T.astype(np.float32), int(areas.sum())
+
+
 def _winners(more: torch.Tensor) -> torch.Tensor:
     """(pixels,) the name that scores most, ties to the first, of (pixels, names - 1): how much more than the first."""
     best, name = more.max(1)
@@ -109,24 +119,26 @@ def _pieces(chunk: Sequence[Question]) -> Iterator[slice]:
     yield slice(begin, len(chunk))
 
 
+def known_runs(question: Question) -> tuple[Ints, Ints]:
+    """Where the mask's runs of 1 begin and end."""
+    return rle.intervals(rle.runs(question.rle, question.size_hw)) if question.runs is None else question.runs
+
+
 def _marks(chunk: Sequence[Question], boxes: Ints, firsts: Ints) -> tuple[Ints, Ints]:
     """Where the masks begin and end among the boxes' pixels, column by column, box after box; all masks at once."""
-    begins, ends = [], []
-    for size_hw in {question.size_hw for question in chunk}:
-        rows = np.array([row for row, question in enumerate(chunk) if question.size_hw == size_hw])
-        runs = read_runs([chunk[row].rle for row in rows], size_hw)
-        which = rows[np.repeat(np.arange(len(rows)), np.diff(runs.bounds))]
-        height = size_hw[0]
-        column = runs.starts // height
-        counts = (runs.ends - 1) // height - column + 1
+    runs = [known_runs(question) for question in chunk]
+    starts, ends = (np.concatenate(sides) for sides in zip(*runs, strict=True))
+    which = np.repeat(np.arange(len(chunk)), [len(each) for each, _ in runs])
+    height = np.array([question.size_hw[0] for question in chunk])[which]
+    column = starts // height
+    counts = (ends - 1) // height - column + 1
+    if (counts > 1).any():  # cut where a column ends and the next begins
         after = np.cumsum(counts)
-        which = np.repeat(which, counts)
-        column = np.repeat(column - after + counts, counts) + np.arange(len(which))
-        x0, y0, x1, y1 = boxes[which].T
-        top = np.maximum(np.repeat(runs.starts, counts) - column * height, y0) - y0
-        bottom = np.minimum(np.repeat(runs.ends, counts) - column * height, y1) - y0
-        seen = (top < bottom) & (column >= x0) & (column < x1)
-        base = firsts[which] + (column - x0) * (y1 - y0)
-        begins.append((base + top)[seen])
-        ends.append((base + bottom)[seen])
-    return np.concatenate(begins), np.concatenate(ends)
+        column = np.repeat(column - after + counts, counts) + np.arange(after[-1])
+        which, height, starts, ends = (np.repeat(values, counts) for values in (which, height, starts, ends))
+    x0, y0, x1, y1 = boxes.T[:, which]
+    offset = column * height + y0
+    top, bottom = np.maximum(starts - offset, 0), np.minimum(ends - offset, y1 - y0)
+    seen = (top < bottom) & (column >= x0) & (column < x1)
+    base = firsts[which] + (column - x0) * (y1 - y0)
+    return (base + top)[seen], (base + bottom)[seen]

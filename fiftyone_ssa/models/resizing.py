@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from fiftyone_ssa.models.devices import upload
 
+BILINEAR, BICUBIC = 2, 3
+"""Pillow's numbers."""
 PIXELS_AT_A_TIME = 1 << 25
 """Padded pixels of crops that are held at once, about 20 bytes each."""
 
@@ -76,6 +79,40 @@ class Resizing:
             return self.size_hw[axis]
         side, shorter = self.size_hw[axis], min(crop.shape[:2])
         return int(side * crop.shape[axis] / shorter)
+
+
+@dataclass(frozen=True, eq=False)
+class Squares:
+    """What a model sees of crops: resized, rounded to whole numbers as images have them, normalised."""
+
+    resizing: Resizing
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, resizing: Resizing, mean: Sequence[float], std: Sequence[float], factor: float, device: torch.device
+    ) -> Squares:
+        """Pixels times `factor`, less `mean`, over `std`, each of three channels."""
+        spread = torch.tensor(std, dtype=torch.float32)[:, None, None]
+        shift = -torch.tensor(mean, dtype=torch.float32)[:, None, None] / spread
+        return cls(resizing, (factor / spread).to(device), shift.to(device))
+
+    def __call__(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(N, 3, h, w) float32 of (h, w, 3) uint8 crops."""
+        return self.resizing(crops).clamp_(0, 255).round_().mul_(self.scale).add_(self.shift)
+
+
+def squares_of(processor: Any, device: torch.device) -> Squares | None:
+    """What a Hugging Face image processor does where it makes every crop the same size; None where it does more."""
+    size, sampling = getattr(processor, "size", None), int(getattr(processor, "resample", 0) or 0)
+    steps = [bool(getattr(processor, name, False)) for name in ("do_resize", "do_rescale", "do_normalize")]
+    more = [bool(getattr(processor, name, False)) for name in ("do_center_crop", "do_pad", "do_image_splitting")]
+    height, width = (getattr(size, side, None) or (size or {}).get(side) for side in ("height", "width"))
+    if not (all(steps) and not any(more) and height and width and sampling in (BILINEAR, BICUBIC)):
+        return None
+    resizing = Resizing((int(height), int(width)), bicubic=sampling == BICUBIC)
+    return Squares.of(resizing, processor.image_mean, processor.image_std, float(processor.rescale_factor), device)
 
 
 def _cubic(away: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.masks.grids import AxisSources, axis_sources
+from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.types import Floats, SemanticMap, class_ids
 
 Owners = npt.NDArray[np.integer[Any]]
@@ -18,6 +19,8 @@ Owners = npt.NDArray[np.integer[Any]]
 
 TILE_BYTES = 64 << 20
 """Upsampled scores held at once; bounds memory whatever the image size and number of classes."""
+DEVICE_TILE_BYTES = 512 << 20
+"""The same on a GPU, where every tile is launched anew."""
 TILE_CELLS = 8
 """Side of a tile on the CPU, in cells: small enough that few classes can win in it."""
 
@@ -37,6 +40,11 @@ class ClassScores:
     antialias: bool = False
     """Whether an image smaller than the grid is averaged over its cells instead of sampled (OneFormer)."""
 
+    @property
+    def dense(self) -> bool:
+        """Whether all classes are enlarged: few launches; on the CPU only those that can win in a tile."""
+        return self.values.device.type != "cpu"
+
     def semantic_map(self, owners: Owners | None = None, priors: Floats | None = None) -> SemanticMap:
         """The best class of every pixel: bilinear upsampling, then argmax, ties to the lowest id.
 
@@ -52,7 +60,7 @@ class ClassScores:
             return self._averaged().semantic_map(owners, priors)
         dtype = torch.uint8 if len(self.names) <= 255 else torch.int32
         ids = torch.empty(self.size_hw, dtype=dtype, device=self.values.device)
-        on_cpu = self.values.device.type == "cpu"
+        on_cpu = not self.dense
         rows, columns = (
             axis_sources(cells, pixels, self.align_corners)
             for cells, pixels in zip(self.values.shape[1:], self.size_hw, strict=True)
@@ -82,7 +90,7 @@ class ClassScores:
         rows = np.vstack([priors, np.zeros((1, len(self.names)))])
         if not self.logits:
             rows = np.maximum(np.exp(rows - rows.max(1, keepdims=True)), 1e-30)
-        return torch.from_numpy(rows.astype(np.float32)).to(self.values.device)
+        return upload(rows.astype(np.float32), self.values.device)
 
     def _changed(self, cells: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
         return cells + change if self.logits else cells * change
@@ -104,7 +112,7 @@ class ClassScores:
         mixed = mix(mix(self.values[:, y.cells, x.cells], x, 2), y, 1)
         if owned is None or changes is None:
             return mixed
-        return self._changed(mixed, changes[torch.from_numpy(owned).to(mixed.device).long()].permute(2, 0, 1))
+        return self._changed(mixed, changes[upload(np.ascontiguousarray(owned), mixed.device).long()].permute(2, 0, 1))
 
     def probabilities(self) -> npt.NDArray[np.float32]:
         """(C, h, w) float32 that sum to 1 over the classes at every cell."""
@@ -117,8 +125,9 @@ class ClassScores:
     def _tiles(self, small: bool) -> Iterator[tuple[int, int, int, int]]:
         height, width = self.size_hw
         wide = min(width, max(1, TILE_CELLS * width // self.values.shape[2])) if small else width
-        wide = min(wide, max(1, TILE_BYTES // (4 * len(self.names))))
-        high = max(1, TILE_BYTES // (4 * len(self.names) * wide))
+        most = TILE_BYTES if small else DEVICE_TILE_BYTES
+        wide = min(wide, max(1, most // (4 * len(self.names))))
+        high = max(1, most // (4 * len(self.names) * wide))
         high = min(high, max(1, TILE_CELLS * height // self.values.shape[1])) if small else high
         for top in range(0, height, high):
             for left in range(0, width, wide):
@@ -144,10 +153,10 @@ def argmax(values: torch.Tensor) -> torch.Tensor:
 
 def mix(cells: torch.Tensor, sources: AxisSources, axis: int) -> torch.Tensor:
     """Interpolate (C, h, w) along an axis; the first cell along it must be the first that `sources` needs."""
-    weight = torch.from_numpy(sources.weight).to(cells.device)
+    weight = upload(sources.weight, cells.device)
     if axis == 1:
         weight = weight[:, None]
     first = sources.cells.start
-    low = cells.index_select(axis, torch.from_numpy(sources.low - first).to(cells.device))
-    high = cells.index_select(axis, torch.from_numpy(sources.high - first).to(cells.device))
+    low = cells.index_select(axis, upload(sources.low - first, cells.device))
+    high = cells.index_select(axis, upload(sources.high - first, cells.device))
     return torch.addcmul(high.mul_(weight), low, 1 - weight)  # fused on the CPU, like `interpolate`'s own kernel

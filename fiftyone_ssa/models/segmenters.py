@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 
 from fiftyone_ssa.errors import InputError
@@ -15,9 +14,11 @@ from fiftyone_ssa.models.class_names import published_names
 from fiftyone_ssa.models.devices import Chunks, is_small
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.images import images_on
 from fiftyone_ssa.models.neighbourhood import has_neighbourhoods, plain_neighbourhoods
 from fiftyone_ssa.models.open_segmenters import TAKES_NAMES, load_open_segmenter, needs_vocabulary
 from fiftyone_ssa.models.scores import ClassScores
+from fiftyone_ssa.models.unwaiting import let_run_ahead
 from fiftyone_ssa.models.user_segmenter import adopt
 from fiftyone_ssa.types import Image, SemanticMap
 
@@ -105,6 +106,8 @@ class HuggingFaceSegmenter:
             with plain_neighbourhoods() if has_neighbourhoods(config) else nullcontext():
                 network = load_whole(kind, model, what, torch.float32 if mixed else dtype, **options)
             self.processor = _processor(model, self.kind, options)
+        if self.kind in FLOAT32_BUT_BACKBONE:
+            let_run_ahead(network)
         self.model = network.to(device)
         self.device, self.dtype = device, torch.float32 if mixed else dtype
         self._task = self._task_tokens(model, task) if self.kind == "oneformer" else {}
@@ -125,7 +128,8 @@ class HuggingFaceSegmenter:
     @torch.inference_mode()
     def answer(self, image: Image) -> tuple[Any, Any]:
         """The network's own outputs for an image, and the places of EoMT's windows in it, where it looks at several."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        (there,) = images_on([image], self.device)
+        pixels = there.permute(2, 0, 1).contiguous()  # on a GPU it is resized there
         # the data format is named: a 1 or 3 pixels high image would be taken for channels otherwise
         images = self.processor.image_processor if self.kind == "oneformer" else self.processor
         inputs = images([pixels], input_data_format="channels_first", return_tensors="pt")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.masks.runs import read_runs
 from fiftyone_ssa.models import Question
 from fiftyone_ssa.models.clipseg import Spread
 from fiftyone_ssa.models.enlarging import EnlargedPatches, Sources, interpolate_rows, sources
+from fiftyone_ssa.models.ragged import known_runs
 
 
 class Windows:
@@ -49,7 +47,8 @@ class Windows:
     def counts(self, chunk: Sequence[Question], cells: torch.Tensor) -> torch.Tensor:
         """(rows, names, 2) int64, inside the mask and outside, from (rows, names, channels, grid, grid)."""
         found = np.zeros((*cells.shape[:2], 2), np.int64)
-        for counts, question, of_names, inside in zip(found, chunk, cells, _insides(chunk), strict=True):
+        for counts, question, of_names in zip(found, chunk, cells, strict=True):
+            inside = rle.dense_crop(*known_runs(question), question.size_hw[0], question.box_xyxy)
             window, count = _Window(question, self._grid, self._spread.side), len(question.names)
             winners = _winners(window.scores(self._spread, of_names[:count])).numpy()
             for name in range(1, count):
@@ -58,16 +57,6 @@ class Windows:
             counts[0] = np.array([np.count_nonzero(inside), inside.size]) - counts[1:count].sum(0)
             counts[:, 1] -= counts[:, 0]
         return torch.from_numpy(found)
-
-
-def _insides(chunk: Sequence[Question]) -> list[npt.NDArray[np.bool_]]:
-    """The masks inside their boxes, (h, w) each; the codes of an image's masks are read together."""
-    found = []
-    for size_hw, some in groupby(chunk, lambda question: question.size_hw):
-        questions = list(some)
-        runs = read_runs([question.rle for question in questions], size_hw)
-        found += [rle.dense_crop(*runs[i], size_hw[0], question.box_xyxy) for i, question in enumerate(questions)]
-    return found
 
 
 class _Window:

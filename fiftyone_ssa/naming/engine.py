@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.models import (
     CaptionerSlot,
     ClassFilterSlot,
@@ -29,7 +30,7 @@ from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import load_class_filter
 from fiftyone_ssa.models.concept_masks import ConceptMasks
 from fiftyone_ssa.models.deciders import load_decider
-from fiftyone_ssa.models.devices import upload
+from fiftyone_ssa.models.images import images_on
 from fiftyone_ssa.models.open_segmenters import needs_vocabulary
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
@@ -88,6 +89,7 @@ class Engine:
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""
         with self._stage("masks"):
+            images_on([inputs.image for inputs in batch], self.device)  # all in one piece
             mask_sets, per_image = [], []
             for inputs in batch:
                 masks = find_masks(inputs, self.generator)
@@ -109,7 +111,7 @@ class Engine:
         ]
 
     def _candidates(self, inputs: Inputs, masks: MaskSet, heard: Sequence[Proposals]) -> list[Candidate]:
-        image = upload(np.ascontiguousarray(inputs.image), self.device)
+        (image,) = images_on([inputs.image], self.device)
         candidates = [Candidate(image, masks, int(index)) for index in np.flatnonzero(masks.areas_px)]
         for candidate in candidates:
             candidate.sources |= given_names(masks, heard, candidate.index)
@@ -201,6 +203,7 @@ class Engine:
             size_hw=masks.size_hw,
             names=candidate.proposals.names,
             image=candidate.image,
+            runs=runs_of(masks)[candidate.index],
         )
 
     @contextmanager
