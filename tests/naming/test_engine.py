@@ -109,6 +109,17 @@ def test_every_name_and_proposal_is_the_published_engines(annotations: list[Anno
         assert [(label, list(proposals.names)) for label, proposals in found] == expected
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_bfloat16_on_a_gpu_names_as_float32_does(parity: Path, batch: list[Inputs]) -> None:
+    preset = Preset("parity", "engine", Masks(source="existing"), open_vocabulary=settings(parity))
+    labels = [
+        [label for found in build_engine(preset, torch.device("cuda:0"), dtype)(batch) for label in found.labels]
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    assert np.mean([a == b for a, b in zip(*labels, strict=True)]) >= 0.98
+
+
 def test_what_is_kept_of_a_mask(annotations: list[Annotation]) -> None:
     rocket = annotations[2]
     assert rocket.captions[0] == "a dark wall on the wall"
