@@ -33,6 +33,7 @@ from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.images import images_on
 from fiftyone_ssa.models.open_segmenters import needs_vocabulary
 from fiftyone_ssa.models.segmenters import load_segmenter
+from fiftyone_ssa.models.two_towers import TwoTowers
 from fiftyone_ssa.naming.candidates import Candidate, embeddings_of
 from fiftyone_ssa.naming.evidence import Fusion
 from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY, weights_of
@@ -251,7 +252,9 @@ def build_engine(
         (source_name(model), _load_segmenter(model, device, dtype, vocabulary, trust_remote_code))
         for model in settings.segmenters
     ]
-    known = known_names((segmenter.classes for _, segmenter in segmenters), vocabulary)
+    # a user's own filter may know no others than what is proposed
+    common = isinstance(class_filter, TwoTowers)
+    known = known_names((segmenter.classes for _, segmenter in segmenters), vocabulary, common=common)
     recall_names(class_filter, settings.class_filter, known, settings.template, str(dtype), device.type)
     return Engine(
         settings,

@@ -24,10 +24,10 @@ FEWEST = 20
 COMMON = Path(__file__).parents[1] / "presets/common-names.txt"
 
 
-def known_names(classes: Iterable[Sequence[str]], vocabulary: Sequence[str]) -> tuple[str, ...]:
-    """All classes of the segmenters and the offered names, each once; with common names where those are few."""
+def known_names(classes: Iterable[Sequence[str]], vocabulary: Sequence[str], *, common: bool = True) -> tuple[str, ...]:
+    """All classes of the segmenters and the offered names, each once; with `common` names, too, where those are few."""
     names = dict.fromkeys(name for some in (*classes, vocabulary) for name in some)
-    if len(names) < FEWEST:
+    if common and len(names) < FEWEST:
         names |= dict.fromkeys(read_vocabulary(str(COMMON)))
     return tuple(names)
 

@@ -87,7 +87,7 @@ def test_every_image_gets_its_result_under_the_same_sub_folder(tmp_path: Path, p
         "sub/b.c_semantic.json",
     ]
     record = json.loads((tmp_path / "out/sub/b.c_semantic.json").read_text())
-    assert [(row["id"], row["class_name"], row["confidence"]) for row in record["annotations"]] == [
+    assert [(row["id"], row["class_name"], row["vote_share"]) for row in record["annotations"]] == [
         (2, "dark", 0.5),
         (1, "bright", 1.0),
     ]

@@ -99,7 +99,8 @@ def test_an_engine_of_the_users_own(here: Path) -> None:
     mask = np.ones((8, 8), bool)
     image = np.full((8, 8, 3), (30, 90, 60), np.uint8)
     (annotation,) = build_engine(preset, CPU, torch.float32)([Inputs(image, mask_set((8, 8), [encode(mask)]))])
-    assert (annotation.labels, annotation.confidences.tolist()) == (("green",), [1.0])
+    assert annotation.labels == ("green",)
+    assert 0 < annotation.confidences[0] < 1  # the decider is sure, and the filter knows other names that fit
     assert annotation.captions == ("blue",)
     assert annotation.proposals[0].names == ("green", "blue", "a red thing")
     cosine = np.array([90, 60, 30]) / np.linalg.norm([90, 60, 30])

@@ -50,6 +50,7 @@ def test_few_names_are_compared_with_common_ones() -> None:
     assert few[:3] == ("sky", "mine", "chair")
     assert len(few) > 500
     assert len(set(few)) == len(few)
+    assert known_names([["sky"]], ["chair"], common=False) == ("sky", "chair")
 
 
 def test_nothing_is_known_and_one_name_is_said() -> None:
