@@ -90,12 +90,14 @@ class Chunks:
                 return self._unless_full(function, self._chunk(groups[place[0]], place[1], size))
 
         with _one_thread_each(), ThreadPoolExecutor(workers, thread_name_prefix="chunk") as pool:
-            found = list(pool.map(run, starts))
-        if any(answers is None for answers in found):
+            # short ones last: no worker waits long for another's last chunk
+            longest_first = sorted(starts, key=lambda place: -min(size, len(groups[place[0]]) - place[1]))
+            found = dict(zip(longest_first, pool.map(run, longest_first), strict=True))
+        if any(answers is None for answers in found.values()):
             self._halve(size)
         results: list[list[Out]] = [[] for _ in groups]
-        for (group, start), answers in zip(starts, found, strict=True):
-            items = groups[group][start : start + size]
+        for group, start in starts:
+            items, answers = groups[group][start : start + size], found[group, start]
             results[group].extend(self._in_turn(function, items) if answers is None else answers[: len(items)])
         return results
 
