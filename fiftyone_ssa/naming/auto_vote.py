@@ -38,7 +38,10 @@ NO_SAY = 0.01
 PRIOR = 0.25
 """The power of the image's mean probability by which a mask's is divided: rare classes are not outvoted by borders."""
 PARENT_CELLS = 4.0
-"""A mask of so many cells of the grid takes half of its evidence from the mask that it lies in: fewer tell little."""
+"""A mask of so many cells of the grid takes half of its evidence from the mask that it lies in: fewer tell little.
+
+So do the pixels that a mask owns from the whole mask.
+"""
 INSIDE = 0.8
 """A mask lies in another that is larger and holds at least this share of it."""
 SAMPLED_CELLS = 2048
@@ -76,15 +79,16 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     around = parents(intersections(masks), inside=INSIDE, smaller=1.0)
     named = lean_on_parents(evidence.means, evidence.cells, around, masks.order_by_area())
     firm = firmness(evidence.contradiction - evidence.noise)
-    if given is not None:
-        named = with_given(named, given)
+    weights = (named if given is None else with_given(named, given)) / prior
     if firm < NO_SAY:
-        return named / prior, scores.semantic_map(), evidence.contradiction
-    means = owned_means(masks, owners, owned_px, evidence.means, tempered, align_corners=scores.align_corners)
+        return weights, scores.semantic_map(), evidence.contradiction
+    own = owned_means(masks, owners, owned_px, evidence.means, tempered, align_corners=scores.align_corners)
+    owned_cells = owned_px / owners.size * tempered[0].size
+    means = lean(own, named, owned_cells[:, None])
     if given is not None:
         means = with_given(means, given)
     priors = np.log(np.maximum(means, LEAST) / prior)
-    return named / prior, scores.semantic_map(owners, temperature * firm * priors), evidence.contradiction
+    return weights, scores.semantic_map(owners, temperature * firm * priors), evidence.contradiction
 
 
 def temper(scores: ClassScores) -> tuple[Probabilities, float]:
@@ -185,10 +189,15 @@ def firmness(contradiction: float) -> float:
 
 
 def lean_on_parents(means: Floats, cells: Floats, parent: Ints, order: Ints) -> Floats:
-    """(N, C) means, each mixed with its parent's as if those were four cells more; `order` has parents first."""
+    """(N, C) means, each leaning on its parent's; `order` has parents first."""
     leant = means.copy()
     for index in order:
         if parent[index] >= 0:
-            share = cells[index] / (cells[index] + PARENT_CELLS)
-            leant[index] = share * means[index] + (1 - share) * leant[parent[index]]
+            leant[index] = lean(means[index], leant[parent[index]], cells[index])
     return leant
+
+
+def lean(means: Floats, around: Floats, cells: Floats) -> Floats:
+    """Means of so many cells mixed with those of what lies around, as if that were four cells more."""
+    share = cells / (cells + PARENT_CELLS)
+    return share * means + (1 - share) * around

@@ -92,7 +92,9 @@ def plain_auto_vote(
     pixel = full_size if scores.logits else np.log(full_size)
     ids = pixel.argmax(0)
     for index in np.unique(owners[owners >= 0]) if firm >= 0.01 else []:
-        prior = firm * (np.log(np.maximum(own[index], 1e-12)) - 0.25 * np.log(pi))
+        owned_cells = owned[index] / full.mean()
+        mixed = (owned_cells * own[index] + 4 * leant[index]) / (owned_cells + 4)
+        prior = firm * (np.log(np.maximum(mixed, 1e-12)) - 0.25 * np.log(pi))
         ids[owners == index] = (pixel / temperature + prior[:, None, None]).argmax(0)[owners == index]
     return leant / pi**0.25, ids, firm
 
