@@ -373,7 +373,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         metavar="section.key=value",
         help="change a setting, e.g. semantic.vote=soft; may be repeated",
     )
-    add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
+    add("--device", default="auto", metavar="auto|cpu|cuda:N|mps", help="where models run (default: %(default)s)")
     add("--trust-remote-code", action="store_true", help="run code that comes with a Hugging Face model")
 
 
@@ -427,7 +427,7 @@ def _add_quickstart(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--no-app", dest="app", action="store_false", help="print the scores and end, without opening the App")
     add("--samples", type=_number, default=50, metavar="N", help="scenes to draw (default: %(default)s)")
-    add("--device", default="auto", metavar="auto|cpu|cuda:N", help="where models run (default: %(default)s)")
+    add("--device", default="auto", metavar="auto|cpu|cuda:N|mps", help="where models run (default: %(default)s)")
     parser.set_defaults(command=_quickstart)
 
 

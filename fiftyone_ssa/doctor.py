@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fiftyone_ssa.models.catalogue import is_cached, preset_models
+from fiftyone_ssa.models.hardware import FALLBACK
 from fiftyone_ssa.naming.phrases import MODELS as SPACY_MODELS
 from fiftyone_ssa.presets import Preset, load_preset, preset_names
 
@@ -56,6 +57,8 @@ def _torch() -> Check:
     except (ImportError, RuntimeError, OSError) as error:  # torchvision of another torch raises RuntimeError
         return Check("torch", False, f"{type(error).__name__}: {' '.join(str(error).split())}", remedy)
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        gpus.append(f"an Apple GPU, which --device mps takes (where an operation is missing: {FALLBACK})")
     return Check("torch", True, f"{torch.__version__}, {', '.join(gpus) or 'no GPU: models run on the CPU'}")
 
 

@@ -18,6 +18,7 @@ from fiftyone.operators import types
 from fiftyone_ssa.errors import InputError, MissingDependencyError, counted, shown
 from fiftyone_ssa.exports.coco_arguments import is_filtered
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
+from fiftyone_ssa.models.hardware import FALLBACK, has_mps
 from fiftyone_ssa.naming.arguments import check_device
 
 NO_DATASET = "no dataset is open; open one in the App, or load one with the operator SSA: load a dataset"
@@ -137,6 +138,8 @@ class Form:
     def device(self, name: str = "device") -> None:
         """Where models run; whether it is there only the machine that runs the job can tell."""
         description = "auto takes a GPU where there is one; or cpu, cuda, cuda:1 ..."
+        if has_mps():
+            description = "auto takes the CPU; mps this Mac's GPU, if an operation is missing there with " + FALLBACK
         self.text(name, label="Device", description=description, check=lambda: check_device(self.values[name]))
 
     def put_last(self, *names: str) -> None:

@@ -51,7 +51,7 @@ def annotate_files(
         data_dir: a folder of images, searched with its sub-folders, or one image
         out_dir: where results go; one run at a time writes there, and its results are of one kind of settings
         preset: the name of a preset, a TOML file, or a Preset
-        device ("auto"): auto (a GPU if there is one), cpu, cuda or cuda:N
+        device ("auto"): auto (CUDA if there is a GPU, else the CPU), cpu, cuda, cuda:N or mps
         dtype ("auto"): auto (bfloat16 on a GPU, float32 on the CPU), float32, bfloat16 or float16
         batch_size (4): images at a time
         limit (None): only the first so many images

@@ -74,7 +74,7 @@ def annotate(
         semantic_field (None): a Segmentation field that stands in for the segmenter
         semantic_dir (None): the folder of class maps, by default one of this dataset's own in FiftyOne's default
             dataset folder. Every run gives its files new names; `clean` removes those that nothing points to
-        device ("auto"): auto, cpu, cuda or cuda:N
+        device ("auto"): auto, cpu, cuda, cuda:N or mps
         dtype ("auto"): auto, float32, bfloat16 or float16
         batch_size (4): images at a time
         overwrite (False): True redoes finished samples, too, except for masks that people touched: those stay as

@@ -65,7 +65,7 @@ def embed(
         label_field ("ssa"): the Detections field whose masks are looked at, all of an image's
         preset ("engine-base"): an engine preset, whose class filter (CLIP) looks
         overrides (None): changes to the preset, `{"section.key": value}`
-        device ("auto"): auto, cpu, cuda or cuda:N
+        device ("auto"): auto, cpu, cuda, cuda:N or mps
         dtype ("auto"): auto, float32, bfloat16 or float16
         batch_size (4): images at a time
         progress (None): FiftyOne's: True, False, None (its config) or a callback

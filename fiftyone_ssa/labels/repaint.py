@@ -52,7 +52,7 @@ def repaint(
         preset (None): an SSA preset whose segmenter makes every map to begin with, which is then kept as
             `<label_field>_branch`; needed where there is no class map yet
         overrides (None): changes to the preset, `{"section.key": value}`
-        device ("auto"): auto, cpu, cuda or cuda:N, for the preset
+        device ("auto"): auto, cpu, cuda, cuda:N or mps, for the preset
         dtype ("auto"): auto, float32, bfloat16 or float16, for the preset
         batch_size (4): images at a time, for the preset
         trust_remote_code (False): whether to run code that comes with a Hugging Face model

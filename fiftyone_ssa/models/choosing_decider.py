@@ -96,8 +96,8 @@ class ChoosingDecider:
             output_logits=True,
             return_dict_in_generate=True,
         )
-        logits = written.logits[0].double()
-        per_letter = torch.stack([logits[:, tokens].logsumexp(1) for tokens in self._letters], 1).cpu()
+        logits = written.logits[0].cpu().double()  # MPS has no float64
+        per_letter = torch.stack([logits[:, tokens].logsumexp(1) for tokens in self._letters], 1)
         return [per_letter[row, :count].softmax(0).numpy() for row, (_, _, count) in enumerate(asked)]
 
 

@@ -20,11 +20,16 @@ Out = TypeVar("Out")
 
 SMALL_NETWORK = 1 << 23
 """Parameters below which a call costs more than its arithmetic; others gain nothing from batches on the CPU."""
+MPS_ROWS = 8
+"""Rows at a time on MPS, fewer where memory runs out; a guess."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """`"auto"` (CUDA where there is a GPU), `"cpu"`, `"cuda"` or `"cuda:N"`; raises InputError if it is not there."""
+    """`"auto"` (CUDA where there is a GPU, else the CPU), `"cpu"`, `"cuda"`, `"cuda:N"` or `"mps"`.
+
+    `"mps"` (Apple's GPUs) has to be asked for: it was tested with a stand-in only. Raises InputError where it is not.
+    """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         return torch.device("cuda:0" if gpus else "cpu")
@@ -32,15 +37,19 @@ def pick_device(device: str = "auto") -> torch.device:
         chosen = torch.device(device)
     except RuntimeError:
         chosen = torch.device("meta")
-    if chosen.type not in ("cpu", "cuda"):
-        raise InputError(f"device must be auto, cpu or cuda:N, got {device!r}")
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"device must be auto, cpu, cuda:N or mps, got {device!r}")
+    if chosen.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise InputError("device mps is not there: torch sees no Apple GPU; use --device cpu or auto")
+        return torch.device("mps")
     if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
         raise InputError(f"device {device} is not there: torch sees {gpus} CUDA devices; use --device cpu or auto")
     return chosen if chosen.type == "cpu" else torch.device("cuda", chosen.index or 0)
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """`"auto"` is bfloat16 on CUDA and float32 on the CPU; else one of float32, bfloat16, float16.
+    """`"auto"` is bfloat16 on CUDA and float32 on the CPU and MPS; else one of float32, bfloat16, float16.
 
     Raises InputError for bfloat16 on a CPU: torch (2.11 to 2.15, oneDNN) computes some small convolutions as noise,
     with 8 channels and kernels of 8 x 8 at a stride of 8, say.
@@ -54,6 +63,20 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
             "bfloat16 is for GPUs: on CPUs torch computes some small convolutions wrongly in it; leave dtype at auto"
         )
     return DTYPES[dtype]
+
+
+def double(device: torch.device) -> torch.dtype:
+    """float64, or float32 on MPS, which has no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def without_float64(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """`network`, its weights of float64 (OneFormer and Mask2Former have some) in what `device` has."""
+    if double(device) != torch.float64:
+        for weight in (*network.parameters(), *network.buffers()):
+            if weight.dtype == torch.float64:
+                weight.data = weight.data.float()
+    return network
 
 
 class Chunks:
@@ -154,15 +177,19 @@ def plan_chunks(
     most: int,
     what: str,
     pad: bool = False,
+    cpu_rows: int = 1,
 ) -> Chunks:
     """Chunks for `network`: how many rows, a power of two from 1 to `most`, and whether side by side, for a whole run.
 
-    `pad` says whether chunks on the CPU are padded; on CUDA they always are.
+    `pad` says whether chunks on the CPU are padded; on CUDA and MPS they always are.
 
     On CUDA as many rows as fit into half of the free memory, judged by what `run(2)`, a batch of two, needs. On the
-    CPU one, as large networks gain nothing from batches there; tiny ones take `most` rows and run side by side, since
-    threads inside their operations would cost more than they gain.
+    CPU `cpu_rows` (1), as most large networks gain nothing from batches there; tiny ones take `most` rows and run side
+    by side, since threads inside their operations would cost more than they gain. MPS tells no peak, so that it is
+    given `MPS_ROWS`.
     """
+    if device.type == "mps":
+        return Chunks(_power_of_two(min(MPS_ROWS, most)), what)
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -173,7 +200,7 @@ def plan_chunks(
         rows = torch.cuda.mem_get_info(device)[0] // 2 // row_bytes
         return Chunks(_power_of_two(min(max(rows, 1), most)), what)
     if not is_small(network):
-        return Chunks(1, what, pad=pad)
+        return Chunks(cpu_rows, what, pad=pad)
     return Chunks(_power_of_two(most), what, pad=pad, parallel=True)
 
 
@@ -212,4 +239,4 @@ def _one_thread_each() -> Iterator[None]:
 def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
     """A numpy array on `device`, without waiting for what the device is doing."""
     tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

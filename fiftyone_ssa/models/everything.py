@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.models.devices import Chunks
+from fiftyone_ssa.models.devices import Chunks, double
 from fiftyone_ssa.models.found_masks import (
     Candidate,
     Crop,
@@ -41,9 +41,9 @@ DECODED_PIXELS_CPU = 2 * 1024**2
 """What a model sees (its side squared) times the points that a CPU decodes at a time. Of SAM 2.1's decoder a point
 takes 42 ms of a core where 2 are decoded, 54 where 8 and 56 where 16: larger buffers are given back to the system after
 each operation and faulted in again for the next. 64 of a model of 192 pixels beat 8 by a sixth, in fewer calls."""
-ENLARGED_PIXELS = {"cpu": 2**23, "cuda": 2**26}
+ENLARGED_PIXELS = {"cpu": 2**23, "cuda": 2**26, "mps": 2**24}
 """Pixels of masks enlarged at a time, ten bytes each; an image larger than this is enlarged one mask at a time."""
-ENCODED_CROPS = {"cpu": 1, "cuda": 4}
+ENCODED_CROPS = {"cpu": 1, "cuda": 4, "mps": 1}
 """Crops that go through the encoder at a time; on the CPU a batch gains nothing and changes last bits."""
 
 
@@ -201,7 +201,7 @@ class EverythingGenerator:
         """`_worth_enlarging`, all bounds and predictions brought from the device in one piece."""
         settings = self.settings
         iou_from, stable_from = settings.pred_iou_thresh, settings.stability_score_thresh
-        columns = [ious.double()]
+        columns = [ious.to(double(ious.device))]
         if stable_from > 0:
             columns.append(stability_bound(logits, frame, settings.stability_score_offset))
         table = torch.stack(columns).cpu().numpy()

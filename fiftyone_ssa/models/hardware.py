@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ASK = ("nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
+FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK=1"
+"""What lets the CPU do what MPS lacks; torch reads it when it is imported."""
 ASKED_FOR_S = 30
 """How long an answer of the driver holds, in seconds."""
 
@@ -33,11 +36,19 @@ class Hardware:
 
 
 def hardware(device: str = "auto") -> Hardware:
-    """What `device` (auto, cpu, cuda, cuda:N) stands for on this machine; the CPU where the GPU is not there."""
+    """What `device` (auto, cpu, cuda, cuda:N) stands for on this machine; the CPU where the GPU is not there.
+
+    `mps` counts as the CPU: its memory is the machine's, its models are in float32, and no one has timed them.
+    """
     index = device.partition(":")[2]
-    found = () if device == "cpu" else gpus()
+    found = () if device in ("cpu", "mps") else gpus()
     position = int(index) if index.isdecimal() else 0
     return found[position] if position < len(found) else Hardware("CPU", _free_memory_gb(), _cores())
+
+
+def has_mps() -> bool:
+    """Whether this is a Mac whose GPU torch calls `mps`, asked without torch."""
+    return (platform.system(), platform.machine()) == ("Darwin", "arm64")
 
 
 def gpus() -> tuple[Hardware, ...]:

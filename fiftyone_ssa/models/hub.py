@@ -16,6 +16,7 @@ import torch
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.faults import is_device_lost, is_out_of_memory
+from fiftyone_ssa.models.hardware import FALLBACK
 from fiftyone_ssa.presets.paths import existing
 
 UNUSED = {
@@ -108,6 +109,8 @@ def file_form(name: str, config: str = "config.json") -> str:
 def _remedy(model: str, local: bool, get: str, error: Exception) -> str:
     if isinstance(error, ImportError):
         return "install what is missing"
+    if "for the MPS device" in str(error):
+        return f"MPS lacks an operation of it; set {FALLBACK} before the program begins, or take --device cpu"
     if local and re.search("Can't load (image processor|feature extractor)|Unrecognized processing class", str(error)):
         return "it comes without its preprocessor_config.json; get the whole model again"
     if local:

@@ -15,7 +15,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from fiftyone_ssa.models.devices import double
 from fiftyone_ssa.types import Floats, Ints
+
+ROUNDED = 1e-5
+"""What float32 may miss a stability score's bound by, where there is no float64."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +60,22 @@ class Frame:
 
 
 def stability_bound(logits: torch.Tensor, frame: Frame, offset: float) -> torch.Tensor:
-    """(N,) float64 that no stability score in the image can exceed, from (N, h, w) logits.
+    """(N,) float64 (on MPS float32) that no stability score in the image can exceed, from (N, h, w) logits.
 
     A pixel mixes logits at most one cell from its nearest: it is above a threshold only if the highest of those 3 x 3
     is, and surely where the lowest is.
     """
     rows, columns = (
-        torch.as_tensor(counts, device=logits.device)
+        torch.as_tensor(counts).to(double(logits.device)).to(logits.device)
         for counts in frame.pixels_per_cell((logits.shape[1], logits.shape[2]))
     )
     highest, lowest = _highest_near(logits), -_highest_near(-logits)
 
     def area(inside: torch.Tensor) -> torch.Tensor:
-        return (inside.float() @ columns.float()).double() @ rows
+        return (inside.float() @ columns.float()).to(rows.dtype) @ rows
 
-    return area(highest > offset) / area(lowest > -offset).clamp(min=1)
+    bound = area(highest > offset) / area(lowest > -offset).clamp(min=1)
+    return bound if bound.dtype == torch.float64 else bound * (1 + ROUNDED)
 
 
 def _highest_near(values: torch.Tensor) -> torch.Tensor:

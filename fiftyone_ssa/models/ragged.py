@@ -65,8 +65,10 @@ class Ragged:
         inside = inside.index_add_(0, begins, one).index_add_(0, ends, one, alpha=-1).cumsum(0, dtype=torch.int32)[:-1]
         keys = (which * names + winners) * 2 + (1 - inside)
         bins = rows * names * 2
-        keys = keys.to(torch.float32 if pixels < EXACT else torch.float64)
-        return torch.histc(keys, bins, -0.5, bins - 0.5).long().view(rows, names, 2)
+        if pixels >= EXACT:
+            keys = (keys.cpu() if device.type == "mps" else keys).to(torch.float64)  # which MPS lacks
+        counts = torch.histc(keys if pixels >= EXACT else keys.float(), bins, -0.5, bins - 0.5)
+        return counts.to(torch.int64).to(device).view(rows, names, 2)
 
     def _sampled(self, more: torch.Tensor, which: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """(pixels, names - 1) float32, bilinear, at (2, pixels) places x and y of the planes of `which` row."""

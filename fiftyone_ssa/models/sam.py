@@ -17,7 +17,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.detections import KINDS as DETECTORS
 from fiftyone_ssa.models.detections import Detector
-from fiftyone_ssa.models.devices import is_small
+from fiftyone_ssa.models.devices import double, is_small
 from fiftyone_ssa.models.everything import EverythingGenerator
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.found_masks import Encoding
@@ -198,7 +198,8 @@ class Sam:
     def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
         """Three masks (SAM-HQ: one) for each of (P, 2) points: (P, 3, h, w) logits, (P, 3) predicted IoU, float32."""
         features: Mapping[str, Any] = encoding.features
-        points = torch.as_tensor(encoding.frame.to_input(points_xy), device=self.device)[None, :, None]
+        points_in = torch.as_tensor(encoding.frame.to_input(points_xy)).to(double(self.device))
+        points = points_in.to(self.device)[None, :, None]
         sparse, dense = self.model.prompt_encoder(
             input_points=points,
             input_labels=torch.ones(points.shape[:3], dtype=torch.int64, device=self.device),

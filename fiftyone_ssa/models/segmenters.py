@@ -11,7 +11,7 @@ import torch
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.class_names import published_names
-from fiftyone_ssa.models.devices import Chunks, is_small
+from fiftyone_ssa.models.devices import Chunks, is_small, without_float64
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.images import images_on
@@ -108,7 +108,7 @@ class HuggingFaceSegmenter:
             self.processor = _processor(model, self.kind, options)
         if self.kind in FLOAT32_BUT_BACKBONE:
             let_run_ahead(network)
-        self.model = network.to(device)
+        self.model = without_float64(network, device).to(device)
         self.device, self.dtype = device, torch.float32 if mixed else dtype
         self._task = self._task_tokens(model, task) if self.kind == "oneformer" else {}
         if mixed:

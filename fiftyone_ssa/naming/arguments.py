@@ -51,10 +51,10 @@ def check_flag(name: str, value: Any) -> bool:
 
 
 def check_device(value: Any) -> str:
-    """`auto`, `cpu`, `cuda` or `cuda:N`, as a string or a torch.device."""
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`, as a string or a torch.device."""
     text = str(value) if type(value).__name__ == "device" else value
-    if not isinstance(text, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", text):
-        raise InputError(f"device must be auto, cpu, cuda or cuda:N, got {shown(value)}")
+    if not isinstance(text, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", text):
+        raise InputError(f"device must be auto, cpu, cuda, cuda:N or mps, got {shown(value)}")
     return text
 
 

@@ -30,7 +30,7 @@ def build_pipeline(
 
     Args:
         preset: from `load_preset`
-        device ("auto"): auto (a GPU if there is one), cpu, cuda or cuda:N
+        device ("auto"): auto (CUDA if there is a GPU, else the CPU), cpu, cuda, cuda:N or mps
         dtype ("auto"): auto (bfloat16 on a GPU, float32 on the CPU), float32, bfloat16 or float16
         trust_remote_code (False): whether to run code that comes with a Hugging Face model
         keep_branch (False): whether to keep the segmenter's own map beside the refined one (SSA only)

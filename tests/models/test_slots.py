@@ -35,15 +35,15 @@ CPU = torch.device("cpu")
 DOCS = Path(__file__).parents[2] / "docs/slots.md"
 ALL: dict[str, Any] = {"points_per_side": 2, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0}
 ALL |= {"score_thresh": 0.01}
-LOAD: dict[str, Callable[[str], Any]] = {
-    "masks": lambda model: load_mask_generator(Masks(model=model, **ALL), CPU, torch.float32),
-    "segmenter": lambda model: load_segmenter(model, CPU, torch.float32),
-    "segmenter with a vocabulary": lambda model: load_segmenter(
-        model, CPU, torch.float32, vocabulary=("sky", "red car")
+LOAD: dict[str, Callable[[str, torch.device], Any]] = {
+    "masks": lambda model, device: load_mask_generator(Masks(model=model, **ALL), device, torch.float32),
+    "segmenter": lambda model, device: load_segmenter(model, device, torch.float32),
+    "segmenter with a vocabulary": lambda model, device: load_segmenter(
+        model, device, torch.float32, vocabulary=("sky", "red car")
     ),
-    "captioner": lambda model: load_captioner(model, CPU, torch.float32, max_new_tokens=3),
-    "class filter": lambda model: load_class_filter(model, CPU, torch.float32),
-    "decider": lambda model: load_decider(model, CPU, torch.float32),
+    "captioner": lambda model, device: load_captioner(model, device, torch.float32, max_new_tokens=3),
+    "class filter": lambda model, device: load_class_filter(model, device, torch.float32),
+    "decider": lambda model, device: load_decider(model, device, torch.float32),
 }
 RUNS = "runs"
 REMEDY = re.compile(r"; (give|merge|wrap|unpack|get|leave|name)\b|must build an? .*[,;] got|: name them in ")
@@ -57,7 +57,7 @@ PHOTOS = [photo(50, 90), photo(90, 50, 1), photo(3, 40, 2)]
 CROPS = [torch.from_numpy(image) for image in (*PHOTOS, photo(1, 1, 3))]
 
 
-def keeps_masks(generator: Any) -> None:
+def keeps_masks(generator: Any, _: torch.device) -> None:
     found = [generator(image) for image in PHOTOS]
     for image, masks in zip(PHOTOS, found, strict=True):
         assert masks.size_hw == image.shape[:2]
@@ -66,7 +66,7 @@ def keeps_masks(generator: Any) -> None:
     assert found[0].boxes_xywh.shape == (len(found[0]), 4)
 
 
-def keeps_maps(segmenter: Any) -> None:
+def keeps_maps(segmenter: Any, _: torch.device) -> None:
     assert len(segmenter.classes) > 1
     maps = segmenter(PHOTOS)
     for image, answer in zip(PHOTOS, maps, strict=True):
@@ -74,32 +74,35 @@ def keeps_maps(segmenter: Any) -> None:
         np.testing.assert_array_equal(segmenter([image])[0].ids, answer.ids)
 
 
-def keeps_captions(captioner: Any) -> None:
-    answers, again = captioner([CROPS, CROPS[::-1]])
+def keeps_captions(captioner: Any, device: torch.device) -> None:
+    crops = [crop.to(device) for crop in CROPS]
+    answers, again = captioner([crops, crops[::-1]])
     assert again == answers[::-1]
-    assert [captioner([[crop]])[0][0] for crop in CROPS] == answers
+    assert [captioner([[crop]])[0][0] for crop in crops] == answers
     kinds = (tuple,) if captioner.only_names else (str, tuple)
     assert all(isinstance(answer, kinds) for answer in answers)
     assert captioner([[]]) == [[]]
 
 
-def keeps_embeddings(class_filter: Any) -> None:
-    (looks,) = class_filter.images([CROPS])
+def keeps_embeddings(class_filter: Any, device: torch.device) -> None:
+    crops = [crop.to(device) for crop in CROPS]
+    (looks,) = class_filter.images([crops])
     texts = class_filter.texts(["sky", "a tree"])
     for rows, count in ((looks, len(CROPS)), (texts, 2)):
         assert rows.dtype == np.float32
         assert rows.shape == (count, looks.shape[1])
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(class_filter.images([CROPS[1:2]])[0][0], looks[1], atol=1e-5)
+    np.testing.assert_allclose(class_filter.images([crops[1:2]])[0][0], looks[1], atol=1e-5)
     assert class_filter.logit_scale > 0
 
 
-def keeps_scores(decider: Any) -> None:
+def keeps_scores(decider: Any, device: torch.device) -> None:
+    image = CROPS[0].to(device)
     mask = np.zeros((50, 90), bool)
     mask[10:30, 20:70] = True
     box = (20, 10, 70, 30)
     asked = [
-        Question(CROPS[0], (0, 0, 90, 50), box, encode(mask), (50, 90), names, CROPS[0])
+        Question(image, (0, 0, 90, 50), box, encode(mask), (50, 90), names, image)
         for names in (("sky", "tree", "red car"), ("dog",), ("road", "sky"))
     ]
     (answers,) = decider([asked])
@@ -110,7 +113,7 @@ def keeps_scores(decider: Any) -> None:
         np.testing.assert_allclose(decider([[question]])[0][0], answer, atol=1e-6)
 
 
-CONTRACT: dict[str, Callable[[Any], None]] = {
+CONTRACT: dict[str, Callable[[Any, torch.device], None]] = {
     "masks": keeps_masks,
     "segmenter": keeps_maps,
     "segmenter with a vocabulary": keeps_maps,
@@ -140,10 +143,10 @@ def without_what_differs(sentence: str) -> str:
 
 def answer(slot: str, model: str) -> str:
     try:
-        loaded = LOAD[slot](model)
+        loaded = LOAD[slot](model, CPU)
     except InputError as error:
         return without_what_differs(str(error).replace(model, "MODEL"))
-    CONTRACT[slot](loaded)
+    CONTRACT[slot](loaded, CPU)
     return RUNS
 
 
@@ -167,7 +170,7 @@ def test_every_kind_that_transformers_knows_is_refused_in_one_sentence(tmp_path:
         (folder / "config.json").write_text(json.dumps({"model_type": kind}))
         for slot, load in LOAD.items():
             with pytest.raises(InputError) as caught:
-                load(str(folder))
+                load(str(folder), CPU)
             assert "\n" not in str(caught.value), (slot, kind)
             assert "cannot load" in str(caught.value), (slot, kind)
 

@@ -50,7 +50,7 @@ def test_no_flag(value: Any) -> None:
     "value", ["gpu", "cuda:", "cuda:-1", "cuda:99999999999", "CPU", "cuda:1\n", "", 0, None, b"cpu"]
 )
 def test_no_device(value: Any) -> None:
-    with pytest.raises(InputError, match="device must be auto, cpu, cuda or cuda:N, got "):
+    with pytest.raises(InputError, match="device must be auto, cpu, cuda, cuda:N or mps, got "):
         check_device(value)
 
 

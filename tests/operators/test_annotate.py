@@ -79,7 +79,7 @@ def test_form_lists_presets_and_fields_and_changes_nothing(form, photographs):
         ("preset_file", {"preset": "own TOML file", "preset_file": "/no.toml"}, "does not exist"),
         ("label_field", {"label_field": "my field"}, "must be letters, digits and underscores"),
         ("label_field", {"label_field": "filepath"}, "exists and is no Detections"),
-        ("device", {"device": "gpu"}, "must be auto, cpu, cuda or cuda:N"),
+        ("device", {"device": "gpu"}, "must be auto, cpu, cuda, cuda:N or mps"),
     ],
 )
 def test_form_tells_what_is_wrong_with_a_value(form, photographs, field, params, message):
@@ -136,7 +136,7 @@ def test_form_asks_twice_before_it_drops_what_people_touched(form, registry, lab
 
 
 def test_a_wrong_value_stops_the_run_with_its_sentence(registry, photographs):
-    with pytest.raises(ExecutionError, match="device must be auto, cpu, cuda or cuda:N"):
+    with pytest.raises(ExecutionError, match="device must be auto, cpu, cuda, cuda:N or mps"):
         registry.get_operator(URI)(photographs, device="gpu")
 
 
