@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -11,13 +13,13 @@ from fiftyone_ssa.naming.support import FEWEST, SPREAD, Support, known_names
 class Encoder:
     """Names whose embeddings are known."""
 
-    logit_bias = None
+    logit_bias: float | None = None
 
     def __init__(self, scale: float, **vectors: list[float]) -> None:
         self.logit_scale, self._vectors = scale, vectors
         self.asked: list[str] = []
 
-    def texts(self, names: list[str]) -> np.ndarray:
+    def texts(self, names: Sequence[str]) -> np.ndarray:
         self.asked += names
         return np.array([self._vectors[name] for name in names], np.float32).reshape(len(names), 2)
 
