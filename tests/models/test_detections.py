@@ -59,8 +59,10 @@ def detector(folder: Path, **settings: Any) -> Detector:
 def test_every_family_keeps_the_contract(family: str, task: str, folder: Callable[[str], Path]) -> None:
     generator = detector(folder(family), task=task, score_thresh=0.01)
     assert generator.task == task
+    found = 0
     for image in (photo(50, 90), photo(90, 50, 1), photo(1, 40), photo(3, 3)):
         masks = generator(image)
+        found += len(masks)
         assert isinstance(masks, MaskSet)
         assert masks.size_hw == image.shape[:2]
         assert masks.areas_px.all()
@@ -70,7 +72,7 @@ def test_every_family_keeps_the_contract(family: str, task: str, folder: Callabl
         assert generator(image).rles == masks.rles
         if task == "panoptic" and len(masks):
             assert sum(rle.decode(code, masks.size_hw).astype(int) for code in masks.rles).max() == 1
-    assert len(generator(photo(50, 90))) > 0
+    assert found
 
 
 @pytest.mark.parametrize("task", ["panoptic", "instance"])

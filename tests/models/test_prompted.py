@@ -55,6 +55,8 @@ def crops(parity: Path) -> list[torch.Tensor]:
 def test_answers_are_the_models_own(family: str, folders: Folders, crops: list[torch.Tensor]) -> None:
     if family not in folders:
         pytest.skip("transformers' SmolVLM needs num2words")
+    if family == "internvl" and tuple(map(int, hf.__version__.split(".")[:2])) < (5, 24):
+        pytest.skip("earlier transformers cut InternVL's crops into tiles, so they are shown on a square")
     folder = str(folders[family])
     captioner = load_captioner(folder, CPU, torch.float32, max_new_tokens=6)
     assert isinstance(captioner, PromptedCaptioner)
