@@ -187,7 +187,7 @@ FINGERPRINTS = {
     "ssa-ade20k": "2aa01148b6269667",
     "ssa-ade20k-b0": "7edd331f387e272c",
     "ssa-cityscapes": "98ac7ca272cef431",
-    "ssa-fast": "0c5b1b349e455cea",
+    "ssa-fast": "efb10437a699de4a",
     "ssa-foggy-driving": "5141050aae7a1b35",
 }
 

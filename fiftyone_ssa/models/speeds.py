@@ -34,10 +34,10 @@ class Speed:
 
 SPEEDS = {
     "facebook/sam-vit-huge": Speed(image=(68.0, 0.15), points=(3.6, 0.013)),
-    "facebook/sam2.1-hiera-tiny": Speed(image=(3.4, 0.02), points=(3.3, 0.013)),
+    "facebook/sam2.1-hiera-tiny": Speed(image=(3.5, 0.02), points=(2.7, 0.013)),
     "nvidia/segformer-b5-finetuned-ade-640-640": Speed(image=(8.2, 0.05)),
     "nvidia/segformer-b5-finetuned-cityscapes-1024-1024": Speed(image=(21.0, 0.1)),  # by its pixels
-    "nvidia/segformer-b0-finetuned-ade-512-512": Speed(image=(1.0, 0.02)),  # a guess
+    "nvidia/segformer-b0-finetuned-ade-512-512": Speed(image=(0.5, 0.02)),
     "shi-labs/oneformer_coco_swin_large": Speed(image=(29.5, 0.1)),
     "shi-labs/oneformer_ade20k_swin_large": Speed(image=(19.0, 0.1)),  # by its pixels
     "shi-labs/oneformer_ade20k_swin_tiny": Speed(image=(6.5, 0.08)),
@@ -52,7 +52,7 @@ SPEEDS = {
     "tue-mps/coco_panoptic_eomt_large_640": Speed(image=(12.0, 0.05)),  # a guess, by its size
     "tue-mps/ade20k_semantic_eomt_large_512": Speed(image=(14.0, 0.05)),  # a guess, by its size
     "HuggingFaceTB/SmolVLM-500M-Instruct": Speed(mask=(4.0, 0.01)),  # a guess, by its size
-    "google/siglip2-base-patch32-256": Speed(mask=(0.15, 0.0002)),
+    "google/siglip2-base-patch32-256": Speed(mask=(0.11, 0.0002)),
     "google/siglip2-large-patch16-256": Speed(mask=(1.6, 0.0005)),  # by its operations
 }
 """By the name that a preset gives a model."""
