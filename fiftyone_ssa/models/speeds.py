@@ -49,7 +49,7 @@ SPEEDS = {
     "CIDAS/clipseg-rd64-refined": Speed(mask=(1.9, 0.0012)),
     "CIDAS/clipseg-rd16": Speed(mask=(2.0, 0.0012)),
     "facebook/sam2.1-hiera-large": Speed(image=(18.0, 0.05), points=(3.6, 0.013)),  # by its operations
-    "tue-mps/coco_panoptic_eomt_large_640": Speed(image=(12.0, 0.05)),  # a guess, by its size
+    "tue-mps/coco_panoptic_eomt_large_640": Speed(image=(13.8, 0.05)),
     "tue-mps/ade20k_semantic_eomt_large_512": Speed(image=(14.0, 0.05)),  # a guess, by its size
     "HuggingFaceTB/SmolVLM-500M-Instruct": Speed(mask=(4.0, 0.01)),  # a guess, by its size
     "google/siglip2-base-patch32-256": Speed(mask=(0.11, 0.0002)),
