@@ -1,7 +1,7 @@
 """The App in a browser, with the plugin installed from this checkout, and drawn scenes to try it on.
 
 Loading the App takes five seconds of processor time, so all tests share one page, which goes from dataset to dataset.
-Dialogs that a test leaves open are closed after it; one that fails gives the next one a new page.
+One that fails or leaves a dialog open gives the next one a new page.
 """
 
 import itertools
@@ -9,7 +9,7 @@ import itertools
 import pytest
 
 from fiftyone_ssa.plugin import install_plugin
-from tools.app import browse, leave, screenshot, serve, settle, visit, why_no_browser
+from tools.app import browse, leave, screenshot, serve, visit, why_no_browser
 
 DIALOGS = '[data-cy="operators-prompt-modal"], [data-cy="operators-prompt-drawer"], [data-cy="modal"]'
 numbers = itertools.count()
@@ -75,20 +75,12 @@ def app(request, session, _pages, tmp_path):
     if getattr(request.node, "failed", False):
         screenshot(page, f"last-{request.node.name}", tmp_path)
         _pages.give_up()
+    elif page.locator(DIALOGS).count():
+        _pages.give_up()
+    if _pages.page is None:
         session.dataset = None
     else:
-        close_dialogs(page)
         leave(page, session)
-
-
-def close_dialogs(page):
-    """Close what a test left open."""
-    for _ in range(3):
-        if not (dialogs := page.locator(DIALOGS)).count():
-            return
-        page.keyboard.press("Escape")
-        settle(page)
-    raise AssertionError(f"a dialog stays open: {dialogs.first.inner_text()}")
 
 
 @pytest.fixture
