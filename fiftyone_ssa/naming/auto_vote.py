@@ -73,6 +73,8 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     """
     tempered, temperature = temper(scores)
     prior = np.maximum(tempered.mean((1, 2), dtype=np.float64), LEAST) ** PRIOR
+    # the prior lifts rare classes: one that is the likeliest nowhere in the image would be found along borders
+    tempered[np.bincount(tempered.argmax(0).ravel(), minlength=len(tempered)) == 0] = 0
     owners = paint(masks, np.arange(len(masks)), np.full(masks.size_hw, -1, np.int32))
     owned_px = np.bincount(owners.ravel() + 1, minlength=len(masks) + 1)[1:]
     evidence = weigh(masks, owned_px, tempered, align_corners=scores.align_corners)

@@ -48,6 +48,8 @@ def plain_auto_vote(
     logs = logs if scores.logits else np.log(logs / logs.sum(0) + 1e-12)
     p, temperature = plain_temper(logs)
     pi = p.mean((1, 2))
+    for c in set(range(classes)) - set(p.argmax(0).ravel().tolist()):
+        p[c] = 0  # likeliest nowhere
     # the pixels' shares in every cell
     share = upsampled(torch.eye(height * width).reshape(height * width, height, width), align)
     full = share.sum((1, 2))
@@ -144,6 +146,18 @@ def test_how_sure_the_segmenter_is_makes_no_difference(temperature: float) -> No
     other_weights, other, _ = auto_vote(masks, replace(scores, values=scores.values / temperature))
     np.testing.assert_array_equal(semantic.ids, other.ids)
     np.testing.assert_allclose(weights, other_weights, rtol=1e-4)
+
+
+def test_a_class_that_is_the_likeliest_nowhere_is_no_masks() -> None:
+    values = torch.full((3, 8, 8), -9.0)
+    values[0, :, :4], values[1, :, 4:] = 0, 0
+    values[2, :, 3:5] = -0.2  # between the two, second everywhere, and seldom: the prior makes most of it
+    scores = ClassScores(values, ("left", "right", "edge"), (8, 8), logits=True)
+    edge = np.zeros((8, 8), bool)
+    edge[:, 3:5] = True
+    weights, semantic, _ = auto_vote(mask_set((8, 8), [encode(edge)]), scores)
+    assert weights[0, 2] == 0
+    assert set(np.unique(semantic.ids)) <= {0, 1}
 
 
 def test_doubt_is_a_quarter() -> None:
