@@ -82,7 +82,7 @@ class BlipCaptioner(Captioner):
         for layer in self._network.vision_model.encoder.layers:
             layer.self_attn.forward = partial(_attend, layer.self_attn)
         network, device, blank = self._network, self._device, self._blank(1, 1)
-        self._squares = None if device.type == "cpu" else squares_of(self._processor.image_processor, device)
+        self._squares = squares_of(self._processor.image_processor, device) if device.type == "cuda" else None
         self._encoding = plan_chunks(
             lambda rows: self._encode([blank] * rows),
             network.vision_model,

@@ -71,7 +71,7 @@ class ClassFilter(TwoTowers):
             torch.tensor(value, device=self._device)[:, None, None] for value in (normalize.mean, normalize.std)
         )
         self._steps = shape, normalize
-        self._squares = None if self._device.type == "cpu" else self._all_at_once(self._device)
+        self._squares = self._all_at_once(self._device) if self._device.type == "cuda" else None
 
     def _all_at_once(self, device: torch.device) -> Squares | None:
         """What shapes many crops in few launches; None where it is not known."""

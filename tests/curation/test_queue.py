@@ -38,6 +38,7 @@ def dataset(make_dataset: Make, name_masks: Run) -> fo.Dataset:
         values = {
             "vote_margin": MARGINS[number],
             "vote_share": MARGINS[number],
+            "confidence": MARGINS[number],
             "proposal_scores": [0.9],
             "class_proposals": ["sky"],
         }

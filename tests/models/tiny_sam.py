@@ -111,9 +111,9 @@ class SegmentAnything:
         self.side = self.predictor.model.image_encoder.img_size
 
     def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
-        return [self._encode(image) for image in images]
+        return [self.encode(image) for image in images]
 
-    def _encode(self, image: Image) -> Encoding:
+    def encode(self, image: Image) -> Encoding:
         self.predictor.set_image(image)
         frame = Frame(self.predictor.original_size, self.predictor.input_size, self.side, by_input=True)
         return Encoding(self.predictor.features, frame)

@@ -177,7 +177,7 @@ def test_the_engine_goes_on_with_half_the_memory(
     assert memory.refused > 0 or full.largest == single.largest
 
 
-@pytest.mark.parametrize("what", ["upload", "count_classes"])
+@pytest.mark.parametrize("what", ["images_on", "count_classes"])
 def test_uploads_and_votes_that_find_no_room_are_made_again(
     what: str,
     engine: Engine,

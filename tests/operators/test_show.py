@@ -17,15 +17,16 @@ from fiftyone_ssa.plugin import NAME
 def mask(label, runner_up, margin, **more):
     scores = [0.5 + margin / 2, 0.5 - margin / 2]
     about = {"class_name": label, "class_proposals": [label, runner_up], "proposal_scores": scores}
-    box = [0.1, 0.1, 0.5, 0.5]
-    return fo.Detection(label=label, bounding_box=box, confidence=scores[0], vote_margin=margin, **about | more)
+    about |= {"bounding_box": [0.1, 0.1, 0.5, 0.5], "confidence": scores[0], "vote_margin": margin}
+    return fo.Detection(label=label, **about | more)
 
 
 @pytest.fixture
 def dataset():
     dataset = fo.Dataset()
     rows = [
-        [mask("sky", "sea", 0.02, area=9, vote_share=0.2), mask("sky", "sea", 0.9), mask("tree", "bush", 0.1)],
+        [mask("sky", "sea", 0.02, area=9, confidence=0.2, vote_share=0.2)]
+        + [mask("sky", "sea", 0.9), mask("tree", "bush", 0.1)],
         [mask("sea", "sky", 0.05), mask("wall", "house", 0.8), mask("wall", "house", 0.01, review="accepted")],
     ]
     dataset.add_samples(
