@@ -25,8 +25,11 @@ def mask(label, runner_up, margin, **more):
 def dataset():
     dataset = fo.Dataset()
     rows = [
-        [mask("sky", "sea", 0.02, area=9, confidence=0.2, vote_share=0.2)]
-        + [mask("sky", "sea", 0.9), mask("tree", "bush", 0.1)],
+        [
+            mask("sky", "sea", 0.02, area=9, vote_share=0.2, confidence=0.2),
+            mask("sky", "sea", 0.9),
+            mask("tree", "bush", 0.1),
+        ],
         [mask("sea", "sky", 0.05), mask("wall", "house", 0.8), mask("wall", "house", 0.01, review="accepted")],
     ]
     dataset.add_samples(
