@@ -39,8 +39,8 @@ def _without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
     """Make modules look as if they were not installed."""
     find, load, version = importlib.util.find_spec, importlib.import_module, importlib.metadata.version
 
-    def gone(real: Callable[[str], object], error: Callable[[str], object]) -> Callable[..., object]:
-        return lambda name, *rest: error(name) if name.split(".")[0] in modules else real(name, *rest)
+    def gone(real: Callable[..., object], error: Callable[[str], object]) -> Callable[..., object]:
+        return lambda name, *rest, **more: error(name) if name.split(".")[0] in modules else real(name, *rest, **more)
 
     def refuse(error: type[Exception]) -> Callable[[str], object]:
         def failing(name: str) -> object:
