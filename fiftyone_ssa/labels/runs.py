@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
+import pymongo
 
 from fiftyone_ssa.labels.database import dataset_id, own_collection
 from fiftyone_ssa.naming.stamp import Settings
@@ -94,8 +95,13 @@ def last_folder(dataset: fo.Dataset, field: str) -> Path | None:
 
 
 def settings_of(fingerprint: str) -> tuple[str, Mapping[str, Any]] | None:
-    """The preset's name and the settings behind a fingerprint, None if no run of this database had them."""
-    row = own_collection("runs").find_one({"fingerprint": fingerprint}, {"values": 1, "preset": 1})
+    """The name and the settings behind a fingerprint, None if no run of this database had them.
+
+    Presets of several names can have the same settings: the name is that of the latest run.
+    """
+    row = own_collection("runs").find_one(
+        {"fingerprint": fingerprint}, {"values": 1, "preset": 1}, sort=[("began", pymongo.DESCENDING)]
+    )
     return (row["preset"], json.loads(row["values"])) if row else None
 
 

@@ -101,7 +101,7 @@ def test_a_gpus_way_finds_the_same_masks(settings: dict[str, Any], monkeypatch: 
     monkeypatch.setattr(
         SegmentAnything,
         "encode_all",
-        lambda self, images: batches.append(len(images)) or [self._encode(each) for each in images],
+        lambda self, images: batches.append(len(images)) or [self.encode(each) for each in images],
     )
     there = generate(image, points_per_side=12, **settings)
     assert there.rles == here.rles
