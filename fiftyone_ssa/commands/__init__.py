@@ -1,0 +1,1 @@
+"""One file a command: its arguments, the library's call, and what is said."""
