@@ -262,7 +262,7 @@ def test_what_stops_a_job_is_its_message(images, preset):
     for row in (here, there):
         assert row.state == "failed"
         assert "Slow must build an object with" in row.message
-    assert "Traceback" in log(there.id)
+    wait_for(lambda: "Traceback" in log(there.id))  # which its process prints when it ends
 
 
 def test_a_lost_device_ends_the_job_keeps_what_is_done_and_resume_does_the_rest(images, tmp_path, preset):
