@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from fiftyone_ssa.labels.loaders import load_foggy_driving as load_foggy_driving
     from fiftyone_ssa.labels.loaders import load_sa1b as load_sa1b
     from fiftyone_ssa.labels.repaint import repaint as repaint
+    from fiftyone_ssa.layouts.ontology import Ontology as Ontology
     from fiftyone_ssa.naming.pipeline import build_pipeline as build_pipeline
     from fiftyone_ssa.presets import load_preset as load_preset
 
 __version__ = "0.1.0"
 _HOMES = {
+    "Ontology": "layouts.ontology",
     "annotate": "labels.annotate",
     "annotate_files": "folders.annotate",
     "build_pipeline": "naming.pipeline",

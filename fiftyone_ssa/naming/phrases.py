@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from fiftyone_ssa.errors import MissingDependencyError
+from fiftyone_ssa.layouts.ontology_names import COLOURS, PLURALS
 from fiftyone_ssa.models.memo import Memo
 
 Mode = Literal["raw", "head", "parts"]
@@ -20,17 +21,6 @@ POSITIONS = frozenset({
 """Nouns that say where something is or how it is seen ("a close up"), not what it is."""
 FACES = frozenset({"back", "bottom", "front", "rear", "top"})
 """Of these, what names a part where a caption begins with it: "the back of a chair"."""
-COLOURS = frozenset({
-    "black", "blue", "brown", "gold", "gray", "green", "grey", "orange", "pink", "purple", "red", "silver", "white",
-    "yellow",
-})
-"""Words that describe where they stand before a noun, though the parser may see a compound ("an orange cat")."""
-PLURALS = frozenset({
-    "binoculars", "clothes", "eye glasses", "eyeglasses", "glasses", "goggles", "jeans", "leggings", "overalls",
-    "pajamas", "pants", "pliers", "reading glasses", "scissors", "shorts", "sun glasses", "sunglasses", "tights",
-    "trousers", "tweezers",
-})
-"""Names that have no singular."""
 # fmt: on
 CAPACITY = 1 << 16
 
