@@ -24,7 +24,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 test: $(INSTALLED)
-	$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/app $(ARGS)
+	$(BIN)/pytest -rs -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25 --durations-min 5 --ignore tests/app $(ARGS)
 
 check: lint test
 
