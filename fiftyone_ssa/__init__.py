@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.curation.decisions import review as review
     from fiftyone_ssa.curation.decisions import undo as undo
     from fiftyone_ssa.exports.coco import export_coco as export_coco
+    from fiftyone_ssa.exports.exporting import export as export
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
     from fiftyone_ssa.labels.annotate import annotate as annotate
     from fiftyone_ssa.labels.appearance import prepare_app as prepare_app
@@ -42,6 +43,7 @@ _HOMES = {
     "clean": "labels.clean",
     "embed": "labels.embed",
     "evaluate": "labels.evaluation",
+    "export": "exports.exporting",
     "export_coco": "exports.coco",
     "find_like": "labels.likeness",
     "load_ade20k": "labels.loaders",

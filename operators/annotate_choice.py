@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.coco_arguments import detections_fields
+from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.labels.annotate import Job as Work
 from fiftyone_ssa.labels.database import root_dataset

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fiftyone_ssa.errors import InputError, counted
-from fiftyone_ssa.exports.coco_arguments import detections_fields
+from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 from fiftyone_ssa.labels.preview import LOOKED_AT, preview

@@ -7,7 +7,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, counted
-from fiftyone_ssa.exports.coco_arguments import detections_fields
+from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.labels import calibration, fused_weights
 from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.evaluation import segmentation_fields

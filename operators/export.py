@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,9 @@ import fiftyone as fo
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, counted
-from fiftyone_ssa.exports import coco_arguments
-from fiftyone_ssa.exports.coco import export_coco
+from fiftyone_ssa.exports import export_arguments
+from fiftyone_ssa.exports.exporting import export
+from fiftyone_ssa.exports.formats import FORMATS
 from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.naming.arguments import check_path
 
@@ -24,28 +23,6 @@ COUNTED = 1000
 """Images whose masks are counted for the form; the rest is judged by them."""
 
 
-@dataclass(frozen=True)
-class Format:
-    """A format to export to: the one entry that a new one needs."""
-
-    label: str
-    line: str
-    """What it is, in a line."""
-    check: Callable[[Path, str, str, bool], object]
-    """Raises InputError where folder, label field, media and overwrite do not go together."""
-    write: Callable[..., Any]
-    """As `export_coco`."""
-
-
-def _check_coco(folder: Path, label_field: str, media: str, overwrite: bool) -> None:
-    coco_arguments.check_target(folder, label_field, coco_arguments.check_media(media), overwrite)
-
-
-FORMATS = {
-    "coco": Format(
-        "COCO instances", "One labels.json with exact masks as RLE, and the images beside it", _check_coco, export_coco
-    ),
-}
 MEDIA = (
     Card("copy", "Copied into the folder"),
     Card("symlink", "Linked into the folder"),
@@ -91,16 +68,15 @@ class Export(Job):
         """The field, the format, the folder, and what becomes of the images."""
         form = Form(inputs, _params(ctx), DEFAULTS)
         samples, params = form.target(ctx), form.values
-        fields = by_sight(ctx, samples, coco_arguments.detections_fields(samples))
+        fields = by_sight(ctx, samples, export_arguments.detections_fields(samples))
         if form.refused(lambda: _check_samples(samples, fields)):
             return
         params["label_field"] = params["label_field"] or fields[0]
         form.choice("label_field", fields, label="Masks", description="The field that is filtered or shown comes first")
         if "label_field" not in form.wrong:
             form.note("amount", _amount(samples, params["label_field"]))
-        form.choice(
-            "format", [Card(name, kind.label, kind.line) for name, kind in FORMATS.items()], label="Format", cards=True
-        )
+        written = [Card(name, kind.label, kind.line) for name, kind in FORMATS.items() if kind.writes]
+        form.choice("format", written, label="Format", cards=True)
         form.choice("export_media", MEDIA, label="Images")
         form.switch(
             "overwrite",
@@ -121,12 +97,13 @@ class Export(Job):
     def run(self, ctx: Any) -> Outcome:
         """Export."""
         params, samples = given(_params(ctx), DEFAULTS), target_of(ctx)
-        fields = by_sight(ctx, samples, coco_arguments.detections_fields(samples))
+        fields = by_sight(ctx, samples, export_arguments.detections_fields(samples))
         params["label_field"] = params["label_field"] or fields[0]
         params["export_dir"] = params["export_dir"] or _own_folder(ctx.dataset.name, params)
-        summary = FORMATS[params["format"]].write(
+        summary = export(
             samples,
             _absolute(params["export_dir"]),
+            format=params["format"],
             label_field=params["label_field"],
             export_media=params["export_media"],
             overwrite=params["overwrite"],
@@ -159,7 +136,7 @@ def _amount(samples: Any, label_field: str) -> str:
     images = count(samples)
     part = samples if images <= COUNTED else samples.limit(COUNTED)
     masks = count(part, f"{label_field}.detections")
-    shown = ", as filtered" if coco_arguments.is_filtered(samples, label_field) else ""
+    shown = ", as filtered" if export_arguments.is_filtered(samples, label_field) else ""
     about = "" if images <= COUNTED else "about "
     masks = masks if images <= COUNTED else 100 * round(masks * images / COUNTED / 100)
     return f"{about}{counted(masks, 'mask')} of {counted(images, 'image')}{shown}; rejected masks are left out."
@@ -167,7 +144,8 @@ def _amount(samples: Any, label_field: str) -> str:
 
 def _check_folder(params: dict[str, Any]) -> None:
     folder = _absolute(params["export_dir"])
-    FORMATS[params["format"]].check(folder, params["label_field"], params["export_media"], params["overwrite"])
+    kind, media = FORMATS[params["format"]].kind, export_arguments.check_media(params["export_media"])
+    export_arguments.check_target(folder, kind, params["label_field"], media, params["overwrite"])
 
 
 def _own_folder(dataset: str, params: dict[str, Any]) -> str:

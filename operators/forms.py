@@ -16,7 +16,7 @@ from bson import json_util
 from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError, counted, shown
-from fiftyone_ssa.exports.coco_arguments import is_filtered
+from fiftyone_ssa.exports.export_arguments import is_filtered
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
 from fiftyone_ssa.models.hardware import FALLBACK, has_mps
 from fiftyone_ssa.naming.arguments import check_device

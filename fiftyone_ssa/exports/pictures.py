@@ -49,6 +49,9 @@ class Names:
         self._taken[name] = count
         return numbered
 
+    def __len__(self) -> int:
+        return len(self._paths)
+
     def planned(self) -> Iterator[str]:
         """The names that images without a fault will get."""
         return iter(self._all)

@@ -56,25 +56,29 @@ def mask_set_from_detections(
             codes.append(mask_counts(detection, size_hw))
         except InputError as error:
             raise InputError(f"detection {index}: {error}") from error
-
-    def column(name: str, width: int) -> npt.NDArray[np.float64]:
-        return np.array([_numbers(detection, name, width) for detection in found], np.float64).reshape(-1, width)
-
-    masks = rle.mask_set(
-        size_hw,
-        codes,
-        predicted_iou=column("predicted_iou", 1)[:, 0],
-        stability_score=column("stability_score", 1)[:, 0],
-        points_xy=column("point", 2),
-        crop_boxes_xywh=column("crop_box", 4),
-        source_ids=[_source_id(detection) for detection in found],
-    )
+    masks = rle.mask_set(size_hw, codes)
     if with_names:
         given = [given_name(detection, in_place=in_place) for detection in found]
         scores = np.array([score for _, score in given], np.float64)
         masks = replace(masks, source_names=tuple(name for name, _ in given), source_scores=scores)
+    return replace(masks, **mask_columns(masks, found))
+
+
+def mask_columns(masks: MaskSet, detections: Sequence[Stored]) -> dict[str, Any]:
+    """What detections say of their masks, as columns of the mask set; `masks` knows the boxes where none is stated."""
+
+    def column(name: str, width: int) -> npt.NDArray[np.float64]:
+        return np.array([_numbers(each, name, width) for each in detections], np.float64).reshape(-1, width)
+
     stated = column("source_box", 4)
-    return replace(masks, source_boxes_xywh=np.where(np.isnan(stated), masks.source_boxes_xywh, stated))
+    return {
+        "predicted_iou": column("predicted_iou", 1)[:, 0],
+        "stability_score": column("stability_score", 1)[:, 0],
+        "points_xy": column("point", 2),
+        "crop_boxes_xywh": column("crop_box", 4),
+        "source_ids": tuple(map(_source_id, detections)),
+        "source_boxes_xywh": np.where(np.isnan(stated), masks.source_boxes_xywh, stated),
+    }
 
 
 def given_name(detection: Stored, *, in_place: bool = False) -> tuple[str | None, float]:

@@ -5,11 +5,13 @@ import json
 import fiftyone as fo
 import pytest
 from PIL import Image
+from pymongo.errors import CursorNotFound
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports import coco as coco_module
 from fiftyone_ssa.exports.coco import export_coco
 from fiftyone_ssa.exports.marker import MARKER
+from fiftyone_ssa.exports.sources import DatasetSource
 
 OWN = {MARKER, "labels.json", "categories.json"}
 
@@ -104,7 +106,7 @@ def test_what_someone_changed_by_hand_is_told_before_the_work(make, tmp_path, co
     export_coco(make(), out, label_field="m")
     (out / name).write_text("corrected")
     before = contents(out)
-    monkeypatch.setattr(coco_module, "_documents", lambda *arguments: pytest.fail("it began to work"))
+    monkeypatch.setattr(DatasetSource, "images", lambda *arguments: pytest.fail("it began to work"))
     with pytest.raises(InputError, match=f"{name} is not as the export wrote it"):
         export_coco(make(), out, label_field="m", overwrite=True)
     assert contents(out) == before
@@ -173,20 +175,20 @@ def test_names_never_lead_out_of_the_folder(make, tmp_path):
 
 def test_samples_and_datasets_deleted_meanwhile(make, tmp_path):
     dataset = make(*(f"{number}.png" for number in range(5)))
-    documents = coco_module._documents
+    images = DatasetSource.images
 
-    def delete_then_read(samples, label_field):
+    def delete_then_read(source, split_field):
         dataset.delete_samples(dataset.skip(3))
-        yield from documents(samples, label_field)
+        yield from images(source, split_field)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coco_module, "_documents", delete_then_read)
+        patch.setattr(DatasetSource, "images", delete_then_read)
         summary = export_coco(dataset, tmp_path / "out", label_field="m")
     assert (summary.images, summary.deleted) == (3, 2)
     assert "2 samples deleted meanwhile" in str(summary)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coco_module, "_documents", lambda *arguments: iter(()))
+        patch.setattr(DatasetSource, "images", lambda *arguments: iter(()))
         patch.setattr(fo, "dataset_exists", lambda name: False)
         with pytest.raises(InputError, match="was deleted while it was exported"):
             export_coco(dataset, tmp_path / "gone", label_field="m")
@@ -200,7 +202,7 @@ def test_a_query_that_the_server_forgets_goes_on(make, tmp_path, monkeypatch):
     def forget(view, *arguments, **options):
         for number, document in enumerate(aggregate(view, *arguments, **options)):
             if number == 2:
-                raise coco_module.CursorNotFound("cursor id 1 not found")
+                raise CursorNotFound("cursor id 1 not found")
             yield document
 
     monkeypatch.setattr(fo.DatasetView, "_aggregate", forget)

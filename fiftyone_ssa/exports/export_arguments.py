@@ -1,22 +1,21 @@
-"""What an export to COCO is asked for, checked before anything is done: in Python as in the App."""
+"""What an export is asked for, checked before anything is done: in Python as in the App."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import fiftyone as fo
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.categories import Given, read_categories, read_classes
 from fiftyone_ssa.exports.folder import ExportFolder, check_folder
-from fiftyone_ssa.labels.database import check_whole_images, dataset_id, filtered_fields, root_dataset
+from fiftyone_ssa.exports.sources import Source
+from fiftyone_ssa.exports.writing import Media
+from fiftyone_ssa.labels.database import check_whole_images, filtered_fields, root_dataset
 
-Media = Literal["copy", "symlink", "none"]
-KIND = "COCO export"
-LABELS_FILE = "labels.json"
 CATEGORIES_FILE = "categories.json"
-MEDIA_FOLDER = "data"
+"""In the folder of an export of COCO's: the ids that were given out."""
 
 
 def detections_fields(samples: Any) -> list[str]:
@@ -48,13 +47,13 @@ def check_samples(samples: Any, label_field: Any) -> None:
         raise InputError(f"{label_field!r} is no Detections field of {name!r}; it has {', '.join(known) or 'none'}")
 
 
-def check_target(export_dir: Any, label_field: str, media: Media, overwrite: bool) -> ExportFolder:
-    """The folder to write to, which nothing is done to yet.
+def check_target(export_dir: Any, kind: str, label_field: str, media: Media, overwrite: bool) -> ExportFolder:
+    """The folder to write an export of a kind to, which nothing is done to yet.
 
     Raises InputError if it holds anything else, or an export that only `overwrite` replaces. Links may become copies,
-    and copies links, without: `export_coco` sees to it that the masks are the same.
+    and copies links, without: whoever commits sees to it that the masks are the same.
     """
-    folder = ExportFolder(check_folder("export_dir", export_dir), KIND)
+    folder = ExportFolder(check_folder("export_dir", export_dir), kind)
     about = folder.record.about
     same = about.get("label_field") == label_field and media not in ("none", about.get("export_media"))
     if folder.holds and not overwrite and not same:
@@ -72,7 +71,7 @@ def held(folder: ExportFolder) -> str:
     )
 
 
-def given_categories(classes: Any, categories: Any, folder: ExportFolder, samples: Any, label_field: str) -> Given:
+def given_categories(classes: Any, categories: Any, folder: ExportFolder, source: Source) -> Given:
     """The ids that are settled: by the caller, or by the last export of this field to this folder."""
     about = folder.record.about
     if classes is not None and categories is not None:
@@ -86,5 +85,5 @@ def given_categories(classes: Any, categories: Any, folder: ExportFolder, sample
             dataclasses.replace(given, path=None) if given.path is not None and given.path.resolve() == own else given
         )
     of = (about.get("dataset_id"), about.get("label_field"))
-    known = about.get("categories") if of == (str(dataset_id(root_dataset(samples))), label_field) else None
+    known = about.get("categories") if of == (source.identity, source.label_field) else None
     return read_categories(known or {})

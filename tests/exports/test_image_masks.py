@@ -10,7 +10,7 @@ import pytest
 from bson import ObjectId
 from fiftyone.core.utils import serialize_numpy_array
 
-from fiftyone_ssa.exports.coco_masks import ImageMasks, json_value
+from fiftyone_ssa.exports.image_masks import ImageMasks, json_value
 
 SIZE = (20, 30)
 

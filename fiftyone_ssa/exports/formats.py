@@ -1,0 +1,78 @@
+"""The formats that masks are exported to and read from, by name; a format's module is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.layouts.class_names import nearest
+
+if TYPE_CHECKING:
+    from fiftyone_ssa.exports.reading import Reader
+    from fiftyone_ssa.exports.writing import Writer
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: the one entry that a new one needs. Its module holds a `FormatWriter`, a `FormatReader` or both."""
+
+    name: str
+    label: str
+    line: str
+    """What it is, in a line, for the App's form and the command's help."""
+    module: str
+    """Below `fiftyone_ssa.exports`."""
+    reads: bool = True
+    writes: bool = True
+
+    @property
+    def kind(self) -> str:
+        """What the marker of an export's folder says that it holds."""
+        return f"{'COCO' if self.name == 'coco' else self.name} export"
+
+
+FORMATS = {
+    entry.name: entry
+    for entry in (
+        Format("coco", "COCO instances", "One labels.json with exact masks as RLE, images beside it", "coco"),
+    )
+}
+"""Name to format, in the order in which they are offered."""
+
+
+def format_of(name: object) -> Format:
+    """The format of a name. Raises InputError, with the names there are, for any other."""
+    if isinstance(name, str) and name in FORMATS:
+        return FORMATS[name]
+    near = nearest(name, list(FORMATS)) if isinstance(name, str) else None
+    meant = f"; did you mean {near!r}?" if near else ""
+    raise InputError(f"format must be one of {', '.join(FORMATS)}, got {shown(name)}{meant}")
+
+
+def writer_of(name: object) -> type[Writer]:
+    """The class that writes a format. Raises InputError if there is none."""
+    entry = format_of(name)
+    if not entry.writes:
+        raise InputError(f"{entry.label} is read only; choose one of {_those('writes')}")
+    writer: type[Writer] = _module(entry).FormatWriter
+    return writer
+
+
+def reader_of(name: object) -> type[Reader]:
+    """The class that reads a format. Raises InputError if there is none."""
+    entry = format_of(name)
+    if not entry.reads:
+        raise InputError(f"{entry.label} is written only; choose one of {_those('reads')}")
+    reader: type[Reader] = _module(entry).FormatReader
+    return reader
+
+
+def _those(way: str) -> str:
+    return ", ".join(name for name, entry in FORMATS.items() if getattr(entry, way))
+
+
+def _module(entry: Format) -> ModuleType:
+    return importlib.import_module(f"fiftyone_ssa.exports.{entry.module}")

@@ -1,0 +1,81 @@
+"""Detections as records of the published JSON and back: SA-1B's annotations with our names and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fiftyone_ssa.exports.image_masks import Document
+from fiftyone_ssa.labels.stored_masks import mask_columns
+from fiftyone_ssa.masks.foreign import is_number
+from fiftyone_ssa.masks.records import mask_set_from_records
+from fiftyone_ssa.types import Annotation, MaskSet, Proposals, Votes
+
+_SAME = (
+    *("confidence", "class_proposals", "proposal_scores", "vote_share", "vote_margin", "vote_entropy", "caption"),
+    *("label_source", "source_name", "source_score", "predicted_iou", "stability_score", "crop_box"),
+)
+"""Keys that a record and a detection have in common."""
+
+
+def record_documents(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What records say of their masks, by the names of detections' attributes."""
+    documents = []
+    for index, record in enumerate(records):
+        document = {key: record[key] for key in _SAME if record.get(key) is not None}
+        name, points, identity = record.get("class_name"), record.get("point_coords"), record.get("id")
+        document |= {"_id": identity if identity is not None else index, "label": name, "class_name": name}
+        if type(identity) is int:
+            document["sa1b_id"] = identity
+        if isinstance(points, list) and points:
+            document["point"] = points[0]
+        if isinstance(record.get("bbox"), list):
+            document["source_box"] = record["bbox"]
+        documents.append(document)
+    return documents
+
+
+def read_records(records: Sequence[Any], size_hw: tuple[int, int]) -> tuple[MaskSet, list[dict[str, Any]]]:
+    """The masks of records and what is said of each. Raises InputError, with its index, if one is damaged."""
+    masks = mask_set_from_records(records, size_hw)
+    return masks, record_documents(masks.records)
+
+
+def annotation_of(masks: MaskSet, labels: Sequence[str], documents: Sequence[Document]) -> Annotation:
+    """Detections as the annotation that they were made of, as far as they keep it."""
+    proposals = tuple(map(_proposals, documents))
+    votes = None
+    if any("vote_share" in document for document in documents):
+        shares, margins, entropies = (_column(documents, f"vote_{what}") for what in ("share", "margin", "entropy"))
+        votes = Votes(np.full(len(masks), -1), shares, margins, entropies)
+    captions, sources = (_texts(documents, name) for name in ("caption", "label_source"))
+    return Annotation(
+        masks=replace(masks, **mask_columns(masks, documents)),
+        labels=tuple(labels),
+        confidences=_column(documents, "confidence"),
+        proposals=proposals,
+        votes=votes,
+        captions=captions,  # type: ignore[arg-type]  # None where a mask has none, and null in JSON
+        label_sources=sources,
+    )
+
+
+def _proposals(document: Document) -> Proposals:
+    names, scores = document.get("class_proposals") or (), document.get("proposal_scores") or ()
+    if not isinstance(names, Sequence) or not isinstance(scores, Sequence):
+        return Proposals()
+    padded = [*scores, *[float("nan")] * len(names)][: len(names)]
+    return Proposals(tuple(map(str, names)), tuple(padded))
+
+
+def _column(documents: Sequence[Document], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    values = [document.get(name) for document in documents]
+    return np.array([value if is_number(value) else np.nan for value in values], np.float64)
+
+
+def _texts(documents: Sequence[Document], name: str) -> tuple[str | None, ...]:
+    values = tuple(document.get(name) for document in documents)
+    return values if any(values) else ()
