@@ -38,6 +38,13 @@ FORMATS = {
     entry.name: entry
     for entry in (
         Format("coco", "COCO instances", "One labels.json with exact masks as RLE, images beside it", "coco"),
+        Format("yolo", "YOLO segmentation", "Ultralytics' lines of text, one polygon a mask", "yolo"),
+        Format("cityscapes_polygons", "Cityscapes polygons", "As cityscapesscripts paint them", "cityscapes_polygons"),
+        Format("labelme", "labelme", "A JSON file an image, with polygons or exact masks", "labelme"),
+        Format(
+            "label_studio", "Label Studio", "Tasks with exact masks and proposals, to correct there", "label_studio"
+        ),
+        Format("cvat", "CVAT", "CVAT for images 1.1 with exact masks and proposals to correct", "cvat"),
     )
 }
 """Name to format, in the order in which they are offered."""
