@@ -18,6 +18,8 @@ fi
 
 say "fiftyone-ssa and what it needs (torch, transformers, FiftyOne ...): about 4 minutes and 7 GB the first time"
 pip install -qq -e '.[dev]'
+# readers that others wrote, with which tests read our exports; their requirements hold other versions of OpenCV back
+pip install -qq --no-deps -r tools/readers.txt || say "readers of exports: that failed; their tests are skipped" >&2
 
 if [ -n "${FIFTYONE_DATABASE_URI:-}" ]; then
     say "MongoDB: your own server (FIFTYONE_DATABASE_URI)"
