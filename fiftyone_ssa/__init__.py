@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.curation.decisions import rename_classes as rename_classes
     from fiftyone_ssa.curation.decisions import review as review
     from fiftyone_ssa.curation.decisions import undo as undo
+    from fiftyone_ssa.curation.ontology_journal import undo_ontology as undo_ontology
     from fiftyone_ssa.exports.coco import export_coco as export_coco
     from fiftyone_ssa.exports.exporting import export as export
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
@@ -58,6 +59,7 @@ _HOMES = {
     "repaint": "labels.repaint",
     "review": "curation.decisions",
     "undo": "curation.decisions",
+    "undo_ontology": "curation.ontology_journal",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

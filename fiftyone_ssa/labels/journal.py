@@ -77,7 +77,7 @@ def masks_of(token: str) -> dict[ObjectId, Pairs]:
 def drop_gone() -> None:
     """Forget what was decided and looked through in datasets that are gone."""
     known = own_collection("decisions").database.datasets.distinct("_id")
-    for name in ("decisions", "looked"):
+    for name in ("decisions", "looked", "ontologies"):
         own_collection(name).delete_many({"dataset": {"$nin": known}})
 
 

@@ -23,6 +23,10 @@ class OwnSettings:
         """Whether we set this once, whatever became of it."""
         return key in self._left
 
+    def is_ours(self, key: str, present: Any) -> bool:
+        """Whether a setting is still as we left it, or nobody set it."""
+        return (None if present is None else _digest(present)) == self._left.get(key)
+
     def once(self, key: str) -> bool:
         """Whether this is the first time that a step is done, which then counts as done."""
         first = not self.knows(key)
@@ -36,6 +40,10 @@ class OwnSettings:
             return False  # someone's own, or ours that someone changed or removed
         self._new[key] = _digest(wanted)
         return self._new[key] != left
+
+    def keep(self, key: str, wanted: Any) -> None:
+        """Count a setting as ours, whatever it was."""
+        self._new[key] = _digest(wanted)
 
     def save(self) -> None:
         """Remember what was set."""
