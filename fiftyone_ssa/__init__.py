@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from fiftyone_ssa.labels.embed import embed as embed
     from fiftyone_ssa.labels.evaluation import evaluate as evaluate
     from fiftyone_ssa.labels.image_loader import load_images as load_images
+    from fiftyone_ssa.labels.levels import levels as levels
     from fiftyone_ssa.labels.likeness import find_like as find_like
     from fiftyone_ssa.labels.loaders import load_ade20k as load_ade20k
     from fiftyone_ssa.labels.loaders import load_cityscapes as load_cityscapes
     from fiftyone_ssa.labels.loaders import load_foggy_driving as load_foggy_driving
     from fiftyone_ssa.labels.loaders import load_sa1b as load_sa1b
+    from fiftyone_ssa.labels.panoptic import panoptic as panoptic
     from fiftyone_ssa.labels.repaint import repaint as repaint
     from fiftyone_ssa.layouts.ontology import Ontology as Ontology
     from fiftyone_ssa.naming.pipeline import build_pipeline as build_pipeline
@@ -47,12 +49,14 @@ _HOMES = {
     "export": "exports.exporting",
     "export_coco": "exports.coco",
     "find_like": "labels.likeness",
+    "levels": "labels.levels",
     "load_ade20k": "labels.loaders",
     "load_cityscapes": "labels.loaders",
     "load_foggy_driving": "labels.loaders",
     "load_images": "labels.image_loader",
     "load_preset": "presets",
     "load_sa1b": "labels.loaders",
+    "panoptic": "labels.panoptic",
     "prepare_app": "labels.appearance",
     "relabel": "curation.decisions",
     "rename_classes": "curation.decisions",

@@ -30,7 +30,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fiftyone_ssa.commands import annotate, calibrate, clean, doctor, evaluate, plugin, presets, quickstart, repaint
+from fiftyone_ssa.commands import (
+    annotate,
+    calibrate,
+    clean,
+    doctor,
+    evaluate,
+    levels,
+    plugin,
+    presets,
+    quickstart,
+    repaint,
+)
 from fiftyone_ssa.commands.terminal import FAILED, INTERRUPTED, WRONG_INPUT, Parser, say, say_line
 from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
 from fiftyone_ssa.files.printable import printable
@@ -123,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     shared = Parser(add_help=False)
     shared.add_argument("--verbose", action="store_true", help="log more, and show where an unexpected error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (annotate, evaluate, repaint, calibrate, quickstart, clean, plugin, presets, doctor):
+    for command in (annotate, evaluate, repaint, levels, calibrate, quickstart, clean, plugin, presets, doctor):
         command.add(commands, shared)
     return parser
 

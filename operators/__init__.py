@@ -5,8 +5,10 @@ from .calibrate import Calibrate
 from .evaluate import Evaluate
 from .export import Export, ExportCoco
 from .job_actions import CancelJob, ResumeJob, ShowFailures
+from .levels import Levels
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
+from .panoptic import Panoptic
 from .relabel import Relabel
 from .rename_classes import RenameClasses
 from .repaint import Repaint
@@ -21,6 +23,8 @@ OPERATORS = (
     LoadDataset,
     Annotate,
     Repaint,
+    Levels,
+    Panoptic,
     Evaluate,
     Calibrate,
     Export,

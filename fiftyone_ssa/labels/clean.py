@@ -24,7 +24,7 @@ PART_SECONDS = 3600.0
 _FILE = re.compile(r"[0-9a-f]{24}(-(?P<run>[0-9a-f]{12}))?\.(png|npy)")
 _MASKS = re.compile(r"[0-9a-f]{24}(-(?P<run>[0-9a-f]{12}))?")
 _POINTED_TO = r"[0-9a-f]{24}(-[0-9a-f]{12})?(/[0-9]+)?\.(png|npy)$"
-_FOLDERS = ("_semantic", "_branch", "_masks", "_embeddings")
+_FOLDERS = ("_semantic", "_branch", "_panoptic_map", "_masks", "_embeddings")
 
 
 @dataclass(frozen=True)

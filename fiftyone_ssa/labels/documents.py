@@ -68,14 +68,22 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
     "source_box": (fo.ListField, fo.FloatField),
     "source_name": (fo.StringField, None),
     "source_score": (fo.FloatField, None),
+    "level": (fo.StringField, None),
+    "parent": (fo.StringField, None),
+    "duplicate_of": (fo.StringField, None),
+    "is_thing": (fo.BooleanField, None),
+    "members": (fo.ListField, fo.StringField),
 }
 """Attribute of a detection to its field type and subfield: `area` is in pixels, from the mask; `source_box` (XYWH) is
 the box as the mask's source states it, `source_name` and `source_score` what it called the mask, `point` its prompt,
 `crop_box` (XYWH) the crop that it was found in. `name_similarity` is the class filter's cosine of crop and name;
+`level`, `parent` and `duplicate_of` say where a mask stands among the others (`labels.levels`).
 `class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
 SOURCE_NAMES = ("source_name", "source_score")
 """Declared where masks come with names."""
+LEVEL_ATTRIBUTES = ("level", "parent", "duplicate_of")
+"""Declared where masks are sorted into wholes and parts."""
 NAMED = (
     *("label", "class_name", "confidence", "class_proposals", "proposal_scores", "caption", "label_source"),
     "name_similarity",

@@ -32,6 +32,16 @@ class Fields:
         return f"{self.label}_branch"
 
     @property
+    def panoptic(self) -> str:
+        """Detections: the segments of the panoptic map."""
+        return f"{self.label}_panoptic"
+
+    @property
+    def panoptic_map(self) -> str:
+        """Segmentation: the segments' ids as RGB pixels."""
+        return f"{self.label}_panoptic_map"
+
+    @property
     def preset(self) -> str:
         """String: the fingerprint of the settings that the labels were made with."""
         return f"{self.label}_preset"

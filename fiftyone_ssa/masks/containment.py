@@ -1,0 +1,168 @@
+"""Which masks lie in which, from their runs alone: wholes, parts and subparts, and the same thing seen twice.
+
+Masks nest as SA-1B's do, where SAM answers a point with a whole, a part of it and a part of that. Its masks leak over
+their borders, and often it answers twice with the same thing, more or less of it: two masks are taken for the same if
+they are as alike as masks so unstable can be, or, with less, if both have one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fiftyone_ssa.masks.runs import Runs, runs_of
+from fiftyone_ssa.types import Floats, Ints, MaskSet
+
+INSIDE = 0.8
+"""Share of a mask's pixels that its parent has to hold."""
+ALIKE, LEAST_ALIKE, MOST_ALIKE = 0.95, 0.5, 0.95
+"""Two masks show the same from an IoU of `ALIKE` times both stability scores on, within these bounds."""
+NAMESAKES = 0.4
+"""IoU from which two masks of one name show the same."""
+DUPLICATE = 0.7
+"""IoU from which one of two masks that show the same repeats the other, as in SAM's suppression of boxes."""
+WHOLE, PART, SUBPART = "whole", "part", "subpart"
+LEVELS = (WHOLE, PART, SUBPART)
+"""By depth; what lies deeper is a subpart, too."""
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Containment:
+    """How N masks of one image lie in each other."""
+
+    parents: Ints
+    """(N,) the smallest mask that holds each one, and repeats none; -1 where there is none."""
+    duplicates: Ints
+    """(N,) the mask that each one repeats, which repeats none; -1 where it is the best, or the only one."""
+    depths: Ints
+    """(N,) how many things lie around each, one within the other; -1 for an empty mask. A mask that shows less of the
+    same thing than its parent has the parent's."""
+
+    def level(self, index: int) -> str | None:
+        """Of one mask: "whole", "part" or "subpart"; None where it is empty."""
+        depth = int(self.depths[index])
+        return None if depth < 0 else LEVELS[min(depth, 2)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """P pairs of masks that share much of the smaller one."""
+
+    smaller: Ints
+    larger: Ints
+    shared_px: Ints
+
+
+def contain(masks: MaskSet, *, names: Sequence[str | None] | None = None) -> Containment:
+    """Whole, part and subpart among N masks of one image, which may overlap as they like.
+
+    Without a known stability score a mask counts as exact. Of two that show the same, the one of higher predicted IoU
+    times stability score is kept, then the larger, then the first.
+
+    Args:
+        masks: of one image
+        names (None): (N,) what they are called, None where that is not known
+    """
+    areas = masks.areas_px
+    pairs = overlapping_pairs(masks, min(INSIDE, 2 * NAMESAKES / (1 + NAMESAKES)))
+    iou = pairs.shared_px / (areas[pairs.smaller] + areas[pairs.larger] - pairs.shared_px)
+    same = iou >= _alike_from(masks, pairs, names)
+    holds = pairs.shared_px >= INSIDE * areas[pairs.smaller]
+    duplicates = _duplicates(masks, pairs, same & (iou >= DUPLICATE))
+    return _nest(masks, pairs, np.where(same, iou, -1.0), holds, duplicates)
+
+
+def overlapping_pairs(masks: MaskSet, share: float) -> Pairs:
+    """All pairs of which at least `share` of the smaller mask lies in the larger; of two of one size the first is it.
+
+    Boxes tell most pairs apart. How many of a mask's pixels lie before a place is linear between the ends of its runs,
+    so what it shares with a run is a difference of two interpolations: one call a mask for all that may lie in it.
+    """
+    runs, areas = runs_of(masks), masks.areas_px
+    x0, y0, w, h = masks.boxes_xywh.T
+    x1, y1 = x0 + w, y0 + h
+    ranks = np.empty(len(masks), np.int64)
+    ranks[masks.order_by_area()] = np.arange(len(masks))
+    smaller, larger, shared_px = ([np.zeros(0, np.int64)] for _ in range(3))
+    for index in np.flatnonzero(areas).tolist():
+        across = np.minimum(x1, x1[index]) - np.maximum(x0, x0[index])
+        down = np.minimum(y1, y1[index]) - np.maximum(y0, y0[index])
+        may = (ranks > ranks[index]) & (areas > 0) & (across > 0) & (down > 0) & (across * down >= share * areas)
+        near = np.flatnonzero(may)
+        if len(near):
+            shared = _shared_px(runs, index, near)
+            kept = shared >= share * areas[near]
+            smaller.append(near[kept])
+            larger.append(np.full(int(kept.sum()), index))
+            shared_px.append(shared[kept])
+    return Pairs(np.concatenate(smaller), np.concatenate(larger), np.concatenate(shared_px))
+
+
+def _shared_px(runs: Runs, index: int, others: Ints) -> Ints:
+    """How many pixels a mask shares with each of some others, none of them empty."""
+    first, last = runs[index]
+    knots = np.column_stack([first, last]).ravel()
+    before = np.repeat(np.append(0, np.cumsum(last - first)), 2)[1:-1]
+    counts = np.diff(runs.bounds)[others]
+    offsets = np.append(0, np.cumsum(counts))
+    places = np.arange(offsets[-1]) + np.repeat(runs.bounds[others] - offsets[:-1], counts)
+    inside = np.interp(runs.ends[places], knots, before) - np.interp(runs.starts[places], knots, before)
+    return np.rint(np.add.reduceat(inside, offsets[:-1])).astype(np.int64)
+
+
+def _alike_from(masks: MaskSet, pairs: Pairs, names: Sequence[str | None] | None) -> Floats:
+    """(P,) the IoU from which the masks of each pair show the same."""
+    stability = np.nan_to_num(masks.stability_score, nan=1.0)
+    alike = np.clip(ALIKE * stability[pairs.smaller] * stability[pairs.larger], LEAST_ALIKE, MOST_ALIKE)
+    if names is None:
+        return alike
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names)) if name is not None}
+    called = np.array([numbers.get(name, -1) if name is not None else -1 for name in names], np.int64)
+    namesakes = (called[pairs.smaller] == called[pairs.larger]) & (called[pairs.smaller] >= 0)
+    return np.where(namesakes, NAMESAKES, alike)
+
+
+def _duplicates(masks: MaskSet, pairs: Pairs, alike: Flags) -> Ints:
+    """The mask that each one repeats: from the best to the worst, each takes those like it that are still free."""
+    near: dict[int, list[int]] = {}
+    for one, other in zip(pairs.smaller[alike].tolist(), pairs.larger[alike].tolist(), strict=True):
+        near.setdefault(one, []).append(other)
+        near.setdefault(other, []).append(one)
+    scores = np.nan_to_num(masks.predicted_iou, nan=1.0) * np.nan_to_num(masks.stability_score, nan=1.0)
+    found, kept = np.full(len(masks), -1, np.int64), set[int]()
+    for index in np.lexsort((-masks.areas_px, -scores)).tolist():
+        if found[index] < 0 and index in near:
+            kept.add(index)
+            found[[other for other in near[index] if found[other] < 0 and other not in kept]] = index
+    return found
+
+
+def _nest(masks: MaskSet, pairs: Pairs, same_iou: Floats, holds: Flags, duplicates: Ints) -> Containment:
+    """Parents and depths, from the largest mask to the smallest: what is around a mask is larger.
+
+    `same_iou` is -1 for pairs that do not show the same.
+    """
+    around: dict[int, list[tuple[int, float, bool]]] = {}
+    rows = (pairs.smaller, pairs.larger, same_iou, holds)
+    for one, other, iou, inside in zip(*(row.tolist() for row in rows), strict=True):
+        around.setdefault(one, []).append((other, iou, inside))
+    order = masks.order_by_area()
+    ranks = dict(zip(order.tolist(), range(len(order)), strict=True))
+    parents, depths = np.full(len(masks), -1, np.int64), np.full(len(masks), -1, np.int64)
+    for index in order[masks.areas_px[order] > 0].tolist():
+        near = around.get(index, [])
+        depths[index] = 0
+        like, iou, inside = max(near, key=lambda row: (row[1], ranks[row[0]]), default=(-1, -1.0, False))
+        if iou >= 0:
+            depths[index] = depths[like]
+            parents[index] = like if inside and iou < DUPLICATE else parents[like]
+        elif holders := [other for other, _, inside in near if inside]:
+            parents[index] = max(holders, key=lambda other: ranks[other])
+            depths[index] = depths[parents[index]] + 1
+    repeats = (parents >= 0) & (duplicates[parents] >= 0)
+    parents[repeats] = duplicates[parents[repeats]]
+    return Containment(parents, duplicates, depths)

@@ -1,0 +1,145 @@
+"""Wholes, parts and subparts, beside a plain twin on dense masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fiftyone_ssa.masks.containment import contain, overlapping_pairs
+from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.quickstart.scenes import draw_scene
+from fiftyone_ssa.types import MaskSet
+
+
+def box(y0, x0, y1, x1, size_hw=(60, 60)):
+    mask = np.zeros(size_hw, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def masks_of(dense, **columns):
+    return mask_set(dense[0].shape, [encode(mask) for mask in dense], **columns)
+
+
+def plain(masks: MaskSet, dense, names=None):
+    """Depths, parents and duplicates, one pair of dense masks at a time, as `contain` defines them."""
+    count, areas = len(dense), [int(mask.sum()) for mask in dense]
+    stability = np.nan_to_num(masks.stability_score, nan=1.0)
+    score = np.nan_to_num(masks.predicted_iou, nan=1.0) * stability
+    by_area = sorted(range(count), key=lambda i: (-areas[i], i))
+    iou, same, holds = {}, {}, {}
+    for place, big in enumerate(by_area):
+        for small in by_area[place + 1 :]:
+            if not areas[small]:
+                continue
+            shared = int((dense[big] & dense[small]).sum())
+            iou[small, big] = shared / (areas[big] + areas[small] - shared)
+            alike = min(max(0.95 * stability[big] * stability[small], 0.5), 0.95)
+            if names is not None and names[big] is not None and names[big] == names[small]:
+                alike = 0.4
+            same[small, big] = iou[small, big] >= alike
+            holds[small, big] = shared >= 0.8 * areas[small]
+    duplicates = [-1] * count
+    kept = []
+    for best in sorted(range(count), key=lambda i: (-score[i], -areas[i], i)):
+        if duplicates[best] >= 0:
+            continue
+        for other in range(count):
+            pair = (other, best) if (other, best) in iou else (best, other)
+            alike = pair in iou and same[pair] and iou[pair] >= 0.7
+            if alike and duplicates[other] < 0 and other not in kept:
+                duplicates[other] = best
+        kept.append(best)
+    depths, parents = [-1] * count, [-1] * count
+    for place, one in enumerate(by_area):
+        if not areas[one]:
+            continue
+        larger = by_area[:place]
+        likes = [(iou[one, other], larger.index(other), other) for other in larger if same[one, other]]
+        holders = [other for other in larger if holds[one, other]]
+        depths[one] = 0
+        if likes:
+            best_iou, _, like = max(likes)
+            depths[one] = depths[like]
+            parents[one] = like if holds[one, like] and best_iou < 0.7 else parents[like]
+        elif holders:
+            parents[one] = holders[-1]
+            depths[one] = depths[holders[-1]] + 1
+    parents = [duplicates[p] if p >= 0 and duplicates[p] >= 0 else p for p in parents]
+    return depths, parents, duplicates
+
+
+def check_like_plain(masks, dense, names=None):
+    found = contain(masks, names=names)
+    depths, parents, duplicates = plain(masks, dense, names)
+    assert found.depths.tolist() == depths
+    assert found.parents.tolist() == parents
+    assert found.duplicates.tolist() == duplicates
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_finds_what_the_plain_twin_finds(seed):
+    random = np.random.default_rng(seed)
+    dense = []
+    for _ in range(60):
+        y, x = random.integers(0, 40, 2)
+        h, w = random.integers(1, 40, 2)
+        mask = box(y, x, y + h, x + w, (48, 52))
+        dense.append(mask & (random.random(mask.shape) < 0.97) if random.random() < 0.5 else mask)
+    dense += [np.zeros((48, 52), bool), dense[0].copy(), np.ones((48, 52), bool)]
+    known = random.random(len(dense)) < 0.8
+    scores = {
+        name: np.where(known, random.uniform(0.6, 1, len(dense)), np.nan)
+        for name in ("predicted_iou", "stability_score")
+    }
+    names = random.choice(np.array(["a", "b", "c", None], object), len(dense)).tolist()
+    check_like_plain(masks_of(dense, **scores), dense)
+    check_like_plain(masks_of(dense, **scores), dense, names)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_of_a_drawn_scene_stand_where_it_drew_them(seed):
+    scene = draw_scene(60_000 + seed, (192, 256))
+    masks = scene.mask_set()
+    found = contain(masks)
+    exact = {code: index for index, code in reversed(list(enumerate(masks.rles)))}
+    for index, node in enumerate(scene.nodes[i] for i in masks.source_ids):
+        alone = [other for other, code in enumerate(masks.rles) if code == masks.rles[index]]
+        levels = {scene.nodes[masks.source_ids[other]].level for other in alone}
+        assert ["whole", "part", "subpart"].index(found.level(index)) in levels
+        if node.parent in masks.source_ids and len(alone) == 1:
+            parent = masks.source_ids.index(node.parent)
+            assert found.parents[index] == exact[masks.rles[parent]]
+
+
+def test_a_worse_mask_of_the_same_is_a_duplicate_and_no_level_of_its_own():
+    dense = [box(0, 0, 40, 40), box(0, 0, 40, 36), box(4, 4, 20, 20)]
+    scores = {"predicted_iou": [0.8, 0.95, 0.9], "stability_score": [0.9, 0.95, 0.95]}
+    found = contain(masks_of(dense, **scores))
+    assert found.duplicates.tolist() == [1, -1, -1]
+    assert found.depths.tolist() == [0, 0, 1]
+    assert found.parents.tolist() == [-1, -1, 1]
+    exact = contain(masks_of(dense))
+    assert exact.duplicates.tolist() == [-1, -1, -1]
+    assert exact.depths.tolist() == [0, 1, 2]
+
+
+def test_less_of_a_thing_with_its_name_is_no_part_of_it():
+    dense = [box(0, 0, 40, 40), box(0, 0, 40, 20)]
+    assert [contain(masks_of(dense)).level(i) for i in (0, 1)] == ["whole", "part"]
+    named = contain(masks_of(dense), names=["car", "car"])
+    assert [named.level(i) for i in (0, 1)] == ["whole", "whole"]
+    assert named.parents.tolist() == [-1, 0]
+    assert contain(masks_of(dense), names=[None, None]).level(1) == "part"
+
+
+def test_a_part_may_stick_out_a_little():
+    assert contain(masks_of([box(0, 0, 40, 40), box(36, 10, 41, 20)])).level(1) == "part"
+    assert contain(masks_of([box(0, 0, 40, 40), box(36, 10, 45, 20)])).level(1) == "whole"
+
+
+def test_no_masks_and_empty_ones():
+    assert contain(MaskSet.empty((4, 5))).depths.shape == (0,)
+    empty = contain(masks_of([np.zeros((4, 5), bool), np.ones((4, 5), bool)]))
+    assert [empty.level(0), empty.level(1)] == [None, "whole"]
+    assert overlapping_pairs(masks_of([np.zeros((4, 5), bool)] * 2), 0.5).smaller.size == 0

@@ -1,0 +1,57 @@
+"""`levels` and `panoptic` headless, by defaults alone and with wrong parameters."""
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import numpy as np
+import pytest
+from fiftyone.operators.executor import ExecutionError
+from PIL import Image
+
+from fiftyone_ssa.plugin import NAME
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """One image of a car with a wheel."""
+    dataset = fo.Dataset(persistent=True)
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    masks = [
+        fo.Detection(label="car", bounding_box=[0, 0, 1, 0.5], mask=np.ones((20, 40), bool)),
+        fo.Detection(label="wheel", bounding_box=[0.25, 0.25, 0.25, 0.25], mask=np.ones((10, 10), bool)),
+    ]
+    dataset.add_sample(fo.Sample(filepath=str(tmp_path / "a.png"), ssa=fo.Detections(detections=masks)))
+    yield dataset
+    dataset.delete()
+
+
+def run(job, dataset, **params):
+    result = foo.execute_operator(f"{NAME}/{job}", {"dataset": dataset, "view": dataset.view()}, params=params)
+    assert result.error is None
+    dataset.reload()
+    return result.result
+
+
+def test_levels_by_defaults(registry, form, dataset):
+    assert form("levels", dataset)["label_field"]["default"] == "ssa"
+    assert "1 whole, 1 part" in run("levels", dataset)["message"]
+    assert dataset.first().ssa.detections[1].level == "part"
+
+
+def test_panoptic_by_defaults_and_by_parts(registry, dataset):
+    assert "1 segment in 1 image" in run("panoptic", dataset)["message"]
+    assert "2 segments in 1 image" in run("panoptic", dataset, level="part")["message"]
+
+
+@pytest.mark.parametrize(
+    ("job", "params", "message"),
+    [
+        ("levels", {"label_field": "sky"}, "label_field must be one of ssa, got 'sky'"),
+        ("panoptic", {"level": "all"}, "level must be one of whole, part, subpart, got 'all'"),
+        ("panoptic", {"ontology": "/nowhere.toml"}, "/nowhere.toml"),
+    ],
+)
+def test_wrong_parameters_are_told_in_the_form_and_by_a_run(registry, form, dataset, job, params, message):
+    (told,) = {field["error_message"] for field in form(job, dataset, **params).values() if field["invalid"]}
+    assert message in told
+    with pytest.raises(ExecutionError):
+        run(job, dataset, **params)
