@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fiftyone_ssa.curation.ontology_journal import undo_ontology as undo_ontology
     from fiftyone_ssa.exports.coco import export_coco as export_coco
     from fiftyone_ssa.exports.exporting import export as export
+    from fiftyone_ssa.exports.fiftyone_types import dataset_type as dataset_type
+    from fiftyone_ssa.exports.importing import import_labels as import_labels
     from fiftyone_ssa.folders.annotate import annotate_files as annotate_files
     from fiftyone_ssa.labels.annotate import annotate as annotate
     from fiftyone_ssa.labels.appearance import prepare_app as prepare_app
@@ -44,11 +46,13 @@ _HOMES = {
     "build_pipeline": "naming.pipeline",
     "calibrate": "labels.calibration",
     "clean": "labels.clean",
+    "dataset_type": "exports.fiftyone_types",
     "embed": "labels.embed",
     "evaluate": "labels.evaluation",
     "export": "exports.exporting",
     "export_coco": "exports.coco",
     "find_like": "labels.likeness",
+    "import_labels": "exports.importing",
     "levels": "labels.levels",
     "load_ade20k": "labels.loaders",
     "load_cityscapes": "labels.loaders",

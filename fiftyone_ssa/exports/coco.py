@@ -117,8 +117,8 @@ class FormatWriter(Writer):
 
     def finish(self) -> str:
         """Complete the files, and answer their digests."""
-        entries = self.categories()
-        return " ".join(file.finish({"description": self.job.title}, entries) for file in self._files.values())
+        info = {"description": self.job.title}
+        return " ".join(file.finish(info, self.categories(split)) for split, file in self._files.items())
 
     def image_entry(self, image: ExportImage) -> dict[str, Any]:
         """COCO's entry of an image."""
@@ -129,8 +129,8 @@ class FormatWriter(Writer):
         """COCO's annotation, as this format has it."""
         return annotation
 
-    def categories(self) -> list[dict[str, Any]]:
-        """COCO's entries of the classes."""
+    def categories(self, split: str) -> list[dict[str, Any]]:
+        """COCO's entries of the classes, in the file of a split."""
         return category_entries(self.job.classes)
 
 

@@ -76,7 +76,7 @@ def export(
         splits (None): shares of the images by split, as `{"train": 0.8, "val": 0.2}`, or the name of a field of texts
             (or `tags`) that holds each image's split
         seed (51): another seed gives another draw of splits by share
-        min_confidence (0): masks with a lower confidence are left out
+        min_confidence (0.0): masks with a lower confidence are left out
         min_area_px (1): masks of fewer pixels are left out
         unreviewed (True): whether masks that nobody has reviewed are exported, too
         fail_on_loss (False): write nothing if a mask would be read back with other pixels, or, given a number, with an
@@ -165,6 +165,8 @@ def prepared(
         media=request.media,
         images_root=pictures.root,
         title=f"{source.label_field} of {source.name}",
+        source_id=source.identity,
+        label_field=source.label_field,
         options=check_options(writer_type, request.options),
     )
     writer = writer_type(job)
@@ -192,6 +194,7 @@ def finish(run: ExportRun, request: Request, source: Source, digest: str | None,
             "dataset_id": source.identity,
             "label_field": source.label_field,
             "export_media": request.media,
+            "splits": list(request.splits.names),
             "images_root": str(run.names.root) if request.media == "none" else None,
             "images": run.summary.images,
             "annotations": run.summary.annotations,

@@ -37,12 +37,18 @@ class Format:
 FORMATS = {
     entry.name: entry
     for entry in (
-        Format("coco", "COCO instances", "One labels.json with exact masks as RLE, images beside it", "coco"),
+        Format("coco", "COCO instances", "One labels.json with exact masks as RLE", "coco"),
+        Format("coco-panoptic", "COCO panoptic", "A PNG of segments an image, no pixel twice", "coco_panoptic"),
+        Format("lvis", "LVIS", "COCO's form with synonyms, frequencies and what is exhaustive", "lvis"),
+        Format("semantic-png", "Semantic PNGs", "One class a pixel: own ids, Cityscapes' or ADE20K's", "semantic_png"),
+        Format("ssa-json", "SSA JSON", "A JSON an image, as Semantic Segment Anything publishes it", "ssa_json"),
+        Format("sa1b-json", "SA-1B JSON", "A JSON beside each image, as SA-1B has it", "sa1b_json"),
+        Format("hugging-face", "Hugging Face datasets", "Parquet with images, or their paths", "hugging_face"),
         Format("yolo", "YOLO segmentation", "Ultralytics' lines of text, one polygon a mask", "yolo"),
-        Format("cityscapes_polygons", "Cityscapes polygons", "As cityscapesscripts paint them", "cityscapes_polygons"),
+        Format("cityscapes-polygons", "Cityscapes polygons", "As cityscapesscripts paint them", "cityscapes_polygons"),
         Format("labelme", "labelme", "A JSON file an image, with polygons or exact masks", "labelme"),
         Format(
-            "label_studio", "Label Studio", "Tasks with exact masks and proposals, to correct there", "label_studio"
+            "label-studio", "Label Studio", "Tasks with exact masks and proposals, to correct there", "label_studio"
         ),
         Format("cvat", "CVAT", "CVAT for images 1.1 with exact masks and proposals to correct", "cvat"),
     )
@@ -52,8 +58,8 @@ FORMATS = {
 
 def format_of(name: object) -> Format:
     """The format of a name. Raises InputError, with the names there are, for any other."""
-    if isinstance(name, str) and name in FORMATS:
-        return FORMATS[name]
+    if isinstance(name, str) and name.replace("_", "-") in FORMATS:
+        return FORMATS[name.replace("_", "-")]
     near = nearest(name, list(FORMATS)) if isinstance(name, str) else None
     meant = f"; did you mean {near!r}?" if near else ""
     raise InputError(f"format must be one of {', '.join(FORMATS)}, got {shown(name)}{meant}")

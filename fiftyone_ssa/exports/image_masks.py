@@ -18,12 +18,9 @@ from fiftyone_ssa.types import MaskSet
 
 Document = Mapping[str, Any]
 
-_TOLD_APART = frozenset(
-    (
-        *("_id", "_cls", "label", "bounding_box", "mask", "mask_path"),
-        *("confidence", "attributes", "tags", "index", "instance", "iscrowd", "area"),
-    )
-)
+NOT_VALUES = ("_id", "_cls", "bounding_box", "mask", "mask_path", "attributes", "instance")
+"""Keys of a Detection that are the mask itself, or mean nothing outside its dataset."""
+_TOLD_APART = frozenset((*NOT_VALUES, "label", "confidence", "tags", "index", "iscrowd", "area"))
 """Keys of a Detection that have their own place in COCO, or mean nothing outside its dataset."""
 _COCO_KEYS = frozenset(
     ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "score", "keypoints", "attributes")
@@ -149,9 +146,14 @@ def coco_annotations(
             "bbox": boxes[index],
             "area": area_px,
             "segmentation": {"size": size, "counts": masks.rles[index].decode()},
-            "iscrowd": int(_is_true(_attribute(document, "iscrowd"))),
+            "iscrowd": is_crowd(document),
             **_extra(document, area_px),
         }
+
+
+def is_crowd(document: Document) -> int:
+    """COCO's `iscrowd` of a detection."""
+    return int(_is_true(_attribute(document, "iscrowd")))
 
 
 def _extra(document: Document, area_px: int) -> dict[str, Any]:

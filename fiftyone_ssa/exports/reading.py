@@ -74,11 +74,23 @@ def images_folder(dataset_dir: Path, data_dir: Path | None, *usual: str) -> Path
 def left_where(dataset_dir: Path) -> Path | None:
     """The folder in which our export left the images that it neither copied nor linked."""
     for folder in (dataset_dir, dataset_dir.parent):
-        if os.path.lexists(folder / MARKER):
-            try:
-                about = read_json(folder / MARKER).get("about")
-            except InputError:
-                return None
-            root = about.get("images_root") if isinstance(about, dict) else None
-            return Path(root) if isinstance(root, str) and root else None
+        root = _about(folder).get("images_root")
+        if isinstance(root, str) and root:
+            return Path(root)
     return None
+
+
+def our_splits(dataset_dir: Path) -> tuple[str, ...]:
+    """The splits of an export of ours, each a folder; the one nameless part of any other data set."""
+    splits = _about(dataset_dir).get("splits")
+    names = [name for name in splits if isinstance(name, str)] if isinstance(splits, list) else []
+    return tuple(name for name in names if (dataset_dir / name).is_dir() and "/" not in name) or ("",)
+
+
+def _about(folder: Path) -> Mapping[str, Any]:
+    """What the marker of our exports says, nothing where there is none."""
+    try:
+        about = read_json(folder / MARKER).get("about") if os.path.lexists(folder / MARKER) else None
+    except InputError:
+        return {}
+    return about if isinstance(about, dict) else {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fiftyone_ssa.exports.image_masks import Document
+from fiftyone_ssa.exports.image_masks import NOT_VALUES, Document, json_value
 from fiftyone_ssa.labels.stored_masks import mask_columns
 from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.masks.records import mask_set_from_records
@@ -19,13 +19,16 @@ _SAME = (
     *("label_source", "source_name", "source_score", "predicted_iou", "stability_score", "crop_box"),
 )
 """Keys that a record and a detection have in common."""
+_KEYS = ("segmentation", "bbox", "area", "id", "point_coords", "class_name")
+_HELD = frozenset((*_SAME, "sa1b_id", "point", "source_box", "label", "class_name", "area", *NOT_VALUES))
+"""Keys of a detection that a record holds under a name of its own, or that mean nothing outside its dataset."""
 
 
 def record_documents(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What records say of their masks, by the names of detections' attributes."""
     documents = []
     for index, record in enumerate(records):
-        document = {key: record[key] for key in _SAME if record.get(key) is not None}
+        document = {key: value for key, value in record.items() if key not in _KEYS and value is not None}
         name, points, identity = record.get("class_name"), record.get("point_coords"), record.get("id")
         document |= {"_id": identity if identity is not None else index, "label": name, "class_name": name}
         if type(identity) is int:
@@ -36,6 +39,11 @@ def record_documents(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
             document["source_box"] = record["bbox"]
         documents.append(document)
     return documents
+
+
+def extra_values(document: Document) -> dict[str, Any]:
+    """A detection's values that no key of SA-1B's or ours holds, as JSON."""
+    return {key: json_value(value) for key, value in document.items() if key not in _HELD and value not in (None, [])}
 
 
 def read_records(records: Sequence[Any], size_hw: tuple[int, int]) -> tuple[MaskSet, list[dict[str, Any]]]:

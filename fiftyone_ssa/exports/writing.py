@@ -7,7 +7,7 @@ import contextlib
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, ClassVar, Literal
 
@@ -74,6 +74,9 @@ class ExportJob:
     """The folder that names of images are relative to where they stay where they are."""
     title: str = ""
     """What is exported, in a few words."""
+    source_id: str = ""
+    """What tells the dataset from any other."""
+    label_field: str = "ssa"
     options: Mapping[str, Any] = field(default_factory=dict)
     """The format's own options, all of them."""
 
@@ -104,6 +107,7 @@ class Writer(abc.ABC):
         """Write by `job`; nothing is done before the first image."""
         self.job = job
         self._closing = contextlib.ExitStack()
+        self._stems: set[str] = set()
 
     def __enter__(self) -> Writer:
         """Open what is written to all along."""
@@ -133,6 +137,13 @@ class Writer(abc.ABC):
     def finish(self) -> str | None:
         """Complete the files, and answer a digest of the labels where there is one."""
         return None
+
+    def stem(self, image: ExportImage) -> str:
+        """The image's name without its ending, for a file of its labels; with it where another has the same stem."""
+        stem = str(PurePosixPath(image.name).with_suffix(""))
+        found = stem if in_split(image.split, stem) not in self._stems else image.name
+        self._stems.add(in_split(image.split, found))
+        return found
 
     def path(self, name: str) -> Path:
         """Where to write a file that stands at `name` in the end; staged when the export is done without a fault."""

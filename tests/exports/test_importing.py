@@ -1,0 +1,107 @@
+"""Data sets of other tools into FiftyOne, by our call and by FiftyOne's own, and out by FiftyOne's own."""
+
+import json
+
+import fiftyone as fo
+import numpy as np
+import pytest
+
+import fiftyone_ssa as ssa
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports.formats import FORMATS
+from fiftyone_ssa.exports.imported import attributes
+from fiftyone_ssa.labels.documents import mask_set_from_detections
+
+from .round_trip import add, hard_masks, turned
+
+
+@pytest.fixture
+def hard(tmp_path):
+    dataset = fo.Dataset()
+    add(dataset, tmp_path / "in/a.png", hard_masks())
+    add(dataset, tmp_path / "in/b/c.jpg", hard_masks((41, 30)), exif=turned(), columns={"caption": ["a thing"] * 9})
+    yield dataset
+    dataset.delete()
+
+
+def masks_of(dataset, field):
+    """The masks of each image, by its name."""
+    found = {}
+    for sample in dataset:
+        size_hw = (30, 41) if sample.filepath.endswith("a.png") else (41, 30)
+        masks = mask_set_from_detections(sample[field], size_hw)
+        labels = [row.label for row in sample[field].detections]
+        found[sample.filename] = sorted(zip(labels, masks.rles, strict=True))
+    return found
+
+
+@pytest.mark.parametrize("name", ["coco", "ssa-json", "hugging-face", "coco-panoptic"])
+def test_fiftyone_exports_and_imports_by_dataset_type(hard, tmp_path, name):
+    hard.clone_sample_field("m", "other")
+    kind = ssa.dataset_type(name)
+    view = hard.exclude_fields("other")
+    view.export(export_dir=str(tmp_path / "out"), dataset_type=kind, label_field="m", splits={"train": 1, "val": 1})
+    assert json.loads((tmp_path / "out/loss.json").read_text())["total"]["masks"] == 18
+    back = fo.Dataset.from_dir(
+        dataset_dir=str(tmp_path / "out"), dataset_type=kind, label_field="back", media_dir=str(tmp_path / "media")
+    )
+    try:
+        assert masks_of(back, "back") == masks_of(hard, "m")
+    finally:
+        back.delete()
+    with pytest.raises(InputError, match=r"call ssa\.export with label_field"):
+        hard.export(export_dir=str(tmp_path / "twice"), dataset_type=kind, label_field="m")
+    (tmp_path / "out/mine.txt").write_text("mine")
+    view.export(export_dir=str(tmp_path / "out"), dataset_type=kind, label_field="m", overwrite=True)
+    assert (tmp_path / "out/mine.txt").read_text() == "mine"
+
+
+def test_labels_go_to_the_images_that_a_dataset_has(hard, tmp_path):
+    ssa.export(hard, tmp_path / "out", format="hugging-face", label_field="m")
+    summary = ssa.import_labels(tmp_path / "out", format="hugging-face", dataset=hard, label_field="back")
+    assert (summary.matched, summary.added, summary.masks, summary.errors) == (2, 0, 18, {})
+    assert masks_of(hard, "back") == masks_of(hard, "m")
+    assert hard.values("back.detections.id") == hard.values("m.detections.id")
+    assert hard.values("back.detections.confidence") == hard.values("m.detections.confidence")
+    assert hard.count("back.detections.caption") == 9
+    with pytest.raises(InputError, match="has a field 'back'; name a new one"):
+        ssa.import_labels(tmp_path / "out", format="hugging-face", dataset=hard, label_field="back")
+
+
+def test_a_new_dataset_has_the_splits_as_tags_and_what_is_wrong_costs_its_image_only(hard, tmp_path):
+    ssa.export(hard, tmp_path / "out", label_field="m", splits={"train": 1, "val": 1})
+    file = next(path for path in tmp_path.glob("out/*/labels.json") if "a.png" in path.read_text())
+    content = json.loads(file.read_text())
+    content["images"].append({"id": 77, "file_name": "../../in/a.png", "width": 41, "height": 30})
+    content["annotations"][0]["segmentation"]["counts"] = "broken"
+    file.write_text(json.dumps(content))
+    summary = ssa.import_labels(tmp_path / "out", dataset=None)
+    try:
+        assert summary.added == 1
+        assert len(summary.errors) == 2
+        assert any("leads out of the folder" in reason for reason in summary.errors.values())
+        assert any("damaged" in reason for reason in summary.errors.values())
+        assert summary.dataset.first().tags[0] in ("train", "val")
+    finally:
+        summary.dataset.delete()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in FORMATS.items() if entry.reads])
+def test_a_folder_that_holds_no_such_data_set_is_told(tmp_path, name):
+    (tmp_path / "x.txt").write_text("x")
+    before = fo.list_datasets()
+    with pytest.raises(InputError):
+        ssa.import_labels(tmp_path, format=name)
+    assert fo.list_datasets() == before
+
+
+def test_what_others_say_of_a_mask_is_taken_by_type():
+    said = {
+        "confidence": 1, "class_proposals": ["a"], "proposal_scores": "high", "caption": 5, "mask": "x", "_id": "y",
+        "tags": "one", "review": "accepted", "reviewed_at": "2026-01-02T03:04:05+00:00", "own": {"a": 1}, "note": "n",
+        "a.b": 1, "$set": 1,
+    }  # fmt: skip
+    found = attributes(said)
+    assert set(found) == {"confidence", "class_proposals", "tags", "review", "reviewed_at", "note"}
+    assert found["reviewed_at"].year == 2026
+    assert attributes({"confidence": np.float32(0.5)})["confidence"] == 0.5
