@@ -41,6 +41,7 @@ from fiftyone_ssa.commands import (
     presets,
     quickstart,
     repaint,
+    serve,
 )
 from fiftyone_ssa.commands.terminal import FAILED, INTERRUPTED, WRONG_INPUT, Parser, say, say_line
 from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
@@ -134,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     shared = Parser(add_help=False)
     shared.add_argument("--verbose", action="store_true", help="log more, and show where an unexpected error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (annotate, evaluate, repaint, levels, calibrate, quickstart, clean, plugin, presets, doctor):
+    for command in (annotate, evaluate, repaint, levels, calibrate, quickstart, clean, serve, plugin, presets, doctor):
         command.add(commands, shared)
     return parser
 

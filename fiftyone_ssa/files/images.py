@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -72,14 +73,30 @@ class ImageHeader:
     """How many the file has: 1 for gray and palette, 3 for RGB, 4 with transparency or for CMYK ..."""
 
 
-def read_image(path: str | Path) -> Image:
+@dataclass(frozen=True)
+class PictureBytes:
+    """A picture's file that lies in the memory: what someone uploaded."""
+
+    name: str
+    """What errors call it."""
+    data: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = str | Path | PictureBytes
+"""Where a picture is read from."""
+
+
+def read_image(path: Source, *, most: int | None = None) -> Image:
     """The (H, W, 3) uint8 RGB pixels of a picture, turned upright by its EXIF orientation.
 
     Grayscale, palette and CMYK are converted, of 12 or 16 bits the upper 8 are taken, transparency is dropped, of
     several frames the first is taken. Raises InputError if the file is missing, damaged, no picture, has pixels without
-    a fixed range (32 bits, float), or more of them than `most_pixels`.
+    a fixed range (32 bits, float), or more of them than `most_pixels`, or than `most`.
     """
-    with opened_picture(path) as picture:
+    with opened_picture(path, most=most) as picture:
         picture.load()
         return np.array(upright(picture, _rgb(picture, path)))
 
@@ -92,10 +109,10 @@ def image_size_hw(path: str | Path) -> tuple[int, int]:
     return image_header(path).size_hw
 
 
-def image_header(path: str | Path) -> ImageHeader:
-    """What a picture's header says of it. Raises InputError as `image_size_hw` does."""
-    with opened_picture(path) as picture:
-        if picture.format == "PNG" and _has_late_chunks(Path(path)):
+def image_header(path: Source, *, most: int | None = None) -> ImageHeader:
+    """What a picture's header says of it. Raises InputError as `image_size_hw` does, or beyond `most` pixels."""
+    with opened_picture(path, most=most) as picture:
+        if picture.format == "PNG" and _has_late_chunks(path):
             picture.load()
         width, height = picture.size
         size_hw = (width, height) if _orientation(picture) in _SWAPPED else (height, width)
@@ -179,15 +196,14 @@ def save_png(values: npt.NDArray[Any], path: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened_picture(path: str | Path) -> Iterator[PIL.Image.Image]:
+def opened_picture(path: Source, *, most: int | None = None) -> Iterator[PIL.Image.Image]:
     """A picture whose header is read; whatever its decoder raises inside becomes an InputError of one sentence."""
-    path = Path(path)
-    if regular_size(path) == 0:
+    if (len(path.data) if isinstance(path, PictureBytes) else regular_size(Path(path))) == 0:
         raise InputError(f"{path} is empty (0 bytes); copy or download it again")
     try:
         # Opened here, as of a path Pillow maps gray TIFFs into memory, and then turns them before it knows their rows.
-        with path.open("rb") as file, PIL.Image.open(file, formats=FORMATS) as picture:
-            _check_pixels(path, *picture.size)
+        with _opened(path) as file, PIL.Image.open(file, formats=FORMATS) as picture:
+            _check_pixels(path, *picture.size, most)
             yield picture
     except InputError:
         raise
@@ -216,9 +232,13 @@ def _orientation(picture: PIL.Image.Image) -> int:
         return 1
 
 
-def _has_late_chunks(path: Path) -> bool:
+def _opened(path: Source) -> BinaryIO:
+    return io.BytesIO(path.data) if isinstance(path, PictureBytes) else Path(path).open("rb")
+
+
+def _has_late_chunks(path: Source) -> bool:
     """Whether a PNG has text or EXIF, and with it perhaps an orientation, behind its pixels."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         file.seek(8)
         pixels = False
         while len(head := file.read(8)) == 8:
@@ -230,7 +250,12 @@ def _has_late_chunks(path: Path) -> bool:
     return False
 
 
-def _check_pixels(path: Path, width: int, height: int) -> None:
+def _check_pixels(path: Source, width: int, height: int, most: int | None) -> None:
+    if most is not None and width * height > most:
+        raise InputError(
+            f"{path} is too large: {width} x {height} = {width * height:,} pixels, at most {most:,} are taken here; "
+            "make it smaller or cut it into tiles"
+        )
     if width * height > (most := most_pixels()):
         raise InputError(
             f"{path} is too large: {width} x {height} = {width * height:,} pixels, at most {most:,} are read "
@@ -238,7 +263,7 @@ def _check_pixels(path: Path, width: int, height: int) -> None:
         )
 
 
-def _rgb(picture: PIL.Image.Image, path: str | Path) -> PIL.Image.Image:
+def _rgb(picture: PIL.Image.Image, path: Source) -> PIL.Image.Image:
     """A decoded picture as 8-bit RGB."""
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format != "TIFF"):
         picture = PIL.Image.fromarray(_upper_eight_bits(picture))

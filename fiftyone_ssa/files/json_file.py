@@ -40,17 +40,28 @@ def read_json_value(path: str | Path) -> Any:
             f"{path} is too large: {size:,} bytes, at most {MAX_BYTES:,} are read; split it, one file an image"
         )
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_object)
+        return parse_json(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def parse_json(data: bytes, name: str) -> Any:
+    """What the bytes of a JSON file hold, whose `name` errors tell.
+
+    Raises InputError if it is damaged, ambiguous (a key twice in one object), or nested deeper than `MAX_DEPTH`.
+    """
+    try:
+        content = json.loads(data, object_pairs_hook=_object)
     except MemoryError as error:
-        raise InputError(f"{path} does not fit the memory ({size:,} bytes); split it, one file an image") from error
+        raise InputError(
+            f"{name} does not fit the memory ({len(data):,} bytes); split it, one file an image"
+        ) from error
     except RecursionError as error:
-        raise InputError(f"{path} is not a JSON file of ours: it is nested deeper than {MAX_DEPTH} levels") from error
+        raise InputError(f"{name} is not a JSON file of ours: it is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
-        raise InputError(f"{path} is not a JSON file: {error}") from error
+        raise InputError(f"{name} is not a JSON file: {error}") from error
     if type(content) in (dict, list) and _deeper_than(content, MAX_DEPTH):
-        raise InputError(f"{path} is not a JSON file of ours: it is nested deeper than {MAX_DEPTH} levels")
+        raise InputError(f"{name} is not a JSON file of ours: it is nested deeper than {MAX_DEPTH} levels")
     return content
 
 

@@ -22,16 +22,20 @@ def read_masks(path: str | Path, size_hw: tuple[int, int], *, with_names: bool =
     `with_names` its name and score are read (`masks.records`).
     Raises InputError, naming the file, if it is missing or damaged, has no annotations, or is of another image size.
     """
-    content = read_json(path)
+    return masks_of(read_json(path), str(path), size_hw, with_names=with_names)
+
+
+def masks_of(content: Mapping[str, Any], name: str, size_hw: tuple[int, int], *, with_names: bool = False) -> MaskSet:
+    """The masks of such a file's content; `name` is what errors call it. Raises InputError as `read_masks` does."""
     annotations = content.get("annotations")
     if not isinstance(annotations, list):
         raise InputError(
-            f'{path} has no "annotations" list; expected SA-1B form, got the keys {foreign.short(list(content))}'
+            f'{name} has no "annotations" list; expected SA-1B form, got the keys {foreign.short(list(content))}'
         )
     try:
         return mask_set_from_records(annotations, size_hw, with_names=with_names)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
 
 
 def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Engine:
         concepts: ConceptMasks | None = None,
         keep_embeddings: bool = False,
     ) -> None:
-        self.concepts, self._vocabulary = concepts, tuple(vocabulary)
+        self.concepts, self.vocabulary = concepts, tuple(vocabulary)
         self.settings, self.device, self.keep_embeddings = settings, device, keep_embeddings
         self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
         self.class_filter, self.decider, self.generator = class_filter, decider, generator
@@ -96,7 +96,7 @@ class Engine:
                 masks = find_masks(inputs, self.generator)
                 heard: tuple[Proposals, ...] = ()
                 if self.concepts is not None:
-                    masks, heard = self.concepts(inputs.image, masks, self._vocabulary)
+                    masks, heard = self.concepts(inputs.image, masks, self.vocabulary)
                 mask_sets.append(masks)
                 per_image.append(self._candidates(inputs, masks, heard))
         self._propose_classes(batch, per_image)

@@ -1,0 +1,99 @@
+"""The page in a browser: a picture in, masks with names, what the pointer and a click say, and files out."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fiftyone_ssa.masks import rle
+from tools.app import browse, why_no_browser
+
+from .conftest import jpeg, running
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser() or "there is one"),
+]
+
+
+def test_page_labels_a_picture_and_shows_what_each_mask_could_be(engine, tmp_path):
+    (tmp_path / "scene.jpg").write_bytes(jpeg(3, (320, 240)))
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    with running(engine) as address, browse((1280, 800)) as page:
+        complaints = []
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        page.wait_for_selector("#names-field")
+        assert page.inner_text("#preset") == "mini-engine"
+        page.set_input_files("#file", str(tmp_path / "scene.jpg"))
+        page.wait_for_selector('body[data-phase="done"]', timeout=120_000)
+        answer = page.evaluate("state.answer")
+        masks = answer["ssa"]["annotations"]
+        assert page.inner_text("#status").startswith(f"{len(masks)} mask")
+        assert page.locator("#classes li").count() == len({mask["class_name"] for mask in masks})
+        _check_pixels(page, masks)
+        index = _point_at_a_mask(page)
+        tip = page.inner_text("#tip")
+        assert masks[index]["class_name"] in tip
+        page.mouse.down()
+        page.mouse.up()
+        page.wait_for_selector("#mask:visible")
+        rows = page.locator("#proposals tr").all_inner_texts()
+        assert [row.split("\t")[0] for row in rows] == masks[index]["class_proposals"]
+        _shot(page, "serve-page", tmp_path)
+        for kind, name in (("ssa", "scene_semantic.json"), ("coco", "scene_coco.json"), ("png", "scene_masks.png")):
+            with page.expect_download() as download:
+                page.click(f'[data-download="{kind}"]')
+            assert download.value.suggested_filename == name
+            if kind != "png":
+                assert json.loads(Path(download.value.path()).read_text()) == answer[kind]
+        page.fill("#vocabulary", "sky, wall, floor")
+        page.check("#only")
+        page.click("#again")
+        page.wait_for_selector('body[data-phase="done"] #again:enabled', timeout=120_000)
+        named = {mask["class_name"] for mask in page.evaluate("state.answer.ssa.annotations")}
+        assert named <= {"sky", "wall", "floor"}
+        assert [text for text in complaints if "inline style" not in text] == [], "but browse()'s own style"
+        page.set_input_files("#file", str(tmp_path / "bad.jpg"))
+        page.wait_for_selector('body[data-phase="failed"]', timeout=60_000)
+        assert "is not a picture of a known format" in page.inner_text("#status")
+        page.goto(f"{address}/docs")
+        page.wait_for_selector("details >> text=/label")
+        _shot(page, "serve-docs", tmp_path)
+        assert all(url.startswith((address, "blob:", "data:")) for url in asked)
+
+
+def _check_pixels(page, masks):
+    """The script's decoder gives the pixels that ours gives."""
+    count = "(code) => { let n = 0, sx = 0, sy = 0; eachColumn(code, (x, from, to) => { for (let y = from; y < to; y++)"
+    count += " { n++; sx += x; sy += y; } }); return [n, sx, sy]; }"
+    for mask in masks:
+        code = mask["segmentation"]
+        ys, xs = np.nonzero(rle.decode(code["counts"].encode(), tuple(code["size"])))
+        assert page.evaluate(count, code) == [len(xs), xs.sum(), ys.sum()]
+
+
+def _point_at_a_mask(page):
+    """Move the pointer onto the largest mask that is seen; its index."""
+    index = page.evaluate("state.order.find((index) => boxOf(index))")
+    spot = page.evaluate("(index) => boxOf(index)", index)
+    box = page.locator("#canvas").bounding_box()
+    size = page.evaluate("[state.width, state.height]")
+    page.mouse.move(
+        box["x"] + (spot["cx"] + 0.5) * box["width"] / size[0], box["y"] + (spot["cy"] + 0.5) * box["height"] / size[1]
+    )
+    page.wait_for_selector("#tip:visible")
+    return index
+
+
+def _shot(page, name, folder):
+    where = Path(os.environ.get("SSA_SCREENSHOTS") or folder)
+    where.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(where / f"{name}.png"))
