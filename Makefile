@@ -1,8 +1,9 @@
-# make quickstart | install | format | lint | test | test-app | app-pictures | js | check | test-lowest | bench | scores | doctor
+# make quickstart | install | format | lint | test | test-app | test-dist | app-pictures | js | check | test-lowest | bench | scores
+#      doctor | docs | serve-docs | notebooks | dist | try-dist
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: quickstart install format lint test test-app app-pictures js check test-lowest bench scores doctor
+.PHONY: docs serve-docs notebooks dist test-dist try-dist quickstart install format lint test test-app app-pictures js check test-lowest bench scores doctor
 
 install: $(INSTALLED)
 
@@ -59,3 +60,29 @@ scores: $(INSTALLED)
 
 doctor: $(INSTALLED)
 	$(BIN)/fiftyone-ssa doctor
+
+# the documentation as a site, in site/: built strictly, and with no network
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(INSTALLED)
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+serve-docs: $(INSTALLED)
+	$(BIN)/python -m mkdocs serve
+
+# runs both notebooks offline, and stores what they answer without machine paths
+notebooks: $(INSTALLED)
+	$(BIN)/python -m tools.notebooks $(ARGS)
+
+# wheel and sdist, in dist/
+dist: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+# what the wheel and the sdist hold, and the quickstart from the wheel alone, with the requirements of .venv
+test-dist: $(INSTALLED)
+	$(BIN)/pytest -rs -m dist tests/test_dist.py
+
+# the wheel in an environment of its own with all that it asks for (minutes, 7 GB), and the quickstart there, timed
+try-dist: dist
+	tools/try_dist.sh

