@@ -20,8 +20,8 @@ TYPES = ("fiftyone_ssa.types", "fiftyone_ssa.errors")
 def api_page() -> str:
     """The page as Markdown, with mkdocstrings' marks; a new name of the package turns up by itself."""
     parts = [
-        "# Python\n\n`import fiftyone_ssa as ssa` loads none of the libraries behind it; each name below does when it is "
-        "first used. What a user can mend is raised as an `InputError` or a `MissingDependencyError`.\n"
+        "# Python\n\n`import fiftyone_ssa as ssa` loads none of the libraries behind it; each name below does when "
+        "it is first used. What a user can mend is raised as an `InputError` or a `MissingDependencyError`.\n"
     ]
     for heading, names in grouped(fiftyone_ssa._HOMES).items():
         parts.append(f"## {heading}\n")

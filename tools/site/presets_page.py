@@ -15,8 +15,8 @@ from fiftyone_ssa.presets.settings import SECTIONS
 
 INTRODUCTION = """# Presets
 
-A preset is a TOML file with `pipeline` (`"ssa"` or `"engine"`) and the tables below; what it leaves out has its default.
-[Presets and models](../models.md) tells which to take, and what the numbers mean. One setting is changed by
+A preset is a TOML file with `pipeline` (`"ssa"` or `"engine"`) and the tables below; what it leaves out has its
+default. [Presets and models](../models.md) tells which to take, and what the numbers mean. One setting is changed by
 `--set section.key=value` on the command line, `overrides={"section.key": value}` in Python, or in a file of your own.
 """
 
