@@ -36,6 +36,7 @@ from fiftyone_ssa.commands import (
     clean,
     doctor,
     evaluate,
+    export,
     levels,
     plugin,
     presets,
@@ -135,7 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     shared = Parser(add_help=False)
     shared.add_argument("--verbose", action="store_true", help="log more, and show where an unexpected error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (annotate, evaluate, repaint, levels, calibrate, quickstart, clean, serve, plugin, presets, doctor):
+    ours = (annotate, evaluate, repaint, levels, calibrate, export, quickstart, clean, serve, plugin, presets, doctor)
+    for command in ours:
         command.add(commands, shared)
     return parser
 

@@ -11,8 +11,9 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports import export_arguments
-from fiftyone_ssa.exports.exporting import export
+from fiftyone_ssa.exports.exporting import export, least_confidence, loaded, source_of, splits_of
 from fiftyone_ssa.exports.formats import FORMATS
+from fiftyone_ssa.exports.splits import read_splits
 from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.naming.arguments import check_path
 
@@ -33,6 +34,11 @@ DEFAULTS: dict[str, Any] = {
     "label_field": "",
     "export_media": "copy",
     "export_dir": "",
+    "splits": "",
+    "ontology": "",
+    "min_confidence": "",
+    "unreviewed": True,
+    "fail_on_loss": False,
     "overwrite": False,
 }
 """Empty: the field that is filtered or shown, and a folder of its own."""
@@ -78,6 +84,7 @@ class Export(Job):
         written = [Card(name, kind.label, kind.line) for name, kind in FORMATS.items() if kind.writes]
         form.choice("format", written, label="Format", cards=True)
         form.choice("export_media", MEDIA, label="Images")
+        _narrower(form, samples)
         form.switch(
             "overwrite",
             label="Overwrite",
@@ -106,6 +113,11 @@ class Export(Job):
             format=params["format"],
             label_field=params["label_field"],
             export_media=params["export_media"],
+            splits=_splits(params["splits"]),
+            ontology=params["ontology"] or None,
+            min_confidence=_confidence(params["min_confidence"]),
+            unreviewed=params["unreviewed"],
+            fail_on_loss=params["fail_on_loss"],
             overwrite=params["overwrite"],
             progress=report(ctx),
         )
@@ -117,6 +129,44 @@ class ExportCoco(Export):
 
     job = "export_coco"
     unlisted = True
+
+
+def _narrower(form: Form, samples: Any) -> None:
+    """What of the masks is exported, and to which splits."""
+    params = form.values
+    source = None if form.wrong else source_of(samples, params["label_field"])
+    form.text(
+        "splits",
+        label="Splits",
+        description="train=0.8,val=0.2, or a field of texts (or tags) that holds them. Empty: none",
+        check=lambda: source and splits_of(source, _splits(params["splits"]), 0),
+    )
+    form.text(
+        "ontology",
+        label="Ontology",
+        description="A TOML file of the classes that are wanted; names that it does not know are left out. Empty: all",
+        check=lambda: loaded(params["ontology"] or None),
+    )
+    form.text(
+        "min_confidence",
+        label="Least confidence",
+        description="From 0 to 1; masks below are left out. Empty: all",
+        check=lambda: _confidence(params["min_confidence"]),
+    )
+    form.switch("unreviewed", label="Masks that nobody reviewed, too")
+    form.switch("fail_on_loss", label="Write nothing if a mask would be read back with other pixels")
+
+
+def _splits(text: str) -> Any:
+    return read_splits(text) if text else None
+
+
+def _confidence(text: Any) -> float:
+    try:
+        value = float(text or 0)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the least confidence must be a number from 0 to 1, got {text!r}") from error
+    return least_confidence(value)
 
 
 def _params(ctx: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer, in_split
 from fiftyone_ssa.files.images import read_values
 from fiftyone_ssa.files.packing import png
+from fiftyone_ssa.labels.panoptic import id_pixels
 from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.masks import rle
 
@@ -48,13 +49,12 @@ class FormatWriter(Writer):
         return [in_split(split, LABELS_FILE) for split in self.job.parts]
 
     def add(self, image: ExportImage) -> Kept | None:
-        """Write an image's segments; of overlapping masks the surer one has the pixel."""
-        owners = resolve(image.masks, image.documents)
+        """Write an image's segments; of overlapping masks one has the pixel."""
+        owners = resolve(image.masks, image.labels, image.documents, self._stuff)
         segments = self._segment_ids(image)
-        ids = owners.painted(segments)
-        colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16], axis=-1).astype(np.uint8)
+        ids = owners.painted(segments).astype(np.int32)
         name = self.stem(image) + ".png"
-        self.write(in_split(image.split, f"{SEGMENTS}/{name}"), png(colours))
+        self.write(in_split(image.split, f"{SEGMENTS}/{name}"), png(id_pixels(ids)))
         height, width = image.size_hw
         file = self._files[image.split]
         file.write_image({"id": image.number, "file_name": image.name, "width": width, "height": height})

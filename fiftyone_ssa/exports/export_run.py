@@ -73,6 +73,7 @@ class ExportSummary:
         if self.failed_masks:
             parts.append(f"{counted(self.failed_masks, 'mask')} FAILED ({_first(self.mask_errors)})")
         parts += [f"{counted(len(self.errors), 'image')} FAILED ({_first(self.errors)})"] if self.errors else []
+        parts += [str(self.loss)] if self.loss is not None and self.loss.lost else []
         return ", ".join(parts)
 
 

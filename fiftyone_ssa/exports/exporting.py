@@ -104,7 +104,7 @@ def export(
         only=ontology is not None or classes is not None,
         splits=splits_of(source, splits, seed),
         choice=Choice(
-            min_confidence=_least(min_confidence),
+            min_confidence=least_confidence(min_confidence),
             min_area_px=check_count("min_area_px", min_area_px),
             unreviewed=check_flag("unreviewed", unreviewed),
             ours=source.ours,
@@ -139,25 +139,24 @@ class Request:
 
 def run_export(source: Source, export_dir: Any, request: Request, progress: Any = None) -> ExportSummary:
     """Export a source, checked before anything is done."""
-    folder, run, given, ids = prepared(source, export_dir, request, source.paths(), source.names)
+    folder, run, given, ids = _prepared(source, export_dir, request)
     with folder, told(folder.root):
         digest = _write(source, run, progress)
-        finish(run, request, source, digest, given, ids)
+        _finish(run, request, source, digest, given, ids)
     return run.summary
 
 
-def prepared(
-    source: Source, export_dir: Any, request: Request, paths: Sequence[str], names: Callable[[], Sequence[str]]
-) -> tuple[ExportFolder, ExportRun, Given, Ids]:
+def _prepared(source: Source, export_dir: Any, request: Request) -> tuple[ExportFolder, ExportRun, Given, Ids]:
     """All that an export needs, with nothing written yet. Raises InputError if anything is wrong or in the way."""
     entry, writer_type = format_of(request.format), writer_of(request.format)
     if writer_type.needs_media and request.media == "none":
         raise InputError(f"{entry.label} needs the images in its folder; choose export_media 'copy' or 'symlink'")
     folder = check_target(export_dir, entry.kind, source.label_field, request.media, request.overwrite)
+    paths = source.paths()
     check_sources(paths, folder.root)
     pictures = Names(paths, request.rel_dir, repeat=request.media == "none")
     given = _given(request, folder, source)
-    ids = given.ids if request.only else assign(given.ids, source.targets(), names())
+    ids = given.ids if request.only else assign(given.ids, source.targets(), source.names())
     job = ExportJob(
         folder=folder,
         classes=_classes(ids, given, request.ontology),
@@ -178,7 +177,7 @@ def prepared(
     return folder, ExportRun(writer, pictures, request.splits, choice, summary, source.masks), given, ids
 
 
-def finish(run: ExportRun, request: Request, source: Source, digest: str | None, given: Given, ids: Ids) -> None:
+def _finish(run: ExportRun, request: Request, source: Source, digest: str | None, given: Given, ids: Ids) -> None:
     """Put what is staged into its place, unless too much was lost or the folder holds another export."""
     folder, loss = run.folder, run.summary.loss
     if folder.holds and not request.overwrite and (digest is None or digest != folder.record.about.get("digest")):
@@ -304,7 +303,8 @@ def _narrowed(request: Request, ids: Ids) -> Choice:
     return replace(request.choice, class_of=class_of)
 
 
-def _least(value: Any) -> float:
+def least_confidence(value: Any) -> float:
+    """A confidence from 0 to 1. Raises InputError otherwise."""
     if not is_number(value) or not 0 <= value <= 1:
         raise InputError(f"min_confidence must be a number from 0 to 1, got {shown(value)}")
     return float(value)

@@ -150,6 +150,12 @@ class LossReport:
                 setattr(total, name, min(known, value) if name == "iou_min" else known + value)
         return total
 
+    @property
+    def lost(self) -> bool:
+        """Whether anything was lost."""
+        total = self.total
+        return any((total.changed, total.dropped, total.confidence, total.proposals, total.attributes))
+
     def view(self, samples: Any) -> Any:
         """The worst masks as a view of the dataset or view that was exported, their images by their worst mask."""
         worst = self.worst

@@ -1,4 +1,4 @@
-"""Overlapping masks resolved, no pixel twice: the surer mask has it, of equals the smaller one."""
+"""Overlapping masks resolved, no pixel twice, by the rule of `ssa.panoptic`: parts before wholes, surer ones first."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.exports.image_masks import Document
-from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks import panoptic, rle
+from fiftyone_ssa.masks.containment import contain
 from fiftyone_ssa.masks.foreign import is_number
-from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import MaskSet
 
 
@@ -46,13 +46,16 @@ class Owners:
         return painted
 
 
-def resolve(masks: MaskSet, documents: Sequence[Document]) -> Owners:
-    """Who has each pixel: the mask of the highest confidence, of equals the smaller, of these the later."""
+def resolve(masks: MaskSet, labels: Sequence[str], documents: Sequence[Document], stuff: set[str]) -> Owners:
+    """Who has each pixel, of masks with these labels; `stuff` are the classes that are no things.
+
+    Unlike in `ssa.panoptic`, every mask takes part and keeps what is left of it.
+    """
     found = (document.get("confidence") for document in documents)
-    scores = np.array([value if is_number(value) else 0.0 for value in found], np.float64)
-    rows = np.full(masks.size_hw, -1, np.int32)
-    crops = list(rle.tight_crops(runs_of(masks), masks.boxes_xywh, masks.size_hw[0]))
-    for row in np.lexsort((-masks.areas_px, np.nan_to_num(scores))).tolist():
-        x, y, w, h = masks.boxes_xywh[row].tolist()
-        rows[y : y + h, x : x + w][crops[row]] = row
-    return Owners(rows, masks)
+    scores = np.array([value if is_number(value) else np.nan for value in found], np.float64)
+    things = np.array([label not in stuff for label in labels], np.bool_)
+    depths = contain(masks, names=labels).depths
+    order = panoptic.order_of(masks, depths=depths, things=things, scores=scores)
+    resolved = panoptic.resolve(masks, order, np.full(len(masks), -1), least_left=0)
+    rows = np.array([-1, *(members[0] for members in resolved.members)], np.int32)
+    return Owners(rows[resolved.ids], masks)

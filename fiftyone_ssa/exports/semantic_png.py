@@ -48,6 +48,7 @@ class FormatWriter(Writer):
 
     def __init__(self, job: ExportJob) -> None:
         super().__init__(job)
+        self._stuff = {each.name for each in job.classes if not each.is_thing}
         encoding = job.options["encoding"]
         if encoding not in ENCODINGS:
             raise InputError(f"encoding must be one of {', '.join(ENCODINGS)}, got {shown(encoding)}")
@@ -68,12 +69,13 @@ class FormatWriter(Writer):
         return (CLASSES_FILE,)
 
     def add(self, image: ExportImage) -> Kept | None:
-        """Write an image's maps; of overlapping masks the surer one has the pixel."""
+        """Write an image's maps; of overlapping masks one has the pixel."""
         named = [row for row, name in enumerate(image.labels) if name in self._maps[0].values]
-        owners = resolve(image.masks[named], [image.documents[row] for row in named])
+        labels = [image.labels[row] for row in named]
+        owners = resolve(image.masks[named], labels, [image.documents[row] for row in named], self._stuff)
         stem = PurePosixPath(self.stem(image))
         for each in self._maps:
-            values = owners.painted([each.values[image.labels[row]] for row in named], each.nothing)
+            values = owners.painted([each.values[label] for label in labels], each.nothing)
             split = image.split or ("training" if each.place.startswith(ade20k.TRUTHS) else "train")
             place = each.place.format(
                 split=split, folder=_city(stem), stem=stem, bare=stem.name.removesuffix("_leftImg8bit")

@@ -63,6 +63,17 @@ class Splits:
         return int.from_bytes(digest.digest())
 
 
+def read_splits(text: str) -> dict[str, float] | str:
+    """Splits as one types them: `train=0.8,val=0.2`, or the name of a field. Raises InputError for what is neither."""
+    if "=" not in text:
+        return text.strip()
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    try:
+        return {name.strip(): float(share) for name, _, share in pairs}
+    except ValueError as error:
+        raise InputError(f"splits must be shares, as train=0.8,val=0.2, or a field, got {shown(text)}") from error
+
+
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
     """Names of splits, each fit for a folder. Raises InputError otherwise, or if there is none."""
     found = tuple(names)
