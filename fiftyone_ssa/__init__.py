@@ -52,6 +52,7 @@ _HOMES = {
     "export": "exports.exporting",
     "export_coco": "exports.coco",
     "find_like": "labels.likeness",
+    "import_corrections": "exports.bringing_back",
     "import_labels": "exports.importing",
     "levels": "labels.levels",
     "load_ade20k": "labels.loaders",

@@ -35,7 +35,7 @@ BATCH_SAMPLES = 100
 TRIES = 20
 """How often a sample is read again that others change meanwhile."""
 _READ = (
-    *("_id", "label", "class_name", "mask_digest", "review", "reviewed_at"),
+    *("_id", "label", "class_name", "mask_digest", *Said._fields[1:]),
     *("class_proposals", "proposal_scores", "vote_margin"),
 )
 _VERBS = {
@@ -44,6 +44,7 @@ _VERBS = {
     "reopen": ("reopens", "reopened"),
     "relabel": ("names", "named"),
     "rename": ("renames", "renamed"),
+    "import": ("brings in", "brought in"),
     "undo": ("takes back", "took back"),
 }
 _OVERRULING = ("reject", "relabel", "rename")

@@ -15,6 +15,7 @@ from fiftyone_ssa.labels.appearance import add_names
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.lease import LeaseHeldError
+from fiftyone_ssa.labels.reshape import taken_back
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.shown import check_masks, is_named
 from fiftyone_ssa.labels.updates import now, said
@@ -22,6 +23,8 @@ from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.naming.arguments import check_flag
 
+IMPORT = "import"
+"""What masks that come back from another tool are, as a decision."""
 ACTIONS = ("accept", "reject", "reopen")
 
 
@@ -200,6 +203,8 @@ def undo(samples: Any, label_field: str = "ssa", token: str | None = None, *, dr
     if found is None:
         what = "nothing to take back" if token is None else f"no decision {shown(token)} that is not taken back already"
         raise InputError(f"there is {what} on {label_field!r} of {work.dataset.name!r}")
+    if found.action == IMPORT:
+        return _import_undone(work, found, asked=token is not None)
     entries = journal.masks_of(found.token)
     work = replace(work, masks=entries, asked=None)
     every = {mask: pair for masks in entries.values() for mask, pair in masks.items()}
@@ -220,6 +225,20 @@ def undo(samples: Any, label_field: str = "ssa", token: str | None = None, *, dr
         )
     note = f"{counted(changed, 'mask')} changed since {'stay' if changed > 1 else 'stays'}" if changed else ""
     return replace(done, token=found.token, detail=f" ({found.action})", note=note)
+
+
+def _import_undone(work: Work, found: journal.Found, *, asked: bool) -> Decision:
+    """Take back what came from another tool: names, masks as they were redrawn, and masks that were added."""
+    masks, samples, changed = taken_back(work.dataset, work.field, found.token, dry_run=work.dry_run)
+    if not work.dry_run and (masks or not asked):
+        journal.take_back(found.token)
+    if changed and not masks:
+        raise InputError(
+            f"there is nothing to take back: the {counted(changed, 'mask')} of this import changed since; take back "
+            "what came later first"
+        )
+    note = f"{counted(changed, 'mask')} changed since {'stay' if changed > 1 else 'stays'}" if changed else ""
+    return Decision(found.token, "undo", masks, samples, f" ({found.action})", note, work.dry_run)
 
 
 def margin_of(row: Mapping[str, Any]) -> float | None:

@@ -45,6 +45,7 @@ class FormatWriter(Writer):
     """Cityscapes' folders."""
 
     keeps = frozenset({"ids"})
+    returns = True
 
     def __init__(self, job: ExportJob) -> None:
         """Write by `job`."""

@@ -56,6 +56,7 @@ class FormatWriter(Writer):
 
     options = MappingProxyType({"shapes": "masks"})
     keeps = frozenset({"confidence", "proposals", "ids", "instances"})
+    returns = True
     labels = LABELS_FILE
 
     def __init__(self, job: ExportJob) -> None:

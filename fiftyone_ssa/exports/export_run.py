@@ -11,6 +11,7 @@ from fiftyone_ssa.exports.folder import ExportFolder, FolderError
 from fiftyone_ssa.exports.image_masks import Choice, ImageMasks
 from fiftyone_ssa.exports.loss import LossReport
 from fiftyone_ssa.exports.pictures import Names, stage_picture
+from fiftyone_ssa.exports.remembered import Remembered
 from fiftyone_ssa.exports.sources import SourceImage
 from fiftyone_ssa.exports.splits import Splits
 from fiftyone_ssa.exports.writing import ExportImage, Media, Writer
@@ -88,6 +89,8 @@ class ExportRun:
     summary: ExportSummary
     masks: Callable[[SourceImage, tuple[int, int], Choice], ImageMasks]
     """Of the source."""
+    remembered: Remembered | None = None
+    """What left, of formats in which people correct masks."""
 
     @property
     def folder(self) -> ExportFolder:
@@ -123,6 +126,8 @@ class ExportRun:
             summary.images, source.id, Path(path), name, split, size_hw, masks.masks, masks.labels, masks.documents
         )
         kept = self.writer.add(image)
+        if self.remembered is not None:
+            self.remembered.add(image, kept, place)
         if summary.loss is not None:
             summary.loss.add(image, kept, self.writer.keeps)
 

@@ -19,6 +19,7 @@ from fiftyone_ssa.exports.formats import format_of, writer_of
 from fiftyone_ssa.exports.image_masks import Choice
 from fiftyone_ssa.exports.loss import LossReport
 from fiftyone_ssa.exports.pictures import Names, check_sources
+from fiftyone_ssa.exports.remembered import remembered_of
 from fiftyone_ssa.exports.result_source import ResultSource
 from fiftyone_ssa.exports.sources import DatasetSource, Source
 from fiftyone_ssa.exports.splits import Splits
@@ -174,7 +175,9 @@ def _prepared(source: Source, export_dir: Any, request: Request) -> tuple[Export
     summary = ExportSummary(folder.root / writer.labels, images_dir)
     summary.loss = LossReport(entry.name, label_field=source.label_field) if request.loss else None
     choice = _narrowed(request, ids)
-    return folder, ExportRun(writer, pictures, request.splits, choice, summary, source.masks), given, ids
+    remembered = remembered_of(source, entry.name) if writer_type.returns else None
+    run = ExportRun(writer, pictures, request.splits, choice, summary, source.masks, remembered)
+    return folder, run, given, ids
 
 
 def _finish(run: ExportRun, request: Request, source: Source, digest: str | None, given: Given, ids: Ids) -> None:
@@ -202,6 +205,8 @@ def _finish(run: ExportRun, request: Request, source: Source, digest: str | None
             "categories": ids,
         }
     )
+    if run.remembered is not None:
+        run.remembered.finish()
 
 
 def source_of(samples: Any, label_field: str, data_dir: Any = None) -> Source:

@@ -47,9 +47,7 @@ FORMATS = {
         Format("yolo", "YOLO segmentation", "Ultralytics' lines of text, one polygon a mask", "yolo"),
         Format("cityscapes-polygons", "Cityscapes polygons", "As cityscapesscripts paint them", "cityscapes_polygons"),
         Format("labelme", "labelme", "A JSON file an image, with polygons or exact masks", "labelme"),
-        Format(
-            "label-studio", "Label Studio", "Tasks with exact masks and proposals, to correct there", "label_studio"
-        ),
+        Format("label-studio", "Label Studio", "Tasks with exact masks and proposals to correct", "label_studio"),
         Format("cvat", "CVAT", "CVAT for images 1.1 with exact masks and proposals to correct", "cvat"),
     )
 }

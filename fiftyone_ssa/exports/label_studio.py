@@ -51,6 +51,7 @@ class FormatWriter(Writer):
 
     options = MappingProxyType({"results": "predictions", "url": LOCAL_FILES})
     keeps = frozenset({"confidence", "proposals", "ids", "instances"})
+    returns = True
     labels = TASKS_FILE
 
     def __init__(self, job: ExportJob) -> None:

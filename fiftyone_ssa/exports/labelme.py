@@ -54,6 +54,7 @@ class FormatWriter(Writer):
 
     options = MappingProxyType({"shapes": "polygons"})
     keeps = frozenset({"ids", "instances"})
+    returns = True
 
     def __init__(self, job: ExportJob) -> None:
         """Write by `job`. Raises InputError for an option that is none of `SHAPES`."""

@@ -100,6 +100,8 @@ class Writer(abc.ABC):
     """What a reader finds again of "confidence", "proposals", "attributes"; for the loss report."""
     labels: ClassVar[str] = ""
     """The file of labels, below the folder; empty where there are several."""
+    returns: ClassVar[bool] = False
+    """Whether people correct masks there, so that what was exported is remembered until it comes back."""
     needs_media: ClassVar[bool] = False
     """Whether the format's readers need the images in the folder, so that they cannot stay where they are."""
 

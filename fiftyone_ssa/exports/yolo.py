@@ -37,6 +37,7 @@ class FormatWriter(Writer):
 
     labels = YAML_FILE
     keeps = frozenset({"instances"})
+    returns = True
     needs_media = True
 
     def __init__(self, job: ExportJob) -> None:

@@ -50,6 +50,8 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
     "class_name": (fo.StringField, None),
     "review": (fo.StringField, None),
     "reviewed_at": (fo.DateTimeField, None),
+    "reviewed_by": (fo.StringField, None),
+    "imported_id": (fo.StringField, None),
     "mask_digest": (fo.StringField, None),
     "class_proposals": (fo.ListField, fo.StringField),
     "proposal_scores": (fo.ListField, fo.FloatField),
@@ -78,6 +80,7 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
 the box as the mask's source states it, `source_name` and `source_score` what it called the mask, `point` its prompt,
 `crop_box` (XYWH) the crop that it was found in. `name_similarity` is the class filter's cosine of crop and name;
 `level`, `parent` and `duplicate_of` say where a mask stands among the others (`labels.levels`).
+`reviewed_by` says who reviewed it in another tool, `imported_id` how that tool calls a mask drawn there;
 `class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
 SOURCE_NAMES = ("source_name", "source_score")

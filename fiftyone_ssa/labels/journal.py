@@ -19,10 +19,21 @@ class Said(NamedTuple):
     label: str | None
     review: str | None
     reviewed_at: Any
+    reviewed_by: str | None = None
+    """Who, where another tool told it."""
 
 
 Pairs = Mapping[ObjectId, tuple[Said, Said]]
 """Mask id to what was said of it before and after."""
+
+
+class Drawn(NamedTuple):
+    """What a decision changes of masks themselves, of one sample."""
+
+    shapes: list[dict[str, Any]]
+    """`id`, and the attributes that hold the mask `before` and `after`."""
+    added: list[dict[str, Any]]
+    """Detections that it adds, whole."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,18 @@ class Found:
     action: str
 
 
-def record(dataset: fo.Dataset, field: str, token: str, action: str, written: Mapping[ObjectId, Pairs]) -> None:
-    """Remember what samples' masks are to become, before they do: a process that is killed in between loses nothing."""
+def record(
+    dataset: fo.Dataset,
+    field: str,
+    token: str,
+    action: str,
+    written: Mapping[ObjectId, Pairs],
+    drawn: Mapping[ObjectId, Drawn] | None = None,
+) -> None:
+    """Remember what samples' masks are to become, before they do: a process that is killed in between loses nothing.
+
+    `drawn` is what becomes of the masks themselves, where a decision changes them.
+    """
     decisions = own_collection("decisions")
     decisions.create_index([("dataset", 1), ("field", 1), ("undone", 1), ("at", -1), ("_id", -1)])
     decisions.create_index("token")
@@ -46,6 +67,7 @@ def record(dataset: fo.Dataset, field: str, token: str, action: str, written: Ma
             "action": action,
             "sample": sample,
             "masks": [{"id": mask, "before": before, "after": after} for mask, (before, after) in pairs.items()],
+            **({"drawn": drawn[sample]._asdict()} if drawn and sample in drawn else {}),
         }
         for sample, pairs in written.items()
     )
@@ -74,10 +96,16 @@ def masks_of(token: str) -> dict[ObjectId, Pairs]:
     }
 
 
+def drawn_of(token: str) -> dict[ObjectId, Drawn]:
+    """Sample to what one decision made of its masks themselves."""
+    rows = own_collection("decisions").find({"token": token, "drawn": {"$exists": True}}, {"sample": 1, "drawn": 1})
+    return {row["sample"]: Drawn(**row["drawn"]) for row in rows}
+
+
 def drop_gone() -> None:
     """Forget what was decided and looked through in datasets that are gone."""
     known = own_collection("decisions").database.datasets.distinct("_id")
-    for name in ("decisions", "looked", "ontologies"):
+    for name in ("decisions", "looked", "ontologies", "exported"):
         own_collection(name).delete_many({"dataset": {"$nin": known}})
 
 

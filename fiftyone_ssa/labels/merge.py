@@ -78,7 +78,7 @@ def in_place(old: Document, names: Mapping[ObjectId, Document], *, everything: b
 
 def _renamed(row: Document, told: Document, digest: str | None) -> Document:
     """A mask with a run's name, as if no person had been there."""
-    gone = (*NAMED, "review", "reviewed_at")
+    gone = (*NAMED, "review", "reviewed_at", "reviewed_by")
     kept = {key: value for key, value in row.items() if key not in gone}
     return {**kept, **told, **({"mask_digest": digest} if digest else {})}
 

@@ -26,7 +26,7 @@ def odd(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(odd, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tasks") / "out"
-    export(odd, folder, format="label_studio")
+    export(odd, folder, format="label-studio")
     return folder
 
 
@@ -86,7 +86,7 @@ def test_what_was_handed_in_last_counts_with_its_person_and_time(odd, exported, 
     first["annotations"].insert(0, late)
     second["annotations"][0]["was_cancelled"] = True
     (tmp_path / "project.json").write_text(json.dumps(tasks))
-    images = list(reader_of("label_studio")().read(tmp_path / "project.json", exported / "data"))
+    images = list(reader_of("label-studio")().read(tmp_path / "project.json", exported / "data"))
     assert [len(image.masks) for image in images] == [0, 0, 3]
     assert [image.corrected for image in images] == [True, False, True]
     assert (images[2].by, str(images[2].at)) == ("ann@example.org", "2026-11-26 10:00:00.500000")
@@ -105,7 +105,7 @@ def test_polygons_and_rectangles_that_people_drew_are_masks_too(exported, tmp_pa
     ]
     task["annotations"][0]["result"] = result
     (tmp_path / "project.json").write_text(json.dumps([task]))
-    (image,) = reader_of("label_studio")().read(tmp_path)
+    (image,) = reader_of("label-studio")().read(tmp_path)
     assert image.labels == ("car", None)
     assert image.masks.boxes_xywh.tolist() == [[9, 9, 10, 19]] * 2
 
@@ -124,34 +124,34 @@ def test_a_damaged_region_costs_its_image_only(exported, tmp_path, change, told)
     tasks = handed_in(tasks_of(exported))
     tasks[2]["annotations"][0]["result"][0] |= change
     (tmp_path / "project.json").write_text(json.dumps(tasks))
-    problems = [image.problem for image in reader_of("label_studio")().read(tmp_path)]
+    problems = [image.problem for image in reader_of("label-studio")().read(tmp_path)]
     assert problems[:2] == ["", ""]
     assert told in problems[2]
 
 
 def test_what_is_no_export_of_label_studio_is_told(tmp_path):
     with pytest.raises(InputError, match="holds no tasks"):
-        list(reader_of("label_studio")().read(tmp_path))
+        list(reader_of("label-studio")().read(tmp_path))
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(InputError, match="list of tasks"):
-        list(reader_of("label_studio")().read(tmp_path / "x.json"))
+        list(reader_of("label-studio")().read(tmp_path / "x.json"))
 
 
 def test_names_that_lead_out_of_the_folder_do_not(tmp_path):
     tasks = [{"data": {"image": "s3://x/y.png", "name": name}} for name in ("../../etc/passwd", "/etc/passwd")]
     (tmp_path / "x.json").write_text(json.dumps(tasks))
-    assert {image.path for image in reader_of("label_studio")().read(tmp_path)} == {tmp_path / "y.png"}
+    assert {image.path for image in reader_of("label-studio")().read(tmp_path)} == {tmp_path / "y.png"}
 
 
 def test_many_tasks_are_files_of_a_size_that_label_studio_takes(odd, tmp_path, monkeypatch):
     monkeypatch.setattr(label_studio, "MOST_CHARACTERS", 10)
-    export(odd, tmp_path / "out", format="label_studio")
+    export(odd, tmp_path / "out", format="label-studio")
     assert sorted(file.name for file in (tmp_path / "out").glob("tasks*")) == [
         "tasks-2.json",
         "tasks-3.json",
         "tasks.json",
     ]
-    assert sum(len(image.masks) for image in reader_of("label_studio")().read(tmp_path / "out")) == odd.count(
+    assert sum(len(image.masks) for image in reader_of("label-studio")().read(tmp_path / "out")) == odd.count(
         "ssa.detections"
     )
 
@@ -159,4 +159,4 @@ def test_many_tasks_are_files_of_a_size_that_label_studio_takes(odd, tmp_path, m
 @pytest.mark.parametrize(("options", "told"), [({"results": "x"}, "results must be"), ({"url": 3}, "url must be")])
 def test_options_that_cannot_be_are_told(odd, tmp_path, options, told):
     with pytest.raises(InputError, match=told):
-        export(odd, tmp_path / "out", format="label_studio", **options)
+        export(odd, tmp_path / "out", format="label-studio", **options)

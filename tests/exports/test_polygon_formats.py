@@ -15,7 +15,7 @@ from fiftyone_ssa.exports.formats import reader_of
 from fiftyone_ssa.masks import rle
 from tests.exports.odd_dataset import by_class, ious, masks_of, odd_dataset
 
-FORMATS = ("yolo", "cityscapes_polygons", "labelme", "label_studio", "cvat")
+FORMATS = ("yolo", "cityscapes-polygons", "labelme", "label-studio", "cvat")
 CITY = ("car", "person", "road", "traffic light")
 
 
@@ -45,7 +45,7 @@ def read(format, folder, data_dir=None):
 @pytest.mark.parametrize("options", [{"format": name} for name in FORMATS] + [
     {"format": "labelme", "shapes": "masks"},
     {"format": "cvat", "shapes": "polygons"},
-    {"format": "label_studio", "results": "annotations"},
+    {"format": "label-studio", "results": "annotations"},
 ])  # fmt: skip
 def test_what_comes_back_is_what_the_loss_report_says(odd, tmp_path, options):
     summary = export(odd, tmp_path / "out", **options)
@@ -55,7 +55,7 @@ def test_what_comes_back_is_what_the_loss_report_says(odd, tmp_path, options):
     rows = []
     for name, masks in masks_of(odd).items():
         image = back[Path(name).stem]
-        if options["format"] == "cityscapes_polygons":  # larger masks first
+        if options["format"] == "cityscapes-polygons":  # larger masks first
             order = np.argsort(
                 [-rle.mask_set(image.masks.size_hw, [code]).areas_px[0] for _, code, _ in masks], kind="stable"
             )
@@ -76,7 +76,7 @@ def test_what_comes_back_is_what_the_loss_report_says(odd, tmp_path, options):
 def test_two_thousand_masks_of_one_image_come_back_bit_for_bit(tmp_path):
     dataset = odd_dataset(tmp_path, many=2000, odd=False)
     ((_, rows),) = masks_of(dataset).items()
-    for format in ("label_studio", "cvat"):
+    for format in ("label-studio", "cvat"):
         export(dataset, tmp_path / format, format=format)
         (image,) = read(format, tmp_path / format).values()
         assert list(image.masks.rles) == [code for _, code, _ in rows]
@@ -148,7 +148,7 @@ def test_cityscapesscripts_paint_our_polygons(city, tmp_path):
     scripts = pytest.importorskip("cityscapesscripts.preparation.json2labelImg", reason="cityscapesscripts is absent")
     from cityscapesscripts.helpers.labels import name2label
 
-    export(city, tmp_path / "out", format="cityscapes_polygons")
+    export(city, tmp_path / "out", format="cityscapes-polygons")
     files = sorted((tmp_path / "out").glob("gtFine/*/*/*_gtFine_polygons.json"))
     assert len(files) == 3
     for file in files:
@@ -197,7 +197,7 @@ def test_splits_and_images_that_stay_where_they_are(city, tmp_path, format):
 
 def test_pictures_of_one_stem_get_labels_of_their_own(make, tmp_path):
     dataset = make("a.png", "a.bmp", "images/a.png")
-    for format in ("yolo", "labelme", "cityscapes_polygons"):
+    for format in ("yolo", "labelme", "cityscapes-polygons"):
         export(dataset, tmp_path / format, format=format, label_field="m")
         found = list(reader_of(format)().read(tmp_path / format))
         assert [len(image.masks) for image in found] == [1, 1, 1]
@@ -230,7 +230,7 @@ def test_boxes_and_scores_of_yolo_are_read(make, tmp_path):
     assert image.masks.boxes_xywh[0].tolist() == [36, 16, 25, 33]
 
 
-@pytest.mark.parametrize("format", ["yolo", "cityscapes_polygons", "labelme"])
+@pytest.mark.parametrize("format", ["yolo", "cityscapes-polygons", "labelme"])
 def test_a_folder_without_labels_is_told(tmp_path, format):
     with pytest.raises(InputError, match="holds no"):
         list(reader_of(format)().read(tmp_path))
