@@ -65,7 +65,7 @@ doctor: $(INSTALLED)
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(INSTALLED)
 	$(BIN)/python -m mkdocs build --strict --quiet
-	@echo "open site/index.html"
+	@echo "open site/index.html (its search works where it is served: make serve-docs)"
 
 serve-docs: $(INSTALLED)
 	$(BIN)/python -m mkdocs serve

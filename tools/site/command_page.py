@@ -35,9 +35,9 @@ def commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Ar
 
 
 def _section(name: str, parser: argparse.ArgumentParser, text: str) -> str:
-    formatter = argparse.HelpFormatter(prog=parser.prog, width=100)
+    formatter = argparse.HelpFormatter(prog=parser.prog, width=84)
     formatter.add_usage(None, _shown(parser), parser._mutually_exclusive_groups, prefix="")
-    lines = [f"## {name}", "", f"{text[:1].upper()}{text[1:]}.", "", "```text", formatter.format_help().strip(), "```"]
+    lines = [f"## {name}", "", f"{text}.", "", "```text", formatter.format_help().strip(), "```"]
     if rows := [_row(action) for action in _shown(parser)]:
         lines += ["", "| argument | |", "|---|---|", *rows]
     return "\n".join([*lines, ""])
@@ -55,7 +55,5 @@ def _row(action: argparse.Action) -> str:
     takes = f" {value}" if action.option_strings and action.nargs != 0 else ""
     called = ", ".join(action.option_strings) + takes if action.option_strings else value
     values = {**vars(action), "prog": "fiftyone-ssa"}
-    said = (action.help or "") % values
-    return f"| `{called}`{' (required)' if action.option_strings and action.required else ''} | {said} |".replace(
-        called, called.replace("|", "\\|")
-    )
+    said = ((action.help or "") % values).replace("<", "&lt;").replace("|", "&#124;")
+    return f"| `{called}`{' (required)' if action.option_strings and action.required else ''} | {said} |"

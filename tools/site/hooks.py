@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 FROM_ROOT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 EXAMPLES = "reference/examples.md"
+REMOTE = re.compile(
+    r"""<(?:script|img|iframe|source)[^>]*\ssrc=["']?((?:https?:)?//[^"' >]+)"""
+    r"""|<link(?![^>]*rel=["']?canonical)[^>]*\shref=["']?((?:https?:)?//[^"' >]+)"""
+)
 STEERING = re.compile(r"^<!-- (?:not run|run with|given|saved as|fails): .*? -->\n", re.MULTILINE | re.DOTALL)
 """Comments for tests/test_docs_code.py, which no reader of the site needs."""
 
@@ -53,6 +57,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     for name, source in FROM_ROOT.items():
         markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(source)}", f"]({up}{name}", markdown)
     return markdown
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Refuse a site that would fetch something when it is read."""
+    from mkdocs.exceptions import PluginError
+
+    for page in Path(config.site_dir).rglob("*.html"):
+        if fetched := REMOTE.findall(page.read_text(encoding="utf-8")):
+            raise PluginError(f"{page} fetches {fetched[0]} when it is opened; the site must do without a network")
 
 
 def _examples() -> str:

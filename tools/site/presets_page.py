@@ -41,11 +41,19 @@ def _rows(kind: type[Any]) -> Iterator[str]:
         if typing.get_origin(hints[entry.name]) is typing.Literal:
             more.append("one of " + ", ".join(f"`{value}`" for value in typing.get_args(hints[entry.name])))
         if limits := entry.metadata.get("range"):
-            more.append(f"from {limits[0]:g} to {limits[1]:g}")
+            more.append(_range(*limits))
         if source := entry.metadata.get("applies"):
             more.append(f'read where `source = "{source}"`')
+        meaning = meanings[entry.name].replace("docs/models.md", "[more](../models.md)")
         told = f" *({'; '.join(more)})*" if more else ""
-        yield f"| `{entry.name}` | `{_toml(entry.default)}` | {meanings[entry.name]}{told} |"
+        yield f"| `{entry.name}` | `{_toml(entry.default)}` | {meaning}{told} |"
+
+
+def _range(low: float, high: float) -> str:
+    """In words; a bound that nobody meets is none."""
+    if abs(low) >= 1e9:
+        return f"at most {high:g}"
+    return f"from {low:g} on" if abs(high) >= 1e9 else f"from {low:g} to {high:g}"
 
 
 def _toml(value: Any) -> str:
