@@ -37,6 +37,7 @@ from fiftyone_ssa.commands import (
     doctor,
     evaluate,
     export,
+    import_,
     levels,
     plugin,
     presets,
@@ -136,7 +137,21 @@ def _parser() -> argparse.ArgumentParser:
     shared = Parser(add_help=False)
     shared.add_argument("--verbose", action="store_true", help="log more, and show where an unexpected error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    ours = (annotate, evaluate, repaint, levels, calibrate, export, quickstart, clean, serve, plugin, presets, doctor)
+    ours = (
+        annotate,
+        evaluate,
+        repaint,
+        levels,
+        calibrate,
+        export,
+        import_,
+        quickstart,
+        clean,
+        serve,
+        plugin,
+        presets,
+        doctor,
+    )
     for command in ours:
         command.add(commands, shared)
     return parser

@@ -4,6 +4,7 @@ from .annotate import Annotate
 from .calibrate import Calibrate
 from .evaluate import Evaluate
 from .export import Export, ExportCoco
+from .import_labels import ImportLabels
 from .job_actions import CancelJob, ResumeJob, ShowFailures
 from .levels import Levels
 from .load_dataset import LoadDataset
@@ -29,6 +30,7 @@ OPERATORS = (
     Calibrate,
     Export,
     ExportCoco,
+    ImportLabels,
     MeanIoU,
     Relabel,
     RenameClasses,

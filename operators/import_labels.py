@@ -1,0 +1,116 @@
+"""`import_labels`: masks of other tools for the images that are open, or back from people who corrected them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports.bringing_back import import_corrections
+from fiftyone_ssa.exports.export_arguments import detections_fields
+from fiftyone_ssa.exports.formats import FORMATS
+from fiftyone_ssa.exports.importing import import_labels
+from fiftyone_ssa.labels.database import root_dataset
+from fiftyone_ssa.labels.fields import check_label_field
+from fiftyone_ssa.naming.arguments import check_path
+
+from .forms import Card, Form, by_sight, given, target_of
+from .job import Job, Outcome, report
+
+CORRECTIONS, LABELS = "corrections", "labels"
+KINDS = (
+    Card(CORRECTIONS, "Corrections", "Masks of a field that was exported: who renamed, redrew, drew or deleted what"),
+    Card(LABELS, "Labels", "Masks of anyone for these images, into a field of their own"),
+)
+DEFAULTS: dict[str, Any] = {
+    "kind": CORRECTIONS,
+    "format": "label-studio",
+    "folder": "",
+    "label_field": "",
+    "by": "",
+    "accept": False,
+    "overwrite": False,
+}
+
+
+class ImportLabels(Job):
+    """Read a data set of another tool."""
+
+    job = "import_labels"
+    label = "SSA: import masks"
+    description = "Masks of other tools for these images, or back from Label Studio, CVAT ... with who changed what"
+    icon = "upload"
+    patience = 20.0
+    if_cancelled = "images that were read are done, the same import goes on from there"
+
+    def __call__(self, sample_collection: Any, folder: str | Path, *, delegate: bool = False, **params: Any) -> Any:
+        """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""
+        return self.call(sample_collection, {"folder": str(folder), **params}, delegate)
+
+    def form(self, ctx: Any, inputs: types.Object) -> None:
+        """What it is, where it is, and the field."""
+        form = Form(inputs, ctx.params, DEFAULTS)
+        samples, params = form.target(ctx), form.values
+        form.choice("kind", KINDS, label="What it is", cards=True)
+        read = [Card(name, kind.label, kind.line) for name, kind in FORMATS.items() if kind.reads]
+        form.choice("format", read, label="Format")
+        form.text(
+            "folder",
+            label="Folder or file",
+            description="An absolute path on the machine of the job: the data set, or what the tool exported",
+            check=lambda: _check_there(params["folder"]),
+        )
+        if params["kind"] == LABELS:
+            form.text(
+                "label_field",
+                label="Field",
+                description="A new one, or one to replace; empty: imported",
+                check=lambda: check_label_field(params["label_field"] or "imported"),
+            )
+            form.switch("overwrite", label="Overwrite", description="Whether the field may exist")
+            return
+        fields = by_sight(ctx, samples, detections_fields(samples))
+        if form.refused(lambda: _check_fields(fields)):
+            return
+        params["label_field"] = params["label_field"] or fields[0]
+        form.choice("label_field", fields, label="Masks", description="The field that was exported")
+        form.text("by", label="Who corrected", description="Where the file does not say it")
+        form.switch("accept", label="Accept the rest", description="Masks that came back unchanged count as accepted")
+        form.switch("overwrite", label="Overwrite", description="Also what somebody decided here since the export")
+
+    def run(self, ctx: Any) -> Outcome:
+        """Import."""
+        params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
+        if params["kind"] == LABELS:
+            done = import_labels(
+                params["folder"],
+                format=params["format"],
+                dataset=samples if samples.view()._stages else root_dataset(samples),
+                label_field=params["label_field"] or "imported",
+                overwrite=params["overwrite"],
+                progress=report(ctx),
+            )
+            return Outcome(str(done), done.errors)
+        back = import_corrections(
+            samples,
+            params["folder"],
+            params["label_field"] or by_sight(ctx, samples, detections_fields(samples))[0],
+            format=params["format"],
+            by=params["by"] or None,
+            accept=params["accept"],
+            overwrite=params["overwrite"],
+        )
+        return Outcome(str(back), back.problems)
+
+
+def _check_there(folder: str) -> None:
+    path = check_path("folder", folder)
+    if not path.is_absolute() or not path.exists():
+        raise InputError(f"folder must be an absolute path of what is there, got {folder!r}")
+
+
+def _check_fields(fields: list[str]) -> None:
+    if not fields:
+        raise InputError("no field of this dataset holds masks that could have been exported; import labels instead")

@@ -1,0 +1,71 @@
+"""`import_labels` from the App, and the command `import`: labels, and corrections with who made them."""
+
+import json
+
+import fiftyone as fo
+import numpy as np
+import pytest
+from fiftyone.operators.executor import ExecutionError
+
+from fiftyone_ssa import cli
+from fiftyone_ssa.exports.exporting import export
+from fiftyone_ssa.plugin import NAME
+
+URI = f"{NAME}/import_labels"
+
+
+@pytest.fixture
+def dataset(photographs, tmp_path):
+    """An image with a cat and a dog, exported to Label Studio and renamed there by Ann."""
+    sample = photographs.first()
+    masks = [
+        fo.Detection(label=label, bounding_box=[x, 0, 0.5, 1], mask=np.ones((300, 225), bool))
+        for label, x in (("cat", 0), ("dog", 0.5))
+    ]
+    sample["ssa"] = fo.Detections(detections=masks)
+    sample.save()
+    export(photographs.limit(1), tmp_path / "out", format="label-studio")
+    (task,) = json.loads((tmp_path / "out/tasks.json").read_text())
+    task["annotations"] = [{**task.pop("predictions")[0], "completed_by": {"email": "ann@x.org"}}]
+    task["annotations"][0]["result"][0]["value"]["brushlabels"] = ["lynx"]
+    (tmp_path / "project.json").write_text(json.dumps([task]))
+    return photographs
+
+
+def test_corrections_come_back_from_python_and_the_command(registry, dataset, tmp_path, capsys):
+    file = tmp_path / "project.json"
+    dry = ["import", str(file), dataset.name, "--format", "label-studio", "--corrections", "--dry-run"]
+    assert cli.main(dry) == 0
+    assert "would change: 1 image came back: 1 renamed, 1 unchanged; by ann@x.org 1" in capsys.readouterr().out
+    result = registry.get_operator(URI)(dataset, file, label_field="ssa")
+    assert result.result["message"].startswith("1 image came back: 1 renamed")
+    dataset.reload()
+    assert [each.label for each in dataset.first().ssa.detections] == ["lynx", "dog"]
+    assert cli.main([*dry[:-1], "--label-field", "sky"]) == 2
+    assert cli.main(["import", str(file), "no-such", "--corrections"]) == 2
+
+
+def test_labels_come_from_the_command_and_python(registry, dataset, tmp_path, capsys):
+    export(dataset.limit(1), tmp_path / "yolo", format="yolo")
+    assert cli.main(["import", str(tmp_path / "yolo"), "fresh-from-yolo", "--format", "yolo"]) == 0
+    fresh = fo.load_dataset("fresh-from-yolo")
+    assert (fresh.persistent, fresh.count("imported.detections")) == (True, 2)
+    fresh.delete()
+    assert cli.main(["import", str(tmp_path / "yolo"), dataset.name, "--by", "me"]) == 2
+    result = registry.get_operator(URI)(dataset, tmp_path / "yolo", kind="labels", format="yolo", label_field="y")
+    assert result.result["message"].startswith("2 masks in 'y'")
+    dataset.reload()
+    assert dataset.count("y.detections") == 2
+    capsys.readouterr()
+
+
+def test_form_tells_what_is_wrong(form, registry, dataset, tmp_path):
+    fields = form("import_labels", dataset, folder="nowhere")
+    assert fields["label_field"]["default"] == "ssa"
+    assert "absolute path of what is there" in fields["folder"]["error_message"]
+    assert not form("import_labels", dataset, folder=str(tmp_path))["folder"]["invalid"]
+    assert "label_field must be" in form("import_labels", dataset, kind="labels", label_field="a b")["label_field"][
+        "error_message"
+    ]  # fmt: skip
+    with pytest.raises(ExecutionError, match="holds no tasks"):
+        registry.get_operator(URI)(dataset, tmp_path / "out" / "data", label_field="ssa")
