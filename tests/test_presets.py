@@ -82,7 +82,7 @@ def test_the_small_models_come_with_the_package() -> None:
         ("pipeline = 'engine'", r"open_vocabulary\.class_filter is missing"),
         (
             "pipeline = 'engine'\n[open_vocabulary]\nclass_filter = 'a'\ndecider = 'b'",
-            "nothing proposes names; set open_vocabulary segmenters, captioner or vocabulary",
+            "nothing proposes names; set open_vocabulary segmenters, captioner, vocabulary or ontology",
         ),
         (
             "pipeline = 'engine'\n[open_vocabulary]\nclass_filter = 'a'\ndecider = 'b'\ntemplate = 'a photo'",

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.models import (
     CaptionerSlot,
@@ -43,6 +44,7 @@ from fiftyone_ssa.naming.phrase_worker import PhraseWorker
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
 from fiftyone_ssa.naming.support import Support, known_names
+from fiftyone_ssa.naming.under_ontology import load_ontology, names_under, with_prompts
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.naming.voting import count_classes, votes_from_shares
 from fiftyone_ssa.presets import OpenVocabulary, Preset
@@ -56,6 +58,7 @@ class Engine:
     `segmenters` are (source name, segmenter) pairs. Without `captioner` no caption is made and `phrases` is not used;
     without `decider` the class filter's first proposal is the name. `known`: what confidence compares names with.
     With `keep_embeddings` an annotation holds what the class filter saw in each crop; it looks but once all the same.
+    With `ontology` names are its classes.
     `timings` sums the seconds spent in each stage, by its name, over all batches; clear it as you like.
     """
 
@@ -74,7 +77,9 @@ class Engine:
         generator: MaskGenerator | None = None,
         concepts: ConceptMasks | None = None,
         keep_embeddings: bool = False,
+        ontology: Ontology | None = None,
     ) -> None:
+        self.ontology = ontology
         self.concepts, self.vocabulary = concepts, tuple(vocabulary)
         self.settings, self.device, self.keep_embeddings = settings, device, keep_embeddings
         self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
@@ -108,7 +113,8 @@ class Engine:
             for group in per_image:
                 self._limit([candidate for candidate in group if candidate.label is not None], group)
         return [
-            _annotation(masks, group, self.keep_embeddings) for masks, group in zip(mask_sets, per_image, strict=True)
+            names_under(_annotation(masks, group, self.keep_embeddings), self.ontology)
+            for masks, group in zip(mask_sets, per_image, strict=True)
         ]
 
     def _candidates(self, inputs: Inputs, masks: MaskSet, heard: Sequence[Proposals]) -> list[Candidate]:
@@ -247,7 +253,8 @@ def build_engine(
         reader = PhraseWorker if device.type == "cuda" else NounPhrases
         phrases = None if captioner.only_names else reader(mode)
     class_filter = load_class_filter(settings.class_filter, device, dtype, template=settings.template)
-    vocabulary = read_vocabulary(settings.vocabulary) if settings.vocabulary else ()
+    ontology = load_ontology(settings.ontology)
+    vocabulary = with_prompts(read_vocabulary(settings.vocabulary) if settings.vocabulary else (), ontology)
     segmenters = [
         (source_name(model), _load_segmenter(model, device, dtype, vocabulary, trust_remote_code))
         for model in settings.segmenters
@@ -271,6 +278,7 @@ def build_engine(
         generator=generator,
         concepts=concepts,
         keep_embeddings=keep_embeddings,
+        ontology=ontology,
     )
 
 

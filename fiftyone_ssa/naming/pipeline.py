@@ -82,24 +82,30 @@ def _engine(
 def _ssa(
     preset: Preset, device: torch.device, dtype: torch.dtype, trust_remote_code: bool, keep_branch: bool
 ) -> Pipeline:
+    from fiftyone_ssa.models.open_segmenters import needs_vocabulary
     from fiftyone_ssa.models.segmenters import load_segmenter
     from fiftyone_ssa.naming.ssa import SSA
+    from fiftyone_ssa.naming.under_ontology import load_ontology, with_prompts
     from fiftyone_ssa.naming.vocabulary import read_vocabulary
 
+    ontology = load_ontology(preset.semantic.ontology)
     generator = _generator(preset, device, dtype)
     segmenter = None
     if preset.semantic.source == "model":
         chosen = preset.semantic
+        given = read_vocabulary(chosen.vocabulary) if chosen.vocabulary else ()
+        asks = needs_vocabulary(chosen.model, trust_remote_code=trust_remote_code)
         segmenter = load_segmenter(
             chosen.model,
             device,
             dtype,
             trust_remote_code=trust_remote_code,
-            vocabulary=read_vocabulary(chosen.vocabulary) if chosen.vocabulary else (),
+            vocabulary=with_prompts(given, ontology) if asks else given,
             background=chosen.background,
         )
     concepts = _concepts(preset, device, dtype, generator)
-    return SSA(segmenter, generator, rule=preset.semantic.vote, keep_branch=keep_branch, concepts=concepts)
+    rule = preset.semantic.vote
+    return SSA(segmenter, generator, rule=rule, keep_branch=keep_branch, concepts=concepts, ontology=ontology)
 
 
 def _generator(preset: Preset, device: torch.device, dtype: torch.dtype) -> MaskGenerator | None:

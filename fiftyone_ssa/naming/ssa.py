@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.models import MaskGenerator, Segmenter, find_masks
 from fiftyone_ssa.models.concept_masks import ConceptMasks
 from fiftyone_ssa.models.open_segmenters import BACKGROUND
@@ -17,6 +18,7 @@ from fiftyone_ssa.models.segmenters import ScoringSegmenter
 from fiftyone_ssa.naming.auto_vote import auto_vote
 from fiftyone_ssa.naming.given_names import given_shares, with_given
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
+from fiftyone_ssa.naming.under_ontology import classes_under
 from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
 from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, Proposals, SemanticMap
 
@@ -31,7 +33,8 @@ class SSA:
 
     `segmenter` may be None where every image comes with its class map, `generator` where it comes with its masks.
     A name that a mask came with counts beside the segmenter's vote where it is one of its classes; with `concepts`, a
-    SAM 3 that is asked for the classes names masks likewise, and adds those that only it found.
+    SAM 3 that is asked for the classes names masks likewise, and adds those that only it found. With `ontology` its
+    classes are what is voted for.
     `rule`: docs/models.md; "auto" is "hard" where there is no segmenter, or one that gives only class ids.
     Votes are counted on the CPU in a second thread, while the models go on with the next image.
     """
@@ -44,6 +47,7 @@ class SSA:
         rule: Literal["hard", "soft", "core", "auto"] = "hard",
         keep_branch: bool = False,
         concepts: ConceptMasks | None = None,
+        ontology: Ontology | None = None,
     ) -> None:
         scoring = isinstance(segmenter, ScoringSegmenter)
         if rule == "auto" and not scoring:
@@ -55,12 +59,12 @@ class SSA:
                 'use vote = "hard", or give it probabilities(images) -> list of (C, h, w) arrays'
             )
         self.segmenter, self.generator, self.concepts = segmenter, generator, concepts
-        self.rule, self.keep_branch = rule, keep_branch
+        self.rule, self.keep_branch, self.ontology = rule, keep_branch, ontology
         self._voters = ThreadPoolExecutor(1, thread_name_prefix="vote")
 
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""
-        maps = self._branch(batch)
+        maps = [classes_under(answer, self.ontology) for answer in self._branch(batch)]
         votes = []
         for inputs, answer in zip(batch, maps, strict=True):
             masks = find_masks(inputs, self.generator)

@@ -23,8 +23,9 @@ from fiftyone_ssa.presets.settings import FILTER, default_settings, fingerprint
 MODEL_FILES = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".txt", ".model", ".jinja", ".py"))
 """Endings of the files in a model folder that can change what it answers: configuration, weights, vocabulary, code."""
 _NAMING_KEYS = (
-    *("masks.model", "masks.concepts", "semantic.model", "semantic.vocabulary"),
-    *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner", "class_filter", "decider", "vocabulary")),
+    *("masks.model", "masks.concepts", "semantic.model", "semantic.vocabulary", "semantic.ontology"),
+    *(f"open_vocabulary.{slot}" for slot in ("segmenters", "captioner", "class_filter", "decider")),
+    *("open_vocabulary.vocabulary", "open_vocabulary.ontology"),
 )
 _CODE: dict[str, Callable[[str], bool]] = {"open_vocabulary.class_filter": is_filter_factory}
 

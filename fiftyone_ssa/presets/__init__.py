@@ -34,8 +34,8 @@ MAX_BYTES = 1_000_000
 
 _PATH_KEYS = {
     "masks": ("model", "concepts"),
-    "semantic": ("model", "vocabulary"),
-    "open_vocabulary": ("segmenters", "captioner", "class_filter", "decider", "vocabulary"),
+    "semantic": ("model", "vocabulary", "ontology"),
+    "open_vocabulary": ("segmenters", "captioner", "class_filter", "decider", "vocabulary", "ontology"),
 }
 
 
@@ -223,11 +223,11 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
             raise InputError(
                 f"{where}: open_vocabulary.template must hold {{}}, where the name goes, got {shown(chosen.template)}"
             )
-        if not (chosen.segmenters or chosen.captioner or chosen.vocabulary):
+        if not (chosen.segmenters or chosen.captioner or chosen.vocabulary or chosen.ontology):
             raise InputError(
-                f"{where}: nothing proposes names; set open_vocabulary segmenters, captioner or vocabulary"
+                f"{where}: nothing proposes names; set open_vocabulary segmenters, captioner, vocabulary or ontology"
             )
-        if preset.masks.concepts and not chosen.vocabulary:
+        if preset.masks.concepts and not (chosen.vocabulary or chosen.ontology):
             raise InputError(f"{where}: masks.concepts is asked for names; set open_vocabulary.vocabulary")
     return preset
 

@@ -85,6 +85,9 @@ class Semantic:
     vocabulary: str = field(default="", metadata={"applies": "model"})
     """The classes of a segmenter that knows none of its own (CLIPSeg, GroupViT, SAM 3): a text file with one a line, or
     the names themselves, with a line break behind each; empty: none."""
+    ontology: str = ""
+    """A TOML file of the classes that are wanted (docs/ontology.md): they are what is voted for, and their prompts join
+    the `vocabulary`; empty: the segmenter's own classes."""
     background: float = field(default=0.0, metadata={"applies": "model", "range": (0.0, 0.999)})
     """Where such a segmenter is less sure of every name than this, a pixel is of the class "background"; 0: never."""
     vote: Literal["hard", "soft", "core", "auto"] = "hard"
@@ -120,6 +123,9 @@ class OpenVocabulary:
     vocabulary: str = ""
     """Names that are offered for every mask: a text file with one a line, or the names themselves, with a line break
     behind each; empty: none."""
+    ontology: str = ""
+    """A TOML file of the classes that are wanted (docs/ontology.md): masks are named by them, and their prompts join
+    the `vocabulary`; empty: names as they are said."""
     top_k: int = field(default=3, metadata={"range": (1, 1000)})
     """Names that the filter leaves to the decider for each mask."""
     filter_scale: float = field(default=1.2, metadata={"range": (1.0, 100.0)})
