@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fiftyone_ssa.errors import InputError, counted
+from fiftyone_ssa.exports.card_counts import CardCounts
 from fiftyone_ssa.exports.folder import ExportFolder, FolderError
 from fiftyone_ssa.exports.image_masks import Choice, ImageMasks
 from fiftyone_ssa.exports.loss import LossReport
@@ -91,6 +92,8 @@ class ExportRun:
     """Of the source."""
     remembered: Remembered | None = None
     """What left, of formats in which people correct masks."""
+    counts: CardCounts = field(default_factory=CardCounts)
+    """For the data card."""
 
     @property
     def folder(self) -> ExportFolder:
@@ -126,6 +129,7 @@ class ExportRun:
             summary.images, source.id, Path(path), name, split, size_hw, masks.masks, masks.labels, masks.documents
         )
         kept = self.writer.add(image)
+        self.counts.add(image)
         if self.remembered is not None:
             self.remembered.add(image, kept, place)
         if summary.loss is not None:

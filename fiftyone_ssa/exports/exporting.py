@@ -11,7 +11,9 @@ from typing import Any
 import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.exports.card_counts import CardCounts
 from fiftyone_ssa.exports.categories import Given, Ids, assign
+from fiftyone_ssa.exports.data_card import card_texts, data_card
 from fiftyone_ssa.exports.export_arguments import check_media, check_samples, check_target, given_categories, held
 from fiftyone_ssa.exports.export_run import ExportRun, ExportSummary
 from fiftyone_ssa.exports.folder import ExportFolder, told
@@ -176,7 +178,9 @@ def _prepared(source: Source, export_dir: Any, request: Request) -> tuple[Export
     summary.loss = LossReport(entry.name, label_field=source.label_field) if request.loss else None
     choice = _narrowed(request, ids)
     remembered = remembered_of(source, entry.name) if writer_type.returns else None
-    run = ExportRun(writer, pictures, request.splits, choice, summary, source.masks, remembered)
+    run = ExportRun(
+        writer, pictures, request.splits, choice, summary, source.masks, remembered, CardCounts(ours=source.ours)
+    )
     return folder, run, given, ids
 
 
@@ -189,6 +193,9 @@ def _finish(run: ExportRun, request: Request, source: Source, digest: str | None
     if loss is not None:
         loss.check(request.least_iou)
         run.writer.write(LOSS_FILE, loss.to_text())
+        card = data_card(source, request.format, run.summary, run.counts, request.choice, request.ontology)
+        for name, text in card_texts(card).items():
+            run.writer.write(name, text)
     given.extend(ids)
     folder.commit(
         {
