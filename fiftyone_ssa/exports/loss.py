@@ -245,7 +245,8 @@ def _cover(masks: MaskSet) -> npt.NDArray[np.uint16]:
 def _count(loss: ClassLoss, before: Mask, after: Mask, shared: Mask) -> None:
     lost, added = before & ~after, after & ~before
     overlaps = int((lost & shared).sum())
-    holes, islands = _gone(_holes(before), added), _gone(before, lost)
+    holes = _gone(_holes(before), added) if added.any() else 0
+    islands = _gone(before, lost)
     loss.lost_px += int(lost.sum())
     loss.added_px += int(added.sum())
     loss.overlaps_px += overlaps
@@ -256,8 +257,10 @@ def _count(loss: ClassLoss, before: Mask, after: Mask, shared: Mask) -> None:
 
 def _holes(mask: Mask) -> Mask:
     """The pixels of a mask's holes: background that is enclosed, 4-connected."""
-    filled: Mask = ndimage.binary_fill_holes(mask)
-    return filled & ~mask
+    outside = np.pad(~mask, 1, constant_values=True)
+    labels, _ = ndimage.label(outside)
+    holes: Mask = (labels > 0) & (labels != labels[0, 0])
+    return holes[1:-1, 1:-1]
 
 
 def _gone(pieces: Mask, taken: Mask) -> int:

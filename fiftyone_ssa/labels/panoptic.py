@@ -190,7 +190,8 @@ def _score(row: Mapping[str, Any]) -> float:
 
 def id_pixels(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     """(H, W, 3) uint8 of (H, W) ids, as COCO's panoptic PNGs have them: id = red + 256 green + 65,536 blue."""
-    return np.stack([(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)], axis=-1)
+    lowest_first = ids.astype("<i4", copy=False).view(np.uint8).reshape(*ids.shape, 4)
+    return np.ascontiguousarray(lowest_first[..., :3])
 
 
 class _Writer:

@@ -126,7 +126,10 @@ def mask_counts(detection: Stored, size_hw: tuple[int, int]) -> bytes:
     if not len(down) or not len(right):
         raise InputError(f"it lies outside its image: its box is {foreign.short(share)}, from 0 to 1 is inside")
     # Only what the image shows is ever resized, so that a box of a million pixels costs nothing.
-    crop = crop[np.ix_(down * crop.shape[0] // rows, right * crop.shape[1] // columns)]
+    if (rows, columns) == crop.shape:
+        crop = crop[down[0] : down[-1] + 1, right[0] : right[-1] + 1]
+    else:
+        crop = crop[np.ix_(down * crop.shape[0] // rows, right * crop.shape[1] // columns)]
     return rle.encode_crop(crop, (max(left, 0), max(top, 0)), size_hw)
 
 
