@@ -124,6 +124,21 @@ def uninstall_plugin() -> Path:
     raise InputError(f"{NAME} is not installed; nothing was removed")
 
 
+def install_zoo_source() -> Path:
+    """Let FiftyOne's zoo know this package's models without fetching the repository; returns where it finds them.
+
+    What `foz.register_zoo_model_source` does, from the installed files. Raises InputError if they cannot be written.
+    """
+    import fiftyone as fo
+
+    from fiftyone_ssa.files.atomic import write_whole
+
+    folder = Path(fo.config.model_zoo_dir) / LINK_NAME / "ssa"
+    for name in ("__init__.py", "manifest.json"):
+        write_whole(folder / name, (plugin_source() / name).read_bytes())
+    return folder
+
+
 def _copies() -> set[Path]:
     """The folders in which FiftyOne finds the plugin; it uses one and ignores the others."""
     found = _definition()

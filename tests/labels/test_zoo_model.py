@@ -22,6 +22,7 @@ from fiftyone_ssa.labels import zoo_model
 from fiftyone_ssa.labels.documents import ENGINE_ATTRIBUTES, SSA_ATTRIBUTES
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
 from fiftyone_ssa.models.catalogue import preset_models
+from fiftyone_ssa.plugin import install_zoo_source
 from fiftyone_ssa.presets import preset_names
 from fiftyone_ssa.quickstart.scenes import draw_scene
 from fiftyone_ssa.types import Inputs
@@ -74,6 +75,14 @@ def test_source_lists_every_preset(source, model):
     assert set(zoo_model.MODELS.values()) == set(preset_names()), "each preset has a name in the zoo"
     listed = json.loads((ROOT / "manifest.json").read_text())["models"]
     assert [entry["base_name"] for entry in listed] == list(zoo_model.MODELS)
+
+
+def test_installed_package_is_a_source_without_a_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(fo.config, "model_zoo_dir", str(tmp_path))
+    assert install_zoo_source() == install_zoo_source()
+    assert foz.get_zoo_model("ssa-mini").name == "ssa-mini"
+    foz.download_zoo_model("ssa-mini")
+    assert foz.is_zoo_model_downloaded("ssa-mini")
 
 
 def test_downloaded_is_what_has_its_weights(model):
