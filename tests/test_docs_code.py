@@ -107,15 +107,16 @@ def _absolute(value: Any) -> Any:
 
 
 @pytest.fixture
-def place(scenes, tmp_path, monkeypatch):
+def place(name, scenes, tmp_path, monkeypatch):
     """An own folder with the scenes' files, and the dataset `ssa-quickstart`, as a page's reader has them."""
     shutil.copytree(scenes, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     before = set(fo.list_datasets())
-    fo.load_dataset(KEPT).clone(run.DATASET, persistent=True)
+    if run.DATASET in WITH_CODE[name].read_text():
+        fo.load_dataset(KEPT).clone(run.DATASET, persistent=True)
     yield tmp_path
-    for name in set(fo.list_datasets()) - before:
-        fo.delete_dataset(name)
+    for made in set(fo.list_datasets()) - before:
+        fo.delete_dataset(made)
 
 
 WITH_CODE = {str(page.relative_to(ROOT)): page for page in pages() if blocks(page)}
