@@ -168,7 +168,7 @@ def test_requirements_are_the_projects_dependencies():
 
 def test_a_wheel_carries_all_that_the_plugin_is_made_of():
     carried = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    needed = {"__init__.py", "fiftyone.yml", "requirements.txt"} | {"operators", "panels", "skills"}
+    needed = {"__init__.py", "fiftyone.yml", "manifest.json", "requirements.txt"} | {"operators", "panels", "skills"}
     needed = {name for name in needed if (ROOT / name).exists()}
     if "js_bundle" in MANIFEST:
         needed.add(MANIFEST["js_bundle"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -94,13 +95,17 @@ def create_app(pipelines: Pipelines, settings: ServeSettings) -> FastAPI:
 
 def _add_labelling(app: FastAPI, service: Service) -> None:
     @app.post("/label", openapi_extra={"requestBody": described.BODY}, responses=described.ANSWERS, tags=["label"])
-    async def label(request: Request) -> JSONResponse:
+    async def label(request: Request) -> Response:
         """Name every mask of a picture: of those it comes with, or of those that the preset's model makes."""
         with service.labeller.place():
             upload = await read_upload(request, service.settings.limits)
             annotation = await service.label(upload)
-            content = await run_in_threadpool(answer, annotation, upload.picture.name, upload.form)
-        return JSONResponse(content)
+            content = await run_in_threadpool(_json_of, annotation, upload)
+        return Response(content, media_type="application/json")
+
+
+def _json_of(annotation: Annotation, upload: Upload) -> bytes:
+    return json.dumps(answer(annotation, upload.picture.name, upload.form), allow_nan=False).encode()
 
 
 def _add_pages(app: FastAPI, service: Service) -> None:

@@ -124,6 +124,9 @@ class Labeller:
             except Exception as error:
                 logger.exception("labelling failed")
                 self._fail(describe(error), taken, kind)
+            except BaseException as error:  # a user's own model may leave Python: nobody shall wait for ever
+                self._give_up(describe(error), taken)
+                raise
 
     def _next_kind(self) -> Kind | None:
         """What the oldest job asks for; None at the end."""

@@ -42,6 +42,15 @@ def bomb():
     return buffer.getvalue()
 
 
+def text_bomb():
+    """A PNG of four pixels whose text is 300 MB."""
+    buffer = io.BytesIO()
+    PIL.Image.new("L", (2, 2)).save(buffer, "PNG")
+    data = b"Comment\0\0" + zlib.compress(bytes(300_000_000), 1)
+    chunk = struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
+    return buffer.getvalue()[:33] + chunk + buffer.getvalue()[33:]
+
+
 def broken(picture):
     """Uploads that cannot be labelled, each with the statuses that it may be answered with."""
     some = random.Random(17)
@@ -62,6 +71,7 @@ def broken(picture):
         (png_header(60_000, 60_000), (413,)),
         (png_header(0, 10), (415, 422)),
         (bomb(), (413,)),
+        (text_bomb(), (413, 422)),
     ]
 
 
@@ -228,6 +238,19 @@ def test_lost_device_is_said_by_health_and_to_all_who_wait(ssa, pictures, monkey
             assert {answer.result().status_code for answer in answers} == {503}
         assert httpx.get(f"{address}/healthz").status_code == 503
         assert "device" in ask(0).json()["detail"]
+
+
+def test_what_leaves_python_is_said_to_all_who_wait(ssa, pictures, monkeypatch):
+    def leaves(batch):
+        raise SystemExit("a user's model")
+
+    monkeypatch.setattr(type(ssa), "makes_masks", True)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with running(type(ssa)(leaves, ssa.preset)) as address:
+        for _ in range(2):
+            answer = httpx.post(f"{address}/label", files={"image": ("x.jpg", pictures[0])}, timeout=300)
+            assert answer.status_code == 503
+        assert httpx.get(f"{address}/healthz").status_code == 503
 
 
 def test_closing_finishes_what_was_taken(ssa, pictures):
