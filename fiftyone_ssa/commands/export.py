@@ -9,6 +9,7 @@ from typing import Any
 
 from fiftyone_ssa.commands.terminal import FAILED, list_errors, number, say_line
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports.formats import FORMATS
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="DATASET|RESULTS_DIR", help="a FiftyOne dataset by name, or a folder that annotate wrote")
     add("export_dir", metavar="OUT_DIR", help="a new or empty folder, or one of an earlier export of the format")
-    add("--format", default="coco", metavar="FORMAT", help="see docs/export.md (default: %(default)s)")
+    add("--format", default="coco", metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: %(default)s)")
     add("--label-field", default="ssa", metavar="F", help="the dataset's masks (default: %(default)s)")
     add("--view", metavar="NAME", help="a saved view of the dataset (default: all of it)")
     add("--data-dir", metavar="DIR", help="the images of RESULTS_DIR (default: beside the results)")

@@ -140,7 +140,7 @@ class ExportRun:
         summary.images += 1
         summary.annotations += len(masks.masks)
         if split:
-            summary.splits[split] = summary.splits.get(split, 0) + 1
+            summary.splits[split] += 1
         for reason in ("unlabelled", "without_mask", "rejected", "other_class", "below", "unreviewed"):
             setattr(summary, reason, getattr(summary, reason) + getattr(left, reason))
         summary.failed_masks += len(left.failed)

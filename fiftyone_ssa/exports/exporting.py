@@ -174,7 +174,8 @@ def _prepared(source: Source, export_dir: Any, request: Request) -> tuple[Export
     writer = writer_type(job)
     _check_free(writer, pictures)
     images_dir = pictures.root if request.media == "none" else folder.root / (writer.picture("", "x") or "x")[:-2]
-    summary = ExportSummary(folder.root / writer.labels, images_dir)
+    labels_path = folder.root if job.splits else folder.root / writer.labels
+    summary = ExportSummary(labels_path, images_dir, splits=dict.fromkeys(job.splits, 0))
     summary.loss = LossReport(entry.name, label_field=source.label_field) if request.loss else None
     choice = _narrowed(request, ids)
     remembered = remembered_of(source, entry.name) if writer_type.returns else None
