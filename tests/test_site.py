@@ -54,6 +54,12 @@ def test_every_setting_and_preset_is_in_the_reference():
     assert all(f"### {name}\n" in page for name in preset_names())
 
 
+def test_files_that_readme_and_contributing_link_to_exist():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / name).read_text()):
+            assert (ROOT / target).exists(), f"{name} links to {target}"
+
+
 def test_every_page_is_in_the_navigation():
     nav = (ROOT / "mkdocs.yml").read_text()
     made = {"reference/api.md", "reference/command.md", "reference/presets.md", "reference/examples.md", *FROM_ROOT}
