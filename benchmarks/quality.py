@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from fiftyone_ssa.masks.containment import contain
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix
 from fiftyone_ssa.models.devices import pick_device, pick_dtype
 from fiftyone_ssa.models.sam import load_mask_generator
@@ -28,8 +29,16 @@ from fiftyone_ssa.naming.pipeline import build_pipeline
 from fiftyone_ssa.presets import Preset, load_preset, parse_override
 from fiftyone_ssa.presets.settings import FILTER
 from fiftyone_ssa.quickstart.scenes import KINDS, Scene, class_names, draw_scene
-from fiftyone_ssa.quickstart.scenes.judge import FOUND, NAMED_ON, PARTS_PX, SIZES_HW, Tally
-from fiftyone_ssa.types import Annotation, Inputs
+from fiftyone_ssa.quickstart.scenes.judge import (
+    FOUND,
+    NAMED_ON,
+    PARTS_PX,
+    SIZES_HW,
+    Tally,
+    ious,
+    levels_right,
+)
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet
 
 FIRST_SEED = 5_000
 """Neither the quickstart's scenes (from 0) nor those that were trained on (from 1,000,000)."""
@@ -37,10 +46,14 @@ DECISIONS: Mapping[str, Mapping[str, str]] = {
     "published": {"open_vocabulary.decision": "published"},
     "filter": {"open_vocabulary.decision": "published", "open_vocabulary.decider": FILTER},
     "fused": {"open_vocabulary.decision": "fused"},
+    "published, parts": {"open_vocabulary.decision": "published", "open_vocabulary.parts": "context"},
+    "fused, parts": {"open_vocabulary.decision": "fused", "open_vocabulary.parts": "context"},
 }
 """Ways to decide that the engine's names are compared by, as changes to its preset."""
 SOURCES = "sam", "own"
 """Whose masks are named: SAM's, or the scene's own."""
+STABLE = 0.92
+"""Stability of the masks that published presets keep; the small SAM's are kept from 0.4 on."""
 
 
 def scenes(count: int) -> Iterator[Scene]:
@@ -74,6 +87,29 @@ class SsaQuality:
         miou = {which: round(score.mean_iou, 4) for which, score in scores.items()}
         classes = {name: [round(float(s.iou[i]), 3) for s in scores.values()] for i, name in enumerate(self.names)}
         return {"miou": miou, "gain": round(miou["ssa"] - miou["branch"], 4), "classes": classes}
+
+
+class LevelQuality:
+    """The share of masks whose level is right: all, those of published stability, and by pixels alone."""
+
+    def __init__(self) -> None:
+        self.right: dict[str, list[bool]] = {}
+
+    def add(self, scene: Scene, masks: MaskSet, labels: Sequence[str | None]) -> None:
+        """Count one scene's masks with the names that the engine gave them."""
+        stable = np.flatnonzero(np.nan_to_num(masks.stability_score, nan=1.0) >= STABLE)
+        every = np.arange(len(masks))
+        for what, rows, named in (("all", every, True), ("unnamed", every, False), ("stable", stable, True)):
+            chosen = masks[rows]
+            found = contain(chosen, names=[labels[i] for i in rows.tolist()] if named else None)
+            levels, fits = [found.level(i) for i in range(len(chosen))], ious(scene, chosen)
+            for of_found in (False, True):
+                key = f"{what}, of those with a mask" if of_found else what
+                self.right.setdefault(key, []).extend(levels_right(scene, fits, levels, of_found=of_found))
+
+    def answer(self) -> dict[str, Any]:
+        """Shares, and the number of masks."""
+        return {**_means(self.right), "masks": len(self.right.get("all", ()))}
 
 
 def mask_answer(tally: Tally) -> dict[str, Any]:
@@ -125,6 +161,7 @@ def measure(
     )
     engines = dict(zip(DECISIONS, deciders, strict=True))
     qualities = {source: (SsaQuality(), {name: Tally() for name in DECISIONS}) for source in SOURCES}
+    own, levels = _decision_of(presets[1]), {source: LevelQuality() for source in SOURCES}
     seconds = {source: dict.fromkeys(("masks", "ssa", *DECISIONS), 0.0) for source in SOURCES}
     drawn = scenes(count)
     while batch := list(islice(drawn, 8)):
@@ -143,12 +180,14 @@ def measure(
                 for scene, names in zip(batch, named, strict=True):
                     proposed = [proposals.names for proposals in names.proposals]
                     tallies[decision].add(scene, names.masks, names.labels, proposed)
-    own = _decision_of(presets[1])
+                    if decision == own:
+                        levels[source].add(scene, names.masks, names.labels)
     scored = {
         source: {
             "cpu_seconds_per_scene": {key: round(spent / count, 3) for key, spent in seconds[source].items()},
             "masks": mask_answer(tallies[own]),
             "ssa": quality.answer(),
+            "levels": levels[source].answer(),
             "engine": engine_answer(tallies[own]),
             "decisions": {decision: decision_answer(tally) for decision, tally in tallies.items()},
         }
@@ -172,7 +211,9 @@ class _Clock:
 
 def _decision_of(preset: Preset) -> str:
     chosen = preset.open_vocabulary
-    return "fused" if chosen.decision == "fused" else "filter" if chosen.decider == FILTER else "published"
+    if chosen.decision == "published" and chosen.decider == FILTER:
+        return "filter"
+    return f"{chosen.decision}, parts" if chosen.parts == "context" else chosen.decision
 
 
 PAGE = """# Scores of the small models
@@ -213,6 +254,14 @@ Everything above is of `decision = "{decision}"`, the preset's own.
 """
 
 
+LEVEL_ROWS = {
+    "whole, part or subpart: as in the scene": "all",
+    "the same by pixels alone, without names": "unnamed",
+    "as in the scene, a thing without a mask not counting": "all, of those with a mask",
+    f"the same of masks of stability {STABLE} on": "stable, of those with a mask",
+}
+
+
 def page(answer: Mapping[str, Any]) -> str:
     """The scores as Markdown, of both sources of masks."""
     sam, own = (answer[source] for source in SOURCES)
@@ -240,6 +289,7 @@ def page(answer: Mapping[str, Any]) -> str:
         both("mIoU of the coarse segmenter alone", lambda scored: f"{scored['ssa']['miou']['branch']:.3f}"),
         both("mIoU of SSA", lambda scored: f"{scored['ssa']['miou']['ssa']:.3f} ({scored['ssa']['gain']:+.3f})"),
         *((what, *(f"{scored['engine'][key]:.1%}" for scored in (sam, own))) for what, key in names.items()),
+        *((what, *(f"{scored['levels'][key]:.1%}" for scored in (sam, own))) for what, key in LEVEL_ROWS.items()),
     ]
     classes = [
         f"| {name} | {branch:.3f} | {by_sam:.3f} | {by_own:.3f} |"

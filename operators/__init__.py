@@ -10,6 +10,7 @@ from .levels import Levels
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
 from .panoptic import Panoptic
+from .parts_of import PartsOf
 from .relabel import Relabel
 from .rename_classes import RenameClasses
 from .repaint import Repaint
@@ -43,4 +44,5 @@ OPERATORS = (
     ShowConfusions,
     ShowDoubtful,
     ShowLike,
+    PartsOf,
 )

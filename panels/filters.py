@@ -86,7 +86,8 @@ def chosen_range(ctx: Any, path: str) -> tuple[float, float] | None:
 
 def choose_value(ctx: Any, label_field: str, attribute: str, value: str) -> None:
     """Show the masks with one value."""
-    what = f"masks named {value}" if attribute == "label" else f"masks named by {value}"
+    told = {"label": f"masks named {value}", "level": f"{value}s"}
+    what = told.get(attribute, f"masks named by {value}")
     open_masks(ctx, label_field, F(attribute) == value, what, {"attribute": attribute, "chosen": value})
 
 

@@ -100,6 +100,10 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         """Show the masks of a source."""
         self._choose(ctx, "label_source")
 
+    def on_level(self, ctx: Any) -> None:
+        """Show the wholes, the parts or the subparts."""
+        self._choose(ctx, "level")
+
     def on_vote_margin(self, ctx: Any) -> None:
         """Show the masks of a range of margins."""
         self._drag(ctx, "vote_margin")

@@ -9,7 +9,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.curation.counts import count_names, count_scores
+from fiftyone_ssa.curation.counts import count_levels, count_names, count_scores
 from fiftyone_ssa.curation.remembered import remembered
 from fiftyone_ssa.errors import counted
 
@@ -36,6 +36,8 @@ class Shape:
     scores: dict[str, dict[str, Any]]
     """Attribute to its histogram and what is said above it; only those that some mask has."""
     progress: list[dict[str, Any]] | None
+    levels: list[charts.Bar]
+    """None where nobody sorted the masks into wholes and parts."""
 
 
 def load(ctx: Any) -> dict[str, Any]:
@@ -52,6 +54,9 @@ def load(ctx: Any) -> dict[str, Any]:
     everything = names[""]
     shown = _classes(names["label"].classes, filters.chosen_values(ctx, paths["label"]))
     sources = _sources(names["label_source"].sources, filters.chosen_values(ctx, paths["label_source"]))
+    here = filters.chosen_here(ctx, "level") is not None
+    level_path = filters.path_of(ctx, field, "level")
+    levels = remembered(count_levels, filters.view_before(ctx) if here else filters.view_of(ctx, level_path), field)
     found = {}
     for place, (name, label) in enumerate(SCORES.items()):
         bars = histograms[name][place]
@@ -73,6 +78,7 @@ def load(ctx: Any) -> dict[str, Any]:
         sources=sources,
         scores=found,
         progress=charts.progress(dict(everything.states)) if ours else None,
+        levels=_levels(levels, filters.chosen_values(ctx, level_path)),
     )
     return asdict(shape)
 
@@ -93,6 +99,9 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     draw_bars(tab, "classes", rows, on.on_class)
     if shape["rest"]:
         tab.md(shape["rest"], name="rest")
+    if shape["levels"]:
+        title(tab, "levels_title", "Wholes and parts", "click one to show its masks")
+        draw_bars(tab, "levels", [charts.Bar(**row) for row in shape["levels"]], on.on_level)
     if shape["scores"]:
         hist = stack(tab, "hist")
         for name, score in shape["scores"].items():
@@ -133,6 +142,13 @@ def _classes(classes: Any, chosen: list[Any] | None) -> list[charts.Bar]:
     rare = [row for row in rows[MOST_CLASSES:] if row[0] in (chosen or ())]  # what is shown is in sight, too
     rows = rows[:MOST_CLASSES] + rare
     return [charts.Bar(named(name), count, name, None if chosen is None else name in chosen) for name, count in rows]
+
+
+def _levels(levels: dict[str, int], chosen: list[Any] | None) -> list[charts.Bar]:
+    return [
+        charts.Bar(f"{name}s", count, name, None if chosen is None else name in chosen)
+        for name, count in levels.items()
+    ]
 
 
 def _sources(sources: Any, chosen: list[Any] | None) -> list[charts.Bar]:

@@ -18,6 +18,7 @@ from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.database import documents, needs_database, root_dataset, samples_of
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.review import state
+from fiftyone_ssa.masks.containment import LEVELS
 
 Expression = dict[str, Any]
 
@@ -140,6 +141,22 @@ def count_scores(samples: Any, label_field: str = "ssa") -> tuple[Histogram, His
         margins[margin] += found["count"]
         confidences[confidence] += found["count"]
     return tuple(Histogram(tuple(bars[:BINS]), bars[BINS]) for bars in (margins, confidences))  # type: ignore[return-value]
+
+
+@needs_database()
+def count_levels(samples: Any, label_field: str = "ssa") -> dict[str, int]:
+    """The masks of a view by level, "whole", "part", "subpart", as `levels` wrote it; none where it did not.
+
+    Args:
+        samples: a dataset or view; its filters, patches and active group slice count
+        label_field ("ssa"): a Detections field, or the Detection of a patches view
+
+    Raises InputError if there is no such field.
+    """
+    rows = {"$map": {"input": masks_of(samples, label_field), "in": _text("$$this.level")}}
+    stages: list[Expression] = [{"$project": {"_id": 0, "row": rows}}, {"$unwind": "$row"}, {"$sortByCount": "$row"}]
+    found = {row["_id"]: int(row["count"]) for row in documents(samples, stages)}
+    return {level: found[level] for level in LEVELS if level in found}
 
 
 @needs_database()

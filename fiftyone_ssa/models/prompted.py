@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.captioning import WHAT
 from fiftyone_ssa.models.devices import plan_chunks
 from fiftyone_ssa.models.hub import check_vocabulary, load_whole, loading
-from fiftyone_ssa.models.prompts import FOR_KINDS, prompt_for, read
+from fiftyone_ssa.models.prompts import FOR_KINDS, names_in, part_prompt_for, prompt_for, read
 
 ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
 """Kinds of models that caption an image without a prompt."""
@@ -169,9 +170,27 @@ class PromptedCaptioner:
         found = self._crops.map_groups(self._answer, groups)
         return [[read(answer, self._reading) for answer in answers] for answers in found]
 
+    def parts(
+        self, groups: Sequence[Sequence[torch.Tensor]], wholes: Sequence[Sequence[str]]
+    ) -> list[list[str | tuple[str, ...]]]:
+        """The same of crops of parts, with each crop's whole named in the question, where the model takes words."""
+        every = [whole for group in wholes for whole in group]
+        if any(part_prompt_for(self._parts.kind, whole) is None for whole in every):
+            return self(groups)
+        crops = [crop for group in groups for crop in group]
+        found: list[str | tuple[str, ...]] = [()] * len(crops)
+        for whole in dict.fromkeys(every):  # crops share a batch only with questions of as many tokens
+            text = self._parts.words(str(part_prompt_for(self._parts.kind, whole)))
+            places = [place for place, other in enumerate(every) if other == whole]
+            (answers,) = self._crops.map_groups(partial(self._answer, text=text), [[crops[i] for i in places]])
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = names_in(answer)
+        rest = iter(found)
+        return [[next(rest) for _ in group] for group in groups]
+
     @torch.inference_mode()
-    def _answer(self, crops: Sequence[torch.Tensor]) -> Sequence[str]:
-        inputs = self._parts.inputs(crops, [self._text] * len(crops))
+    def _answer(self, crops: Sequence[torch.Tensor], text: str | None = None) -> Sequence[str]:
+        inputs = self._parts.inputs(crops, [text or self._text] * len(crops))
         tokens = self._parts.network.generate(**inputs, **self._limits)
         if not self._parts.network.config.is_encoder_decoder:
             tokens = tokens[:, inputs["input_ids"].shape[1] :]

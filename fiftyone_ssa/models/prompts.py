@@ -15,6 +15,8 @@ PROMPTS = {
     "caption": "Describe this object in one short sentence.",
 }
 """By name, for models with a chat template."""
+PART = "This is a part of a {whole}. Name this part in one to three words."
+"""What a model with a chat template is asked about a mask that was given its whole's name."""
 WHOLE = "<loc_0><loc_0><loc_999><loc_999>"
 FOR_KINDS = {
     "florence2": {"name": f"<REGION_TO_CATEGORY>{WHOLE}", "names": "<OD>", "caption": "<CAPTION>"},
@@ -26,6 +28,11 @@ FOR_KINDS = {
     },
 }
 """The same for models that were trained with words of their own instead."""
+PARTS_FOR_KINDS = {
+    "paligemma": "answer en which part of the {whole} is this?",
+    "kosmos-2": "Question: Which part of the {whole} is this? Answer:",
+}
+"""The same for models that were trained with words of their own; Florence-2 takes none."""
 MOST_WORDS = 4
 """A name of more words than this is a sentence."""
 _SEPARATORS = re.compile(r"<[^<>]*>|[,;\n]|\s/\s")
@@ -55,6 +62,12 @@ def prompt_for(kind: str, prompt: str) -> tuple[str, Reading]:
             f"give one, or {', '.join(PROMPTS)}"
         )
     return prompt, "either"
+
+
+def part_prompt_for(kind: str, whole: str) -> str | None:
+    """What a model of `kind` is asked about a part of a `whole`; None where it takes no words of ours."""
+    prompt = PARTS_FOR_KINDS.get(kind) if kind in FOR_KINDS else PART
+    return None if prompt is None else prompt.replace("{whole}", whole)
 
 
 def read(answer: str, reading: Reading) -> str | tuple[str, ...]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from fiftyone_ssa.naming.known_names import recall_names
 from fiftyone_ssa.naming.phrase_worker import PhraseWorker
 from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
+from fiftyone_ssa.naming.second_look import SecondLook
 from fiftyone_ssa.naming.support import Support, known_names
 from fiftyone_ssa.naming.under_ontology import load_ontology, names_under, with_prompts
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
@@ -57,6 +59,7 @@ class Engine:
 
     `segmenters` are (source name, segmenter) pairs. Without `captioner` no caption is made and `phrases` is not used;
     without `decider` the class filter's first proposal is the name. `known`: what confidence compares names with.
+    `part_phrases` reads captions for a second look.
     With `keep_embeddings` an annotation holds what the class filter saw in each crop; it looks but once all the same.
     With `ontology` names are its classes.
     `timings` sums the seconds spent in each stage, by its name, over all batches; clear it as you like.
@@ -72,6 +75,7 @@ class Engine:
         decider: DeciderSlot | None = None,
         captioner: CaptionerSlot | None = None,
         phrases: NounPhrases | PhraseWorker | None = None,
+        part_phrases: NounPhrases | PhraseWorker | None = None,
         vocabulary: Sequence[str] = (),
         known: Sequence[str] = (),
         generator: MaskGenerator | None = None,
@@ -89,6 +93,10 @@ class Engine:
         fused = settings.decision == "fused"
         self.fusion = Fusion(class_filter, vocabulary, settings.top_k, weights) if fused else None
         self.support = Support(class_filter, known)
+        self.second_look = None
+        if settings.parts == "context":
+            read = partial(_names_said, phrases=part_phrases)
+            self.second_look = SecondLook(class_filter, captioner, read, settings.filter_scale, settings.top_k)
         self.timings: dict[str, float] = {}
         self._background = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
@@ -110,6 +118,10 @@ class Engine:
         self._propose_phrases_and_filter(groups, per_image)
         with self._stage("decide"):
             self._decide(groups)
+        if self.second_look is not None:
+            with self._stage("second look"):
+                self.second_look(per_image)
+        with self._stage("decide"):
             for group in per_image:
                 self._limit([candidate for candidate in group if candidate.label is not None], group)
         return [
@@ -238,7 +250,7 @@ def build_engine(
     either says how to get it.
     """
     settings = preset.open_vocabulary
-    captioner = phrases = None
+    captioner = phrases = part_phrases = None
     if settings.captioner:
         captioner = load_captioner(
             settings.captioner,
@@ -252,6 +264,8 @@ def build_engine(
         # on the CPU the models hold the cores, and the interpreter is not waited for
         reader = PhraseWorker if device.type == "cuda" else NounPhrases
         phrases = None if captioner.only_names else reader(mode)
+        if settings.parts == "context" and phrases is not None:
+            part_phrases = phrases if mode == "parts" else reader("parts")
     class_filter = load_class_filter(settings.class_filter, device, dtype, template=settings.template)
     ontology = load_ontology(settings.ontology)
     vocabulary = with_prompts(read_vocabulary(settings.vocabulary) if settings.vocabulary else (), ontology)
@@ -273,6 +287,7 @@ def build_engine(
         else load_decider(settings.decider, device, dtype, top_k=settings.top_k),
         captioner=captioner,
         phrases=phrases,
+        part_phrases=part_phrases,
         vocabulary=vocabulary,
         known=known,
         generator=generator,

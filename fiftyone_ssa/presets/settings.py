@@ -120,6 +120,9 @@ class OpenVocabulary:
     """What the terms of a fused decision count where not as fixed, `"term=number"` each; `calibrate` fits them."""
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
+    parts: Literal["alone", "context"] = "alone"
+    """`context`: a mask that was given the name of the mask around it is looked at again, among names of parts
+    (docs/parts.md)."""
     vocabulary: str = ""
     """Names that are offered for every mask: a text file with one a line, or the names themselves, with a line break
     behind each; empty: none."""

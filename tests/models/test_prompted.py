@@ -185,3 +185,15 @@ def test_names_need_no_spacy(folders: Folders, parity: Path, monkeypatch: pytest
     (annotation,) = engine([Inputs(image, mask_set(mask.shape, [encode(mask)]))])
     assert annotation.labels[0] == annotation.captions[0]
     assert annotation.label_sources == ("caption",)
+
+
+@pytest.mark.parametrize("family", ["idefics3", "kosmos2", "florence2"])
+def test_a_part_is_asked_about_with_its_whole(family: str, folders: Folders, crops: list[torch.Tensor]) -> None:
+    if family not in folders:
+        pytest.skip(f"no small model of {family} here")
+    captioner = load_captioner(str(folders[family]), torch.device("cpu"), torch.float32, max_new_tokens=8)
+    assert isinstance(captioner, PromptedCaptioner)
+    found = captioner.parts([crops[:2], crops[2:3]], [["car", "sofa"], ["car"]])
+    assert [len(group) for group in found] == [2, 1]
+    alone = captioner.parts([crops[2:3]], [["car"]])
+    assert alone[0] == found[1]

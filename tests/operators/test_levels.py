@@ -55,3 +55,20 @@ def test_wrong_parameters_are_told_in_the_form_and_by_a_run(registry, form, data
     assert message in told
     with pytest.raises(ExecutionError):
         run(job, dataset, **params)
+
+
+def test_the_parts_of_a_selected_mask_open(registry, form, dataset):
+    assert form("parts_of", dataset)["still_to_give"]["error_message"].startswith("select one mask")
+    car, wheel = (mask.id for mask in dataset.first().ssa.detections)
+    assert "has no level yet" in form("parts_of", dataset, id=car)["refusal"]["error_message"]
+    run("levels", dataset)
+    assert form("parts_of", dataset, id=car)["tree"]["default"] == "- **car** (whole)\n    - wheel (part)"
+    assert run("parts_of", dataset, id=car) == {"masks": 1, "message": "1 part"}
+    assert run("parts_of", dataset, id=wheel)["message"] == "It has no parts"
+    assert run("parts_of", dataset, id=wheel, which="tree")["masks"] == 2
+    with pytest.raises(ExecutionError, match="which must be one of"):
+        run("parts_of", dataset, id=wheel, which="all")
+    chosen = [{"label_id": wheel, "sample_id": dataset.first().id, "field": "ssa"}]
+    context = {"dataset": dataset, "view": dataset.view(), "selected_labels": chosen}
+    found = foo.execute_operator(f"{NAME}/parts_of", context, params={"which": "whole"})
+    assert found.result["message"] == "1 whole"

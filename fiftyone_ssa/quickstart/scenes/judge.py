@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks.containment import LEVELS
 from fiftyone_ssa.quickstart.scenes.kinds import STUFF
 from fiftyone_ssa.quickstart.scenes.scene import Node, Scene
 from fiftyone_ssa.types import MaskSet
@@ -82,6 +83,34 @@ def names_right(scene: Scene, found: npt.NDArray[np.float64], labels: Sequence[s
             # a thing with a single visible part is both: every region that fits as well counts
             right.append(any(label in right_names(regions[i]) for i in np.flatnonzero(row >= row.max() - 1e-9)))
     return right
+
+
+def levels_right(
+    scene: Scene, found: npt.NDArray[np.float64], levels: Sequence[str | None], *, of_found: bool = False
+) -> list[bool]:
+    """Of each mask that fits a region of the scene (IoU 0.5), whether its level is the region's; `found` is of `ious`.
+
+    `of_found` counts a region's level among the things that some mask fits best: a wheel whose car has no mask is a
+    whole then, for nothing is around it.
+    """
+    regions = scene.regions()
+    fits = found[:, [node.id for node in regions]]
+    best = [
+        [regions[i] for i in np.flatnonzero(row >= row.max() - 1e-9)] if row.max(initial=0.0) >= NAMED_ON else []
+        for row in fits
+    ]
+    there = {node.id for nodes in best for node in nodes}
+
+    def depth(node: Node) -> int:
+        if node.parent < 0:
+            return 0
+        return depth(scene.nodes[node.parent]) + (not of_found or node.parent in there)
+
+    return [
+        any(level == LEVELS[min(depth(node), 2)] for node in nodes)
+        for nodes, level in zip(best, levels, strict=True)
+        if nodes
+    ]
 
 
 def _shows_part(scene: Scene, row: npt.NDArray[np.float64]) -> bool:
