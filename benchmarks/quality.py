@@ -147,6 +147,7 @@ def measure(
     engine: str = "mini-engine",
     device: str = "auto",
     overrides: Mapping[str, Any] | None = None,
+    decisions: Sequence[str] = tuple(DECISIONS),
 ) -> dict[str, Any]:
     """Everything of `count` scenes, both pipelines on the same masks: of `ssa`'s SAM, and the scenes' own."""
     presets = load_preset(ssa, overrides), load_preset(engine, overrides)
@@ -157,12 +158,12 @@ def measure(
         build_pipeline(
             load_preset(preset, {"masks.source": "existing", **changes}), device=device, keep_branch=not changes
         )
-        for preset, changes in ((presets[0], {}), *((presets[1], changes) for changes in DECISIONS.values()))
+        for preset, changes in ((presets[0], {}), *((presets[1], DECISIONS[name]) for name in decisions))
     )
-    engines = dict(zip(DECISIONS, deciders, strict=True))
-    qualities = {source: (SsaQuality(), {name: Tally() for name in DECISIONS}) for source in SOURCES}
+    engines = dict(zip(decisions, deciders, strict=True))
+    qualities = {source: (SsaQuality(), {name: Tally() for name in decisions}) for source in SOURCES}
     own, levels = _decision_of(presets[1]), {source: LevelQuality() for source in SOURCES}
-    seconds = {source: dict.fromkeys(("masks", "ssa", *DECISIONS), 0.0) for source in SOURCES}
+    seconds = {source: dict.fromkeys(("masks", "ssa", *decisions), 0.0) for source in SOURCES}
     drawn = scenes(count)
     while batch := list(islice(drawn, 8)):
         for source, (quality, tallies) in qualities.items():
@@ -300,7 +301,7 @@ def page(answer: Mapping[str, Any]) -> str:
     decisions = [
         f"| {decision} | {_three(sam['decisions'][decision])} | {_three(own['decisions'][decision])} | "
         f"{own['cpu_seconds_per_scene'][decision]:.2f} |"
-        for decision in DECISIONS
+        for decision in sam["decisions"]
     ]
     kinds = [
         f"| {name} | {by_sam:.1%} | {own['engine']['kinds'][name][0]:.1%} | {count} | "

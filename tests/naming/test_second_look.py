@@ -12,7 +12,7 @@ from fiftyone_ssa.quickstart.scenes import draw_scene
 from fiftyone_ssa.quickstart.scenes.judge import ious, names_right
 from fiftyone_ssa.types import Annotation, Inputs
 
-SEEDS = (61_000, 61_001, 61_002)
+SEEDS = (61_000, 61_001)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from benchmarks.quality import measure, page
 
 @pytest.fixture(scope="module")
 def answer():
-    return measure(12)
+    return measure(12, decisions=("published", "filter", "fused"))
 
 
 def test_sam_finds_objects_and_their_parts(answer):
@@ -38,6 +38,11 @@ def test_a_fused_decision_beats_each_stage_alone(answer, source):
     decisions = answer[source]["decisions"]
     assert decisions["fused"]["all"] > max(decisions["published"]["all"], decisions["filter"]["all"]) + 0.015
     assert decisions["fused"]["all"] == answer[source]["engine"]["masks named"]
+
+
+@pytest.mark.parametrize(("source", "least"), [("sam", 0.8), ("own", 0.95)])
+def test_wholes_and_parts_are_told_apart(answer, source, least):
+    assert answer[source]["levels"]["all"] > least
 
 
 def test_page_holds_the_figures(answer):
