@@ -42,7 +42,7 @@ async function ask(path, options = {}) {
 }
 
 async function greet() {
-  $("token").value = sessionStorage.getItem("token") || "";
+  $("token").value ||= sessionStorage.getItem("token") || "";
   try {
     const info = await ask("/info");
     $("preset").textContent = info.preset;
@@ -100,8 +100,7 @@ function show(answer, bitmap) {
     eachColumn(masks[index].segmentation, (x, from, to) => { for (let y = from; y < to; y++) owners[y * width + x] = index; });
   }
   Object.assign(state, { owners, areas, width, height });
-  $("canvas").width = width;
-  $("canvas").height = height;
+  state.layer = Object.assign(document.createElement("canvas"), { width, height });
   $("drop").classList.add("small");
   $("picture").hidden = $("downloads").hidden = $("count").hidden = false;
   fit();
@@ -113,14 +112,16 @@ function show(answer, bitmap) {
 function fit() {
   if (!state.answer) return;
   const wide = Math.min($("stage").clientWidth, 0.74 * innerHeight * state.width / state.height);
-  $("canvas").style.width = `${Math.round(wide)}px`;
   state.scale = wide / state.width;
+  const sharp = Math.max(1, state.scale * devicePixelRatio); // the names on a small picture are as sharp as on a large one
+  Object.assign($("canvas"), { width: Math.round(state.width * sharp), height: Math.round(state.height * sharp) });
+  $("canvas").style.width = `${Math.round(wide)}px`;
 }
 
 function paint() {
   const { width, height, owners, hidden, pointed, chosen } = state;
   const masks = state.answer.ssa.annotations;
-  const context = $("canvas").getContext("2d", { willReadFrequently: true });
+  const context = state.layer.getContext("2d", { willReadFrequently: true });
   if (state.bitmap) context.drawImage(state.bitmap, 0, 0, width, height);
   else { context.fillStyle = "#888"; context.fillRect(0, 0, width, height); }
   const image = context.getImageData(0, 0, width, height), pixels = image.data;
@@ -136,7 +137,10 @@ function paint() {
     }
   }
   context.putImageData(image, 0, 0);
-  writeNames(context, masks, shown);
+  const canvas = $("canvas"), view = canvas.getContext("2d");
+  view.setTransform(canvas.width / width, 0, 0, canvas.height / height, 0, 0);
+  view.drawImage(state.layer, 0, 0);
+  writeNames(view, masks, shown);
 }
 
 /** Write each mask's name on it where it has the room, the largest first, none over another. */
