@@ -55,7 +55,7 @@ class FormatWriter(Writer):
     """`annotations.xml` and `labels.json`."""
 
     options = MappingProxyType({"shapes": "masks"})
-    keeps = frozenset({"confidence", "proposals", "ids", "instances"})
+    keeps = frozenset({"confidence", "ids", "instances"})
     returns = True
     labels = LABELS_FILE
 

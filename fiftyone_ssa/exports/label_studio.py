@@ -50,7 +50,7 @@ class FormatWriter(Writer):
     """`tasks.json` and `config.xml`."""
 
     options = MappingProxyType({"results": "predictions", "url": LOCAL_FILES})
-    keeps = frozenset({"confidence", "proposals", "ids", "instances"})
+    keeps = frozenset({"confidence", "ids", "instances"})
     returns = True
     labels = TASKS_FILE
 
