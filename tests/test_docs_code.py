@@ -22,6 +22,7 @@ from pycocotools import mask as coco
 
 from fiftyone_ssa import cli
 from fiftyone_ssa.labels.annotate import annotate
+from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.plugin import install_plugin, uninstall_plugin
 from fiftyone_ssa.presets import FOLDER, load_preset
 from fiftyone_ssa.quickstart import run
@@ -70,6 +71,7 @@ def _write_beside(dataset: fo.Dataset, folder: Path) -> None:
         shutil.copy(sample.ground_truth.mask_path, truths / f"{stem}.png")
         (photos / f"{stem}.json").write_text(json.dumps(_sa1b(sample)))
     shutil.copytree(photos, folder / "SA1B")
+    Ontology.of(["sky", "tree", "road", "car"]).save(folder / "classes.toml")
     for name, (preset, masks, words) in SMALL.items():
         (folder / name).write_text(_preset(preset, masks, words))
 
