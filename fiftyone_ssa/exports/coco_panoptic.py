@@ -11,7 +11,7 @@ import numpy as np
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.coco import category_entries
 from fiftyone_ssa.exports.coco_file import CocoFile
-from fiftyone_ssa.exports.coco_reading import CocoPart, names_of, parts_of, read_content
+from fiftyone_ssa.exports.coco_reading import CocoPart, identity, names_of, parts_of, read_content
 from fiftyone_ssa.exports.image_masks import is_crowd
 from fiftyone_ssa.exports.one_class_a_pixel import resolve
 from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed
@@ -116,7 +116,7 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
     names = names_of(part.file, content["categories"])
     beside = (part.file.with_suffix(""), part.file.parent / SEGMENTS)
     folder = next((folder for folder in beside if folder.is_dir()), beside[0])
-    of_image = {each.get("image_id"): each for each in content["annotations"] if isinstance(each, Mapping)}
+    of_image = {identity(each, "image_id"): each for each in content["annotations"]}
     for entry in content["images"]:
         try:
             path = below(part.images, entry.get("file_name") if isinstance(entry, Mapping) else None)
@@ -124,15 +124,13 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
             yield failed(part.images / "unnamed", error, part.split)
             continue
         try:
-            yield _image(part, path, folder, of_image.get(entry.get("id")), names)
+            yield _image(part, path, folder, of_image.get(identity(entry)), names)
         except InputError as error:
             yield failed(path, error, part.split)
 
 
-def _image(
-    part: CocoPart, path: Path, folder: Path, annotation: Mapping[str, Any] | None, names: Mapping[int, str]
-) -> ImportedImage:
-    if annotation is None:
+def _image(part: CocoPart, path: Path, folder: Path, annotation: Any, names: Mapping[Any, str]) -> ImportedImage:
+    if not isinstance(annotation, Mapping):
         raise InputError(f"{part.file} says nothing of its segments")
     file = below(folder, annotation.get("file_name"))
     colours = read_values(file).astype(np.uint32)
@@ -141,8 +139,9 @@ def _image(
     ids = colours[..., 0] + (colours[..., 1] << 8) + (colours[..., 2] << 16)
     codes = dict(rle.class_rles(ids, 0))
     found, labels, attributes = [], [], []
-    for segment in annotation.get("segments_info") or ():
-        number, category = segment.get("id"), segment.get("category_id")
+    segments = annotation.get("segments_info")
+    for segment in segments if isinstance(segments, list) else ():
+        number, category = identity(segment), identity(segment, "category_id")
         if number not in codes:
             raise InputError(f"{file} has no pixel of the segment {shown(number)}")
         if category not in names:

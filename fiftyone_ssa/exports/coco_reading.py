@@ -74,14 +74,21 @@ def read_content(file: Path) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
-def names_of(file: Path, categories: Sequence[Any]) -> dict[int, str]:
+def names_of(file: Path, categories: Sequence[Any]) -> dict[Any, str]:
     """Category id to name. Raises InputError if one has none."""
     names = {}
     for entry in categories:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or "id" not in entry:
+        number = identity(entry)
+        if number is None or not isinstance(entry.get("name"), str):
             raise InputError(f"{file}: a category must have an id and a name, got {shown(entry)}")
-        names[entry["id"]] = entry["name"]
+        names[number] = entry["name"]
     return names
+
+
+def identity(entry: Any, key: str = "id") -> int | str | None:
+    """The id that an entry of a file has under a key; None where it has none that is one."""
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    return value if isinstance(value, int | str) else None
 
 
 def size_of(entry: Mapping[str, Any], path: Path) -> tuple[int, int]:
@@ -107,8 +114,8 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
     names = names_of(part.file, content["categories"])
     of_image: dict[Any, list[Mapping[str, Any]]] = {}
     for annotation in content["annotations"]:
-        if isinstance(annotation, Mapping):
-            of_image.setdefault(annotation.get("image_id"), []).append(annotation)
+        if (image := identity(annotation, "image_id")) is not None:
+            of_image.setdefault(image, []).append(annotation)
     for entry in content["images"]:
         try:
             path = below(part.images, entry.get("file_name") if isinstance(entry, Mapping) else None)
@@ -116,7 +123,7 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
             yield failed(part.images / "unnamed", error, part.split)
             continue
         try:
-            yield _image(part, path, entry, of_image.pop(entry.get("id"), []), names)
+            yield _image(part, path, entry, of_image.pop(identity(entry), []), names)
         except InputError as error:
             yield failed(path, error, part.split)
 
@@ -126,16 +133,16 @@ def _image(
     path: Path,
     entry: Mapping[str, Any],
     annotations: Sequence[Mapping[str, Any]],
-    names: dict[int, str],
+    names: dict[Any, str],
 ) -> ImportedImage:
     size_hw = size_of(entry, path)
     found = [annotation for annotation in annotations if annotation.get("segmentation")]
     codes, labels = [], []
     for annotation in found:
         codes.append(mask_counts(annotation["segmentation"], size_hw))
-        if annotation.get("category_id") not in names:
+        if (category := identity(annotation, "category_id")) not in names:
             raise InputError(f"its category {shown(annotation.get('category_id'))} is none of the file's")
-        labels.append(names[annotation["category_id"]])
+        labels.append(names[category])
     attributes = tuple(map(attributes_of, found))
     return ImportedImage(path, rle.mask_set(size_hw, codes), tuple(labels), attributes, part.split)
 

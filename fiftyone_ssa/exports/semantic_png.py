@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.exports.coco_reading import identity
 from fiftyone_ssa.exports.one_class_a_pixel import resolve
 from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed, images_folder
 from fiftyone_ssa.exports.writing import ExportClass, ExportImage, ExportJob, Kept, Writer, in_split
@@ -150,8 +151,10 @@ class FormatReader(Reader):
         rows = content.get("classes") if isinstance(content, Mapping) else None
         if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
             raise InputError(f"{dataset_dir / CLASSES_FILE} must hold {{'classes': [{{'id': ..., 'name': ...}}]}}")
-        names = {row.get("id"): row.get("name") for row in rows}
+        names = {identity(row): row.get("name") for row in rows}
         nothing = content.get("nothing", 0)
+        if type(nothing) is not int or not all(type(i) is int and isinstance(n, str) for i, n in names.items()):
+            raise InputError(f"{dataset_dir / CLASSES_FILE} must give each class a whole number and a name")
         parts = [dataset_dir] if (dataset_dir / LABELS).is_dir() else sorted(dataset_dir.glob(f"*/{LABELS}"))
         if not parts:
             raise InputError(f"{dataset_dir} holds no class maps by own ids: looked for {LABELS}/ and */{LABELS}/")
