@@ -36,15 +36,21 @@ def check_media(value: Any) -> Media:
     raise InputError(f'export_media must be True or "copy", "symlink", False or "none"; got {shown(value)}')
 
 
-def check_samples(samples: Any, label_field: Any) -> None:
-    """Raise InputError unless `samples` are images with a Detections field of that name."""
+def check_samples(samples: Any, label_field: Any, *, maps: bool = False) -> type[fo.Label]:
+    """The kind of label that a field holds: Detections, or a Segmentation where `maps` says that it may.
+
+    Raises InputError unless `samples` are images with such a field of that name.
+    """
     if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"samples must be a FiftyOne dataset or view, got {type(samples).__name__}; load one first")
     check_whole_images(samples, "an export", frames=True)
     known = detections_fields(samples)
-    if label_field not in known:
+    with_maps = list(samples.get_field_schema(embedded_doc_type=fo.Segmentation)) if maps else []
+    if label_field not in (*known, *with_maps):
         name = root_dataset(samples).name
         raise InputError(f"{label_field!r} is no Detections field of {name!r}; it has {', '.join(known) or 'none'}")
+    kind: type[fo.Label] = fo.Segmentation if label_field in with_maps else fo.Detections
+    return kind
 
 
 def check_target(export_dir: Any, kind: str, label_field: str, media: Media, overwrite: bool) -> ExportFolder:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import fiftyone as fo
 import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError, shown
@@ -23,7 +24,7 @@ from fiftyone_ssa.exports.loss import LossReport
 from fiftyone_ssa.exports.pictures import Names, check_sources
 from fiftyone_ssa.exports.remembered import remembered_of
 from fiftyone_ssa.exports.result_source import ResultSource
-from fiftyone_ssa.exports.sources import DatasetSource, Source
+from fiftyone_ssa.exports.sources import DatasetSource, MapSource, Source
 from fiftyone_ssa.exports.splits import Splits
 from fiftyone_ssa.exports.writing import ExportClass, ExportJob, Media, Writer, check_options
 from fiftyone_ssa.labels.database import needs_database
@@ -66,7 +67,7 @@ def export(
         samples: an image dataset or view, exported as the view shows it; or the path of a folder of results
         export_dir: a new or empty folder, or one that holds an export of this format
         format ("coco"): one of `fiftyone_ssa.exports.formats.FORMATS`
-        label_field ("ssa"): the Detections field
+        label_field ("ssa"): the Detections field, or one of class maps, each class of an image one mask
         export_media (None): what becomes of the images: True or "copy" (the default), "symlink", or False or "none" to
             leave them where they are
         rel_dir (None): the folder below which images keep their folders, by default the one that holds them all
@@ -173,7 +174,8 @@ def _prepared(source: Source, export_dir: Any, request: Request) -> tuple[Export
     )
     writer = writer_type(job)
     _check_free(writer, pictures)
-    images_dir = pictures.root if request.media == "none" else folder.root / (writer.picture("", "x") or "x")[:-2]
+    place = "" if job.splits else (writer.picture("", "x") or "x").removesuffix("x")
+    images_dir = pictures.root if request.media == "none" else folder.root / place
     labels_path = folder.root if job.splits else folder.root / writer.labels
     summary = ExportSummary(labels_path, images_dir, splits=dict.fromkeys(job.splits, 0))
     summary.loss = LossReport(entry.name, label_field=source.label_field) if request.loss else None
@@ -223,7 +225,8 @@ def source_of(samples: Any, label_field: str, data_dir: Any = None) -> Source:
         return ResultSource(samples, data_dir)
     if data_dir is not None:
         raise InputError("data_dir goes with a folder of results; a dataset knows where its images are")
-    check_samples(samples, label_field)
+    if check_samples(samples, label_field, maps=True) is fo.Segmentation:
+        return MapSource(samples, label_field)
     return DatasetSource(samples, label_field)
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.exports.coco_reading import attributes_of
 from fiftyone_ssa.exports.image_masks import coco_annotations
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed
+from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Writer
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.foreign import mask_counts
@@ -189,17 +189,16 @@ def _names(metadata: Mapping[bytes, bytes]) -> list[str]:
 def _image(
     row: Mapping[str, Any], names: list[str], split: str, dataset_dir: Path, data_dir: Path | None
 ) -> ImportedImage:
-    content, path = row["image"]["bytes"], row["image"]["path"]
+    content, name = row["image"]["bytes"], row["file_name"]
+    linked = f"images/{split or 'train'}"
+    folder = Path(split) if content is not None else images_folder(dataset_dir, data_dir, linked)
     try:
-        if content is not None:
-            place = below(Path(split), row["file_name"])
-        else:
-            place = below(data_dir, row["file_name"]) if data_dir is not None else Path(path)
+        place = below(folder, name)
         size_hw = (row["height"], row["width"])
         objects = row["objects"]
         masks = rle.mask_set(size_hw, [mask_counts(each["segmentation"], size_hw) for each in objects])
     except InputError as error:
-        return failed(Path(str(path)), error, split)
+        return failed(folder / str(name), error, split)
     attributes = []
     for each in objects:
         values = {"label_id": each["id"], **attributes_of(json.loads(each["attributes"] or "{}"))}

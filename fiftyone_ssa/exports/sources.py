@@ -12,6 +12,9 @@ from pymongo.errors import CursorNotFound
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.image_masks import Choice, ImageMasks
 from fiftyone_ssa.labels.database import dataset_id, documents, root_dataset, shown_dataset
+from fiftyone_ssa.labels.documents import semantic_map
+from fiftyone_ssa.labels.stored_masks import stored_values
+from fiftyone_ssa.masks import rle
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,32 @@ class DatasetSource:
         """Raise InputError if the dataset is gone."""
         if not fo.dataset_exists(self.name):
             raise InputError(f"the dataset {self.name!r} was deleted while it was exported; nothing was written")
+
+
+class MapSource(DatasetSource):
+    """A field of class maps: each class of an image is one mask."""
+
+    def names(self) -> Sequence[str]:
+        """The names of the mask targets, by value."""
+        return [str(name) for _, name in sorted(self.targets().items())]
+
+    def targets(self) -> Mapping[Any, Any]:
+        """The field's mask targets, or the dataset's."""
+        dataset = root_dataset(self.samples)
+        targets: Mapping[Any, Any] = dataset.mask_targets.get(self.label_field) or dataset.default_mask_targets
+        return {value: name for value, name in targets.items() if value != 0}
+
+    def masks(self, image: SourceImage, size_hw: tuple[int, int], choice: Choice) -> ImageMasks:
+        """The chosen classes of one image. Raises InputError if the map cannot be read, or is of another size."""
+        values = None if image.label is None else stored_values(image.label)
+        if values is None:
+            return ImageMasks(None, size_hw, choice)
+        if values.shape[:2] != size_hw:
+            raise InputError(f"its class map is {values.shape[:2]} (height, width), the image {size_hw}")
+        found = semantic_map(values, self.targets())
+        codes = dict(rle.class_rles(found.ids, found.ignore_id))
+        documents = [{"_id": f"{image.id}-{number}", "label": found.names[number]} for number in codes]
+        return ImageMasks.of_records(rle.mask_set(size_hw, list(codes.values())), documents, choice)
 
 
 def _names(samples: Any, label_field: str, *, all_slices: bool = False) -> set[str]:

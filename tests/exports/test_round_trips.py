@@ -5,6 +5,7 @@ import json
 import fiftyone as fo
 import numpy as np
 import pytest
+from PIL import Image
 
 import fiftyone_ssa as ssa
 from fiftyone_ssa.errors import InputError
@@ -125,9 +126,7 @@ def test_class_maps_of_known_data_sets_are_read_by_their_loaders(tmp_path, encod
         loaded = load(tmp_path / "out")
         found = loaded.first().ground_truth.mask if encoding == "ade20k" else None
         if found is None:
-            import PIL.Image
-
-            found = np.array(PIL.Image.open(loaded.first().ground_truth.mask_path))
+            found = np.array(Image.open(loaded.first().ground_truth.mask_path))
         for row, mask in enumerate(hard_masks()[:8]):
             assert ((found == row + 1) == mask).all()
         assert (found[hard_masks()[8]] == 0).all()
@@ -167,6 +166,25 @@ def test_values_come_back_where_the_format_keeps_them(tmp_path, name):
             assert (want in there) == (lost == 0), (value, there)
     finally:
         dataset.delete()
+
+
+def test_a_field_of_class_maps_is_exported_too(hard, tmp_path):
+    view = hard[0].limit(1).clone()
+    try:
+        values = np.zeros(SIZE, np.uint8)
+        for number, mask in enumerate(hard_masks()):
+            values[mask] = 1 + number % 4
+        sample = view.first()
+        sample["maps"] = fo.Segmentation(mask=values)
+        sample.save()
+        view.mask_targets = {"maps": {1: "person", 2: "car", 3: "sky", 4: "something else"}}
+        view.save()
+        summary = ssa.export(view, tmp_path / "out", format="semantic-png", label_field="maps", encoding="cityscapes")
+        assert (summary.annotations, summary.loss.total.changed, summary.loss.total.dropped) == (4, 0, 1)
+        pixels = np.array(Image.open(next(tmp_path.glob("out/gtFine/*/*/*labelTrainIds.png"))))
+        assert (pixels == np.array([255, 11, 13, 10, 255])[values]).all()
+    finally:
+        view.delete()
 
 
 def test_an_option_or_a_format_that_is_none_is_told(hard, tmp_path):
