@@ -109,3 +109,17 @@ def test_the_former_name_does_the_same(registry, form, dataset, tmp_path):
     operator(dataset, tmp_path / "out", media="none")
     assert len(COCO(tmp_path / "out/labels.json").anns) == 6
     assert list(form("export_coco", dataset)) == list(form("export", dataset))
+
+
+def test_form_checks_splits_thresholds_and_the_ontology(form, registry, dataset, tmp_path):
+    for name, value, message in (
+        ("splits", "train=much", "splits must be shares"),
+        ("splits", "nothing", "names no splits"),
+        ("min_confidence", "2", "from 0 to 1"),
+        ("ontology", str(tmp_path / "no.toml"), "no.toml"),
+    ):
+        assert message in form("export", dataset, **{name: value})[name]["error_message"]
+    options = {"format": "coco-panoptic", "splits": "train=2,val=1", "unreviewed": False}
+    result = registry.get_operator(URI)(dataset, tmp_path / "out", **options)
+    assert "train 2, val 1" in result.result["message"]
+    assert "6 unreviewed masks left out" in result.result["message"]
