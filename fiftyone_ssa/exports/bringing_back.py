@@ -27,7 +27,14 @@ from fiftyone_ssa.exports.outlines import ReturnedImage
 from fiftyone_ssa.exports.reading import ImportedImage
 from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.labels.appearance import add_names
-from fiftyone_ssa.labels.database import Document, dataset_id, needs_database, root_dataset, samples_of
+from fiftyone_ssa.labels.database import (
+    Document,
+    check_whole_images,
+    dataset_id,
+    needs_database,
+    root_dataset,
+    samples_of,
+)
 from fiftyone_ssa.labels.documents import declare_detections
 from fiftyone_ssa.labels.exported import ExportedImage, exported_mask, pixels_digest, recall
 from fiftyone_ssa.labels.lease import SCHEMA, LeaseHeldError, hold
@@ -123,6 +130,7 @@ def import_corrections(
         MissingDependencyError: if the database is not there
     """
     check_masks(samples, label_field)
+    check_whole_images(samples, "an import")
     entry, reader = format_of(format), reader_of(format)()
     dataset = root_dataset(samples)
     only = None if samples is dataset else {ObjectId(sample) for sample in samples.values("id")}

@@ -34,7 +34,8 @@ from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
 from fiftyone_ssa.files.images import EXTENSIONS, image_size_hw
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.masks.polygons import fill_pillow, pixel_rings
+from fiftyone_ssa.masks.filling import fill_pillow
+from fiftyone_ssa.masks.polygons import pixel_rings
 from fiftyone_ssa.types import MaskSet
 
 IMAGES, LABELS = "leftImg8bit", "gtFine"

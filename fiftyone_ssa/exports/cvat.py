@@ -31,7 +31,8 @@ from fiftyone_ssa.exports.outlines import (
 from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.masks.polygons import edge_rings, fill_coco
+from fiftyone_ssa.masks.filling import fill_coco
+from fiftyone_ssa.masks.polygons import edge_rings
 from fiftyone_ssa.types import MaskSet
 
 LABELS_FILE, TASK_FILE = "annotations.xml", "labels.json"

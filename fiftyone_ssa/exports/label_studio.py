@@ -33,8 +33,8 @@ from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed, images_f
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Writer
 from fiftyone_ssa.files.json_file import read_json_value
 from fiftyone_ssa.masks import brush_rle, rle
+from fiftyone_ssa.masks.filling import fill_pillow
 from fiftyone_ssa.masks.foreign import is_number
-from fiftyone_ssa.masks.polygons import fill_pillow
 from fiftyone_ssa.types import MaskSet
 
 TASKS_FILE, CONFIG_FILE = "tasks.json", "config.xml"

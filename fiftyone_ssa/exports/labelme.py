@@ -41,7 +41,8 @@ from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.files.packing import png
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.masks.polygons import fill_pillow, pixel_rings
+from fiftyone_ssa.masks.filling import fill_pillow
+from fiftyone_ssa.masks.polygons import pixel_rings
 from fiftyone_ssa.types import MaskSet
 
 VERSION = "5.5.0"

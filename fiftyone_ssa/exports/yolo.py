@@ -23,7 +23,8 @@ from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
 from fiftyone_ssa.files.images import EXTENSIONS, image_size_hw
 from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.masks.polygons import fill_opencv, pixel_rings
+from fiftyone_ssa.masks.filling import fill_opencv
+from fiftyone_ssa.masks.polygons import pixel_rings
 from fiftyone_ssa.types import MaskSet
 
 YAML_FILE = "dataset.yaml"

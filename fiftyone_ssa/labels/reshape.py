@@ -47,10 +47,13 @@ class Change:
         shapes = [{"id": mask, "before": shape_of(known[mask]), "after": after} for mask, after in self.shapes.items()]
         return Drawn(shapes, self.added)
 
-    def applied(self, rows: list[Document]) -> list[Document]:
-        """The detections as they are to be."""
+    def applied(self, rows: list[Any]) -> list[Any]:
+        """The detections as they are to be; what is none stays as it is."""
         changed = []
         for row in rows:
+            if not isinstance(row, Mapping) or "_id" not in row:
+                changed.append(row)
+                continue
             if row["_id"] in self.removed:
                 continue
             new = dict(row)
@@ -84,7 +87,8 @@ def change_sample(
         change = decide(rows)
         if not change:
             return change
-        new = {**label, "detections": change.applied(rows)}
+        there = label.get("detections")
+        new = {**label, "detections": change.applied(there if isinstance(there, list) else [])}
         check_size(new, len(new["detections"]))
         if token is not None:
             drawn = change.drawn(rows)

@@ -190,6 +190,13 @@ def test_an_image_of_someone_elses_or_of_another_size_is_told(scene, tmp_path, m
     assert "has 91x90" in str(done.problems)
 
 
+def test_what_is_no_detection_stays_where_it_is(scene, tmp_path):
+    corrected(tmp_path)
+    samples_of(scene).update_many({}, {"$push": {"ssa.detections": {"note": "no detection"}}})
+    import_corrections(scene, tmp_path / "project.json")
+    assert {"note": "no detection"} in rows_of(scene)
+
+
 def test_a_mask_that_a_run_replaced_is_not_lost(scene, tmp_path):
     corrected(tmp_path)
     samples_of(scene).update_many({}, {"$pull": {"ssa.detections": {"_id": rows_of(scene)[0]["_id"]}}})

@@ -57,6 +57,17 @@ def test_label_studios_brush_converter_reads_the_masks_bit_for_bit(odd, exported
         assert [key.split("-")[1] for key in layers] == [label for label, _, _ in rows]
 
 
+def test_fiftyone_reads_our_regions(odd, exported):
+    from fiftyone.utils.labelstudio import import_label_studio_annotation
+
+    for task in tasks_of(exported)[:2]:
+        rows = masks_of(odd)[task["data"]["name"].rsplit("/")[-1]]
+        for region, (label, code, identity) in zip(task["predictions"][0]["result"][:5], rows, strict=False):
+            name, found = import_label_studio_annotation(region)
+            assert (name, found.label, found.id) == ("label", label, identity)
+            assert rle.encode(found.mask > 0) == code
+
+
 def test_label_studios_converter_takes_an_export_with_our_interface(odd, exported, tmp_path):
     converter = pytest.importorskip("label_studio_sdk.converter", reason="label_studio_sdk.converter is not installed")
     if not hasattr(converter, "Converter"):
