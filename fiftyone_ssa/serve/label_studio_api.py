@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Body, FastAPI
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.serve.label_studio import Config, failed, prediction, read_config, task_picture
@@ -66,6 +67,8 @@ class _Backend:
                 annotation = await service.label(Upload(picture, limits, kind=Kind(vocabulary=names)))
             except InputError as error:
                 return failed(str(error), service.version)
+            except HTTPException as error:  # our own failure with this picture
+                return failed(str(error.detail), service.version)
         return await run_in_threadpool(prediction, annotation, config, service.version)
 
 

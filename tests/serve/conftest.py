@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -93,3 +95,26 @@ def client(address: str) -> Iterator[httpx.Client]:
     """A client of it."""
     with httpx.Client(base_url=address, timeout=300) as found:
         yield found
+
+
+def post(client: httpx.Client, picture: bytes, name: str = "photo.jpg", **form: str) -> httpx.Response:
+    """Ask for one picture's names."""
+    return client.post("/label", files={"image": (name, picture)}, data=form)
+
+
+CONFIG = """<View><Image name="image" value="$photo"/>
+  <{tag} name="tag" toName="image"><Label value="Sky"/><Label value="Meadow" alias="grass"/></{tag}></View>"""
+"""Of a Label Studio project, with a `{tag}` to fill in."""
+
+
+def task(picture: bytes) -> dict[str, Any]:
+    """One of its tasks, which carries its picture along."""
+    return {"id": 1, "data": {"photo": "data:image/jpeg;base64," + base64.b64encode(picture).decode()}}
+
+
+def predict(client: httpx.Client, tag: str, *tasks: dict[str, Any]) -> list[dict[str, Any]]:
+    """Its predictions."""
+    answer = client.post("/predict", json={"tasks": tasks, "label_config": CONFIG.format(tag=tag)})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["results"]
+    return found

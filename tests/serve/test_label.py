@@ -6,7 +6,6 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import numpy as np
 import PIL.Image
 import pytest
@@ -15,7 +14,7 @@ from pycocotools import mask as coco_mask
 from fiftyone_ssa.folders.annotate import annotate_files
 from fiftyone_ssa.presets import load_preset
 
-from .conftest import QUICK, running
+from .conftest import QUICK, post
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +26,6 @@ def written(pictures, tmp_path_factory):
     out = folder / "out"
     annotate_files(folder, out, load_preset("mini-ssa", QUICK), device="cpu", progress=False)
     return [json.loads((out / f"{index}_semantic.json").read_text()) for index in range(len(pictures))]
-
-
-def post(client, picture, name="photo.jpg", **form):
-    return client.post("/label", files={"image": (name, picture)}, data=form)
 
 
 def test_answer_is_what_the_command_writes(client, pictures, written):
@@ -93,19 +88,6 @@ def test_an_image_turned_by_exif_is_answered_upright(client, pictures):
     exif[0x0112] = 6
     PIL.Image.open(io.BytesIO(pictures[0])).save(buffer, "JPEG", exif=exif)
     assert post(client, buffer.getvalue(), format="coco").json()["images"][0]["width"] == 120
-
-
-def test_vocabulary_is_offered_and_only_leaves_nothing_else(engine, pictures):
-    with running(engine) as address, httpx.Client(base_url=address, timeout=300) as client:
-        plain = post(client, pictures[0]).json()
-        again = post(client, pictures[0]).json()
-        only = post(client, pictures[0], vocabulary="sky, grass\nball", only="true").json()
-        more = post(client, pictures[0], vocabulary="mountain").json()
-        assert client.get("/info").json()["takes_vocabulary"] is True
-    assert plain == again
-    assert {row["class_name"] for row in only["annotations"]} <= {"sky", "grass", "ball"}
-    assert plain["image"] == {"width": 160, "height": 120, "file_name": "photo.jpg"}
-    assert len(more["annotations"]) == len(plain["annotations"])
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import numpy as np
 import pytest
 
@@ -17,20 +15,7 @@ from fiftyone_ssa.serve.label_studio import read_config
 from fiftyone_ssa.serve.settings import LabelStudio, ServeSettings
 from fiftyone_ssa.serve.task_pictures import read_task_picture
 
-from .conftest import running
-
-CONFIG = """<View><Image name="image" value="$photo"/>
-  <{tag} name="tag" toName="image"><Label value="Sky"/><Label value="Meadow" alias="grass"/></{tag}></View>"""
-
-
-def task(picture):
-    return {"id": 1, "data": {"photo": "data:image/jpeg;base64," + base64.b64encode(picture).decode()}}
-
-
-def predict(client, tag, *tasks, **more):
-    answer = client.post("/predict", json={"tasks": list(tasks), "label_config": CONFIG.format(tag=tag), **more})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["results"]
+from .conftest import CONFIG, predict, task
 
 
 def test_brush_regions_are_the_masks_bit_for_bit(client, pictures):
@@ -81,13 +66,6 @@ def test_setup_remembers_a_project_and_a_bad_task_costs_itself_only(client, pict
     for wrong in ([], "x", None, [{}] * 65):
         assert client.post("/predict", json={"tasks": wrong}).status_code == 422
     assert client.post("/predict", content=b"{", headers={"content-type": "application/json"}).status_code == 422
-
-
-def test_an_engine_is_offered_the_projects_labels(engine, pictures):
-    with running(engine) as address, httpx.Client(base_url=address, timeout=300) as client:
-        (result,) = predict(client, "BrushLabels", task(pictures[0]))
-    assert {region["value"]["brushlabels"][0] for region in result["result"]} <= {"Sky", "Meadow"}
-    assert result["result"]
 
 
 @pytest.mark.parametrize(

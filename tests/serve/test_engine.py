@@ -1,4 +1,4 @@
-"""The page in a browser: a picture in, masks with names, what the pointer and a click say, and files out."""
+"""With an engine: names that a request brings, and the page in a browser, which has a box for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -14,16 +15,33 @@ from fiftyone_ssa.masks import rle
 from fiftyone_ssa.serve.settings import ServeSettings
 from tools.app import browse, why_no_browser
 
-from .conftest import jpeg, running
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser() or "there is one"),
-]
+from .conftest import jpeg, post, predict, running, task
 
 TOKEN = "a token of some length"
 
 
+def test_vocabulary_is_offered_and_only_leaves_nothing_else(engine, pictures):
+    with running(engine) as address, httpx.Client(base_url=address, timeout=300) as client:
+        plain = post(client, pictures[0]).json()
+        again = post(client, pictures[0]).json()
+        only = post(client, pictures[0], vocabulary="sky, grass\nball", only="true").json()
+        more = post(client, pictures[0], vocabulary="mountain").json()
+        assert client.get("/info").json()["takes_vocabulary"] is True
+    assert plain == again
+    assert {row["class_name"] for row in only["annotations"]} <= {"sky", "grass", "ball"}
+    assert plain["image"] == {"width": 160, "height": 120, "file_name": "photo.jpg"}
+    assert len(more["annotations"]) == len(plain["annotations"])
+
+
+def test_an_engine_is_offered_the_projects_labels(engine, pictures):
+    with running(engine) as address, httpx.Client(base_url=address, timeout=300) as client:
+        (result,) = predict(client, "BrushLabels", task(pictures[0]))
+    assert {region["value"]["brushlabels"][0] for region in result["result"]} <= {"Sky", "Meadow"}
+    assert result["result"]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(bool(why_no_browser()), reason=why_no_browser() or "there is one")
 def test_page_labels_a_picture_and_shows_what_each_mask_could_be(engine, tmp_path):
     (tmp_path / "scene.jpg").write_bytes(jpeg(3, (320, 240)))
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
