@@ -148,6 +148,7 @@ def _measured(found: Sequence[tuple[Scene, Mapping[str, Said]]], source: str, ow
     joined = {group.name: list(group.names) for group in groups if len(group.names) > 1}
     return {
         "right": right.shares(),
+        "right, by one name a thing": right.by_one_name(),
         "names": sum(count > 0 for count in names.masks.values()),
         "classes": len(groups),
         "put together": joined,
@@ -161,6 +162,7 @@ class _Right:
 
     def __init__(self) -> None:
         self._found: dict[str, list[bool]] = {}
+        self._called: dict[str, dict[str, Counter[str | None]]] = {}
 
     def add(
         self, what: str, scene: Scene, overlaps: Any, labels: Sequence[str | None], ontology: Ontology | None = None
@@ -169,12 +171,28 @@ class _Right:
         if ontology is not None:
             classes = [None if label is None else ontology.class_of(label) for label in labels]
             labels = [label if found is None else found.name for label, found in zip(labels, classes, strict=True)]
-        self._found.setdefault(what, []).extend(names_right(scene, overlaps, labels))
+        regions = scene.regions()
+        fits = overlaps[:, [node.id for node in regions]]
+        for place, label in enumerate(labels):
+            right = names_right(scene, overlaps[place : place + 1], [label])
+            self._found.setdefault(what, []).extend(right)
+            if right:
+                thing = regions[int(fits[place].argmax())].name
+                called = self._called.setdefault(what, {}).setdefault(thing, Counter())
+                called[label if right[0] else None] += 1
 
     def shares(self) -> dict[str, Any]:
         """By what was measured."""
         shares = {what: round(float(np.mean(right)), 4) for what, right in self._found.items()}
         return {**shares, "masks": len(self._found["before"])}
+
+    def by_one_name(self) -> dict[str, float]:
+        """Shares of masks whose name is the one right name that most masks of their thing have."""
+        found = {}
+        for what, things in self._called.items():
+            most = sum(max([n for label, n in called.items() if label], default=0) for called in things.values())
+            found[what] = round(most / len(self._found[what]), 4)
+        return found
 
 
 class _Together:

@@ -9,6 +9,7 @@ from .job_actions import CancelJob, ResumeJob, ShowFailures
 from .levels import Levels
 from .load_dataset import LoadDataset
 from .miou import MeanIoU
+from .ontology import ApplyOntology
 from .panoptic import Panoptic
 from .parts_of import PartsOf
 from .relabel import Relabel
@@ -27,6 +28,7 @@ OPERATORS = (
     Repaint,
     Levels,
     Panoptic,
+    ApplyOntology,
     Evaluate,
     Calibrate,
     Export,

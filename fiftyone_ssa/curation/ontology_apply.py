@@ -150,14 +150,9 @@ class _Work:
             declare_copy(self.dataset, self.source, self.target)
 
 
-def _work(ontology: Any, samples: Any, label_field: Any, to: Any, min_share: Any) -> _Work:
-    if not isinstance(ontology, Ontology):
-        raise InputError(f"ontology must be an Ontology, got {shown(ontology)}; Ontology.load(path) reads one")
-    check_masks(samples, label_field)
-    if not (is_number(min_share) and 0 <= min_share <= 1):
-        raise InputError(f"min_share must be a number from 0 to 1, got {shown(min_share)}")
+def check_target(samples: Any, label_field: str, to: Any) -> None:
+    """Raise InputError unless `apply` may write classes of these masks to `to`."""
     dataset, prefix = root_dataset(samples), f"{label_field}.detections."
-    ours = is_named(dataset, label_field)
     if isinstance(to, str) and to.startswith(prefix):
         attribute = to.removeprefix(prefix)
         check_label_field(attribute)
@@ -166,15 +161,28 @@ def _work(ontology: Any, samples: Any, label_field: Any, to: Any, min_share: Any
             raise InputError(f"{to!r} exists and holds no text; choose another attribute")
         if attribute in _OURS:
             raise InputError(f"{attribute!r} is what SSA says of a mask; choose another attribute")
-        return _Work(ontology, samples, dataset, label_field, label_field, attribute, min_share, ours)
+        return
     check_label_field(to)
     check_whole_images(samples, "an ontology in a new field")
     found = dataset.get_field(to)
     if to == label_field or (found is not None and getattr(found, "document_type", None) is not fo.Detections):
         raise InputError(f"to must be a new field, or {prefix}<attribute>; {to!r} is there already")
-    return _Work(ontology, samples, dataset, label_field, to, "", min_share, ours)
 
 
+def _work(ontology: Any, samples: Any, label_field: Any, to: Any, min_share: Any) -> _Work:
+    if not isinstance(ontology, Ontology):
+        raise InputError(f"ontology must be an Ontology, got {shown(ontology)}; Ontology.load(path) reads one")
+    check_masks(samples, label_field)
+    if not (is_number(min_share) and 0 <= min_share <= 1):
+        raise InputError(f"min_share must be a number from 0 to 1, got {shown(min_share)}")
+    check_target(samples, label_field, to)
+    dataset, ours = root_dataset(samples), is_named(root_dataset(samples), label_field)
+    field_name, _, attribute = to.partition(".detections.")
+    return _Work(ontology, samples, dataset, label_field, field_name, attribute, min_share, ours)
+
+
+_READ = ("_id", "label", "class_name", "mask_digest", "review", "tags", "class_proposals", "proposal_scores")
+"""What decides about a mask."""
 _OURS = frozenset(("label", "class_name", "review", "mask_digest", "caption", "label_source", "source_name"))
 
 
@@ -214,6 +222,9 @@ def _write(work: _Work, masks: Mapping[ObjectId, Collection[ObjectId]], done: Ap
     """Decide about the masks of some samples, and write them as they were read; what changed meanwhile is read anew."""
     waiting: set[ObjectId] = set(masks)
     fields = {"filepath": 1, "last_modified_at": 1, work.source: 1, work.target: 1}
+    if done.token is None or work.attribute:  # the masks themselves are not copied
+        fields = {"filepath": 1, "last_modified_at": 1, **{f"{work.source}.detections.{name}": 1 for name in _READ}}
+        fields |= {f"{work.source}.detections.{work.attribute}": 1} if work.attribute else {}
     for _ in range(TRIES):
         found = {row["_id"]: row for row in samples_of(work.dataset).find({"_id": {"$in": list(waiting)}}, fields)}
         counts = {sample: Applied(done.token, done.to) for sample in found}

@@ -43,7 +43,7 @@ _IRREGULAR = MappingProxyType({
     "shoes": "shoe", "toes": "toe", "canoes": "canoe", "horseshoes": "horseshoe", "movies": "movie",
     "cookies": "cookie", "buses": "bus", "lenses": "lens", "axes": "axe", "houses": "house", "horses": "horse",
     "vases": "vase", "noses": "nose", "roses": "rose", "cases": "case", "hoses": "hose", "bases": "base",
-    "skis": "ski", "taxis": "taxi", "woods": "woods", "goods": "goods", "arms": "arms",
+    "skis": "ski", "tvs": "tv", "taxis": "taxi", "woods": "woods", "goods": "goods", "arms": "arms",
 })
 # fmt: on
 

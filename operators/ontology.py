@@ -1,0 +1,156 @@
+"""`ontology`: the names of masks put together to classes, in a form that begins with a suggestion; and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_ssa.curation.ontology_apply import apply, check_target
+from fiftyone_ssa.curation.ontology_journal import undo_ontology
+from fiftyone_ssa.curation.ontology_suggest import suggest
+from fiftyone_ssa.curation.remembered import remembered
+from fiftyone_ssa.errors import InputError, counted
+from fiftyone_ssa.labels.database import check_whole_images
+from fiftyone_ssa.labels.shown import detections_fields
+from fiftyone_ssa.layouts.ontology import Ontology
+from fiftyone_ssa.layouts.ontology_lines import lines_of, ontology_of_lines
+from fiftyone_ssa.layouts.ontology_suggested import with_joined
+
+from .forms import Card, Form, by_sight, given, target_of
+from .job import Job, Outcome
+
+APPLY, UNDO = "apply", "undo"
+DEFAULTS: dict[str, Any] = {
+    "action": APPLY,
+    "label_field": "",
+    "file": "",
+    "join": False,
+    "classes": "",
+    "others": "",
+    "to": "",
+    "save_to": "",
+    "overwrite": False,
+}
+ABOUT = {
+    APPLY: "Give the masks their classes in a new field, by what was proposed for them; no model runs",
+    UNDO: "Take the last ontology back that was applied to a field",
+}
+TOLD = 6
+"""Pairs that a note lists before it only counts."""
+
+
+class ApplyOntology(Job):
+    """Put names together to classes."""
+
+    job = "ontology"
+    label = "SSA: classes from names (ontology)"
+    description = "Put the names of masks together to your classes: suggested, edited in the form, in a new field"
+    icon = "category"
+    patience = 20.0
+
+    def __call__(
+        self, sample_collection: Any, label_field: str = "ssa", *, delegate: bool = False, **params: Any
+    ) -> Any:
+        """Run it from Python, or queue it with `delegate`."""
+        return self.call(sample_collection, {"label_field": label_field, **params}, delegate)
+
+    def form(self, ctx: Any, inputs: types.Object) -> None:
+        """The masks, the classes, and where they go."""
+        form = Form(inputs, ctx.params, DEFAULTS)
+        samples = form.target(ctx)
+        fields = detections_fields(samples)
+        if form.refused(lambda: _check_samples(samples, fields)):
+            return
+        values = form.values
+        values["label_field"] = field = values["label_field"] or by_sight(ctx, samples, fields)[0]
+        form.choice("action", [Card(name, name, ABOUT[name]) for name in ABOUT], label="Action", cards=True)
+        form.choice("label_field", fields, label="Masks")
+        to = values["to"] or _usual_target(field)
+        if values["action"] == UNDO:
+            form.text("to", label="Field", description=f"What the classes were written to; empty: {to}")
+            return
+        form.text(
+            "to",
+            label="New field",
+            description=f"Masks with classes; what people named or reviewed stays. Empty: {_usual_target(field)}",
+            check=lambda: check_target(samples, field, to),
+        )
+        form.text("others", label="Name of what means no class", description="Empty: it keeps its own name")
+        form.text("save_to", label="Save the ontology as", description="A TOML file, to edit and use again; empty: not")
+        form.switch("overwrite", label="Replace what the field holds", description="What people touched there stays")
+        form.text(
+            "file",
+            label="Ontology",
+            description="A TOML file on the machine that runs this; empty: suggested from the names",
+            check=(lambda: Ontology.load(Path(values["file"]))) if values["file"] else None,
+        )
+        if not values["file"] and not form.refused(lambda: remembered(suggest, samples, field)):
+            self._classes(form, remembered(suggest, samples, field))
+
+    def _classes(self, form: Form, found: Ontology) -> None:
+        """The suggestion, a line a class."""
+        unsure = [f"{entry.name} and {', '.join(entry.maybe)}" for entry in found.classes if entry.maybe]
+        if unsure:
+            more = f" and {len(unsure) - TOLD} more" if len(unsure) > TOLD else ""
+            form.note("unsure", f"May be the same, and stay apart: {'; '.join(unsure[:TOLD])}{more}.")
+            form.switch("join", label="Put together what may be the same")
+        masks = [count for entry in found.classes for count in entry.counts.values()]
+        told = f"{counted(len(masks), 'name')}, here in {counted(len(found.classes), 'class')}"
+        form.note("amount", f"{counted(sum(masks), 'mask')} have {told}.")
+        name = _lines_of(form.values)
+        form.values[name] = form.params.get(name) or lines_of(with_joined(found) if form.values["join"] else found)
+        form.text(
+            name,
+            label="Classes",
+            description="One a line: class = synonym, synonym. Names that no line has mean no class",
+            check=lambda: ontology_of_lines(form.values[name]),
+            lines=True,
+        )
+
+    def run(self, ctx: Any) -> Outcome:
+        """Apply, or take back."""
+        params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
+        field = params["label_field"] or by_sight(ctx, samples, detections_fields(samples))[0]
+        to = params["to"] or _usual_target(field)
+        if params["action"] == UNDO:
+            return Outcome(str(undo_ontology(samples, to)))
+        ontology = _chosen(params, samples, field)
+        if params["save_to"]:
+            path = Path(params["save_to"]).expanduser()
+            if path.exists():
+                raise InputError(f"{path} is there already; choose another name for the ontology's file")
+            ontology.save(path)
+        done = apply(ontology, samples, field, to=to, overwrite=params["overwrite"])
+        return Outcome(str(replace(done, errors={})), done.errors)
+
+
+def _chosen(params: dict[str, Any], samples: Any, field: str) -> Ontology:
+    """The ontology of the file, of the form's lines, or the suggested one."""
+    others = params["others"] or None
+    if params["file"]:
+        loaded = Ontology.load(Path(params["file"]).expanduser())
+        return replace(loaded, others=others) if others else loaded
+    suggested = suggest(samples, field)
+    lines = params.get(_lines_of({**params, "label_field": field})) or params["classes"]
+    if not lines:
+        return replace(with_joined(suggested) if params["join"] else suggested, others=others)
+    return ontology_of_lines(lines, base=suggested, others=others, name=field)
+
+
+def _lines_of(params: Mapping[str, Any]) -> str:
+    """The parameter that holds a form's lines: a form keeps what it has shown, and other masks have other names."""
+    return f"classes_of_{params['label_field']}" + ("_joined" if params["join"] else "")
+
+
+def _usual_target(field: str) -> str:
+    return f"{field}_classes"
+
+
+def _check_samples(samples: Any, fields: Any) -> None:
+    check_whole_images(samples, "this")
+    if not fields:
+        raise InputError("no field of this dataset holds masks; annotate first")

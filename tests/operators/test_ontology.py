@@ -1,0 +1,85 @@
+"""`ontology` from the App, headless, and its command."""
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import numpy as np
+import pytest
+
+from fiftyone_ssa import Ontology, cli
+from fiftyone_ssa.plugin import NAME
+
+URI = f"{NAME}/ontology"
+NAMES = ("sofa", "couch", "wooden chair", "chair")
+
+
+@pytest.fixture
+def dataset(photographs):
+    """Three images with four masks each, named by nobody's machine but with proposals."""
+    photographs.set_values(
+        "ssa",
+        [
+            fo.Detections(
+                detections=[
+                    fo.Detection(label=name, bounding_box=[0, 0, 0.5, 1], mask=np.ones((2, 2), bool)) for name in NAMES
+                ]
+            )
+            for _ in range(3)
+        ],
+    )
+    return photographs
+
+
+def classes(dataset, field="ssa_classes"):
+    dataset.reload()
+    return dataset.count_values(f"{field}.detections.label") if dataset.has_sample_field(field) else {}
+
+
+def test_the_form_begins_with_the_suggestion_and_says_what_is_unsure(form, dataset):
+    fields = form("ontology", dataset)
+    assert fields["classes_of_ssa"]["default"] == "couch = sofa\nchair\nwooden chair\n"
+    assert "Empty: ssa_classes" in str(fields["to"])
+    assert "chair and wooden chair" in str(fields["unsure"])
+    assert "12 masks have 4 names, here in 3 classes" in str(fields["amount"])
+    assert (
+        form("ontology", dataset, join=True)["classes_of_ssa_joined"]["default"]
+        == "couch = sofa\nchair = wooden chair\n"
+    )
+    wrong = form("ontology", dataset, to="ssa", file="/none.toml")
+    assert wrong["file"]["invalid"]
+    assert wrong["to"]["invalid"]
+    assert form("ontology", dataset, classes_of_ssa="a\na")["classes_of_ssa"]["invalid"]
+    assert "classes_of_ssa" not in form("ontology", dataset, action="undo")
+
+
+def test_it_runs_without_a_form_and_is_taken_back(registry, dataset):
+    message = foo.execute_operator(URI, {"dataset": dataset}).result["message"]
+    assert message.startswith("gave 12 masks in 3 images a class in 'ssa_classes'; 3 another than their name")
+    assert classes(dataset) == {"couch": 6, "chair": 3, "wooden chair": 3}
+    foo.execute_operator(URI, {"dataset": dataset}, params={"action": "undo"})
+    assert classes(dataset) == {}
+
+
+def test_edited_lines_are_what_counts_and_are_saved(registry, dataset, tmp_path):
+    lines = {"classes_of_ssa": "seat = sofa, couch, chair", "others": "other", "save_to": str(tmp_path / "seats.toml")}
+    registry.get_operator(URI)(dataset, "ssa", **lines)
+    assert classes(dataset) == {"seat": 9, "other": 3}
+    assert Ontology.load(tmp_path / "seats.toml").class_of("couch").name == "seat"
+    again = {"file": str(tmp_path / "seats.toml"), "to": "second"}
+    registry.get_operator(URI)(dataset, "ssa", **again)
+    assert classes(dataset, "second") == {"seat": 9, "other": 3}
+
+
+def test_the_command_suggests_applies_and_takes_back(dataset, tmp_path, capsys):
+    file, name = str(tmp_path / "mine.toml"), dataset.name
+    assert cli.main(["ontology", "suggest", name, file]) == 0
+    assert "4 names in 3 classes; 1 may be the same as others" in capsys.readouterr().out
+    assert cli.main(["ontology", "suggest", name, file]) == 2
+    assert cli.main(["ontology", "suggest", name, file, "--join", "--overwrite"]) == 0
+    assert cli.main(["ontology", "apply", name, file, "--to", "mine", "--dry-run"]) == 0
+    assert "would give 12 masks" in capsys.readouterr().out
+    assert classes(dataset, "mine") == {}
+    assert cli.main(["ontology", "apply", name, file, "--to", "mine"]) == 0
+    assert classes(dataset, "mine") == {"chair": 6, "couch": 6}
+    assert cli.main(["ontology", "undo", name, "--to", "mine"]) == 0
+    assert classes(dataset, "mine") == {}
+    assert cli.main(["ontology", "undo", name, "--to", "mine"]) == 2
