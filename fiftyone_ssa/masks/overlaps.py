@@ -13,20 +13,22 @@ def intersections(masks: MaskSet) -> Ints:
     """(N, N) pixels that each two masks share; a mask shares its area with itself.
 
     How many of a mask's pixels lie before a place is linear between the ends of its runs, so what it shares with a run
-    is a difference of two interpolations: one call a mask for the runs of all masks.
+    is a difference of two interpolations: one call a mask for the runs of all smaller masks that its box meets.
     """
     runs = runs_of(masks)
     shared = np.zeros((len(runs), len(runs)))
     owners = np.repeat(np.arange(len(runs)), np.diff(runs.bounds))
-    for index in range(len(runs)):
+    corner, far = masks.boxes_xywh[:, :2], masks.boxes_xywh[:, :2] + masks.boxes_xywh[:, 2:]
+    rank = np.argsort(np.argsort(masks.areas_px, kind="stable"), kind="stable")
+    for index in np.flatnonzero(masks.areas_px):
         first, last = runs[index]
-        if len(first):
-            knots = np.column_stack([first, last]).ravel()
-            before = np.repeat(np.concatenate([[0], np.cumsum(last - first)]), 2)[1:-1]
-            near = np.flatnonzero((runs.ends > first[0]) & (runs.starts < last[-1]))
-            inside = np.interp(runs.ends[near], knots, before) - np.interp(runs.starts[near], knots, before)
-            shared[index] = np.bincount(owners[near], inside, len(runs))
-    return np.rint(shared).astype(np.int64)
+        knots = np.column_stack([first, last]).ravel()
+        before = np.repeat(np.concatenate([[0], np.cumsum(last - first)]), 2)[1:-1]
+        met = (corner < far[index]).all(1) & (far > corner[index]).all(1) & (rank <= rank[index])
+        near = np.flatnonzero(met[owners])
+        inside = np.interp(runs.ends[near], knots, before) - np.interp(runs.starts[near], knots, before)
+        shared[index] = np.bincount(owners[near], inside, len(runs))
+    return np.rint(np.maximum(shared, shared.T)).astype(np.int64)
 
 
 def parents(shared: Ints, *, inside: float = 0.9, smaller: float = 0.8) -> Ints:

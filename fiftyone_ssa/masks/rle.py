@@ -137,7 +137,7 @@ def dense_crop(starts: Ints, ends: Ints, height: int, crop_xyxy: tuple[int, int,
     """
     x0, y0, x1, y1 = crop_xyxy
     first, last = np.searchsorted(ends, x0 * height, "right"), np.searchsorted(starts, x1 * height, "left")
-    starts, ends = _within_columns(starts[first:last], ends[first:last], height)
+    starts, ends = within_columns(starts[first:last], ends[first:last], height)
     columns = starts // height
     offsets = columns * height + y0
     tops, bottoms = np.maximum(starts - offsets, 0), np.minimum(ends - offsets, y1 - y0)
@@ -159,7 +159,7 @@ def tight_crops(found: Runs, boxes_xywh: Ints, height: int) -> Iterator[npt.NDAr
     """
     pieces = (found.ends - 1) // height - found.starts // height + 1
     bounds = np.append(0, np.cumsum(pieces))[found.bounds]
-    starts, ends = _within_columns(found.starts, found.ends, height)
+    starts, ends = within_columns(found.starts, found.ends, height)
     strides = -(-boxes_xywh[:, 2] // 8) * 8
     left, top, stride = (np.repeat(each, np.diff(bounds)) for each in (boxes_xywh[:, 0], boxes_xywh[:, 1], strides))
     columns = starts // height
@@ -175,7 +175,7 @@ def tight_crops(found: Runs, boxes_xywh: Ints, height: int) -> Iterator[npt.NDAr
         yield np.ascontiguousarray(marks.view(np.bool_).reshape(h + 1, wide)[:-1, :w])
 
 
-def _within_columns(starts: Ints, ends: Ints, height: int) -> tuple[Ints, Ints]:
+def within_columns(starts: Ints, ends: Ints, height: int) -> tuple[Ints, Ints]:
     """Runs of 1 cut where a column ends and the next begins."""
     first, counts = starts // height, (ends - 1) // height - starts // height + 1
     if counts.max(initial=1) == 1:
@@ -188,50 +188,23 @@ def _within_columns(starts: Ints, ends: Ints, height: int) -> tuple[Ints, Ints]:
 
 def encode_crop(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
     """The compressed code of a mask that is `crop` (h, w) bool at `corner_xy`, inside the image, and 0 elsewhere."""
-    return counts_from_intervals(*crop_intervals(crop, corner_xy, size_hw), size_hw[0] * size_hw[1])
+    height, width = size_hw
+    starts, ends = crop_runs(crop, corner_xy, height)
+    if len(starts) and len(crop) == height:
+        apart = starts[1:] != ends[:-1]
+        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
+    return counts_from_intervals(starts, ends, height * width)
 
 
-def crop_intervals(
-    crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]
-) -> tuple[Ints, Ints]:
-    """Starts and ends (exclusive) of the runs of 1 of such a mask, as offsets into the column-major image."""
-    height, (h, w), (x, y) = size_hw[0], crop.shape, corner_xy
+def crop_runs(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], height: int) -> tuple[Ints, Ints]:
+    """Starts and ends of the runs of 1, column by column, of a mask that is `crop` (h, w) bool at `corner_xy`."""
+    (h, w), (x, y) = crop.shape, corner_xy
     padded = np.zeros((w, h + 2), np.bool_)  # a 0 on both ends of every column, so that no run crosses columns
     padded[:, 1:-1] = crop.T
     flat = padded.ravel()
     columns, rows = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), h + 2)
     edges = (columns + x) * height + rows + y
-    starts, ends = edges[::2], edges[1::2]
-    if len(starts) and h == height:
-        apart = starts[1:] != ends[:-1]
-        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
-    return starts, ends
-
-
-def row_intervals(
-    crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]
-) -> tuple[Ints, Ints]:
-    """The same along the rows: offsets into the row-major image, as other tools' codes count."""
-    return crop_intervals(crop.T, (corner_xy[1], corner_xy[0]), (size_hw[1], size_hw[0]))
-
-
-def counts_from_row_intervals(starts: Ints, ends: Ints, size_hw: tuple[int, int]) -> bytes:
-    """The compressed code of ascending runs of 1 that do not touch, offsets into the row-major image."""
-    found = Runs(starts, ends, np.array([0, len(starts)]))
-    y, x, h, w = boxes_and_areas(found, size_hw[1])[0][0].tolist()
-    crop = dense_crop(starts, ends, size_hw[1], (y, x, y + h, x + w))
-    return encode_crop(crop.T, (x, y), size_hw)
-
-
-def box_crop(counts: bytes, size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
-    """A mask cut to its box, (h, w) bool, and the corner x, y of that; (0, 0) pixels of an empty mask.
-
-    Raises InputError if the code is damaged or does not describe an image of `size_hw` (height, width).
-    """
-    found = read_runs([counts], size_hw)
-    boxes, _ = boxes_and_areas(found, size_hw[0])
-    x, y, w, h = boxes[0].tolist()
-    return dense_crop(found.starts, found.ends, size_hw[0], (x, y, x + w, y + h)), (x, y)
+    return edges[::2], edges[1::2]
 
 
 def boxes_and_areas(found: Runs, height: int) -> tuple[Ints, Ints]:

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fiftyone_ssa.masks.grids import Grid
 from fiftyone_ssa.masks.overlaps import intersections, parents
+from fiftyone_ssa.masks.rle import class_runs
+from fiftyone_ssa.masks.runs import Runs, runs_of
 from fiftyone_ssa.models.scores import ClassScores, Owners
 from fiftyone_ssa.naming.given_names import with_given
-from fiftyone_ssa.naming.soft_voting import Probabilities, cell_weights, grid_sources
+from fiftyone_ssa.naming.soft_voting import Probabilities, cells_first
 from fiftyone_ssa.naming.voting import paint
 from fiftyone_ssa.types import Floats, Ints, MaskSet, SemanticMap
 
@@ -36,7 +39,9 @@ MOST_NOISE = 0.15
 NO_SAY = 0.01
 """Masks of less firmness change pixels only where two classes tie: the segmenter's own map is taken."""
 PRIOR = 0.25
-"""The power of the image's mean probability by which a mask's is divided: rare classes are not outvoted by borders."""
+"""The power of the image's mean probability by which a mask's is divided: rare classes are not outvoted by borders.
+
+None counts as rarer than if all were as frequent."""
 PARENT_CELLS = 4.0
 """A mask of so many cells of the grid takes half of its evidence from the mask that it lies in: fewer tell little.
 
@@ -56,8 +61,8 @@ class Evidence:
 
     means: Floats
     """(N, C) mean tempered probability, cells counted by the square of how much of them the mask covers."""
-    cells: Floats
-    """(N,) the mask's size in cells."""
+    own: Floats
+    """(N, C) the same of the pixels that it owns; of all where it owns all, or none."""
     contradiction: float
     """0 where each mask holds one class only, about 1 for one mask that holds all of the image."""
     noise: float
@@ -72,25 +77,39 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     (`given_names.given_shares`).
     """
     tempered, temperature = temper(scores)
-    prior = np.maximum(tempered.mean((1, 2), dtype=np.float64), LEAST) ** PRIOR
-    # the prior lifts rare classes: one that is the likeliest nowhere in the image would be found along borders
+    seldom = tempered.mean((1, 2), dtype=np.float64)
+    # what lifts rare classes would find one that is the likeliest nowhere in the image along borders
     tempered[np.bincount(tempered.argmax(0).ravel(), minlength=len(tempered)) == 0] = 0
     owners = paint(masks, np.arange(len(masks)), np.full(masks.size_hw, -1, np.int32))
     owned_px = np.bincount(owners.ravel() + 1, minlength=len(masks) + 1)[1:]
-    evidence = weigh(masks, owned_px, tempered, align_corners=scores.align_corners)
+    evidence = weigh(masks, owners, owned_px, tempered, align_corners=scores.align_corners)
     around = parents(intersections(masks), inside=INSIDE, smaller=1.0)
-    named = lean_on_parents(evidence.means, evidence.cells, around, masks.order_by_area())
-    firm = firmness(evidence.contradiction - evidence.noise)
+    px_of_cell = owners.size / tempered[0].size
+    named = lean_on_parents(evidence.means, masks.areas_px / px_of_cell, around, masks.order_by_area())
+    means = lean(evidence.own, named, owned_px[:, None] / px_of_cell)
+    prior = prior_of(seldom, means[masks.areas_px > 0])
     weights = (named if given is None else with_given(named, given)) / prior
+    firm = firmness(evidence.contradiction - evidence.noise)
     if firm < NO_SAY:
         return weights, scores.semantic_map(), evidence.contradiction
-    own = owned_means(masks, owners, owned_px, evidence.means, tempered, align_corners=scores.align_corners)
-    owned_cells = owned_px / owners.size * tempered[0].size
-    means = lean(own, named, owned_cells[:, None])
     if given is not None:
         means = with_given(means, given)
     priors = np.log(np.maximum(means, LEAST) / prior)
     return weights, scores.semantic_map(owners, temperature * firm * priors), evidence.contradiction
+
+
+def prior_of(frequencies: Floats, means: Floats) -> Floats:
+    """(C,) by what a mask's class is divided: large for frequent classes, and for those that are no mask's likeliest.
+
+    Borders show a little of many classes: one that is the likeliest of no mask is not lifted above the most frequent.
+
+    Args:
+        frequencies: (C,) mean probability in the image
+        means: (N, C) that of the pixels of each mask
+    """
+    prior = np.maximum(frequencies, 1 / len(frequencies)) ** PRIOR
+    some = np.bincount(means.argmax(1), minlength=len(prior)) > 0
+    return np.asarray(np.where(some, prior, prior.max()))
 
 
 def temper(scores: ClassScores) -> tuple[Probabilities, float]:
@@ -111,7 +130,9 @@ def temper(scores: ClassScores) -> tuple[Probabilities, float]:
     return (logs / temperature).softmax(0).numpy(), temperature
 
 
-def weigh(masks: MaskSet, owned_px: Ints, probabilities: Probabilities, *, align_corners: bool) -> Evidence:
+def weigh(
+    masks: MaskSet, owners: Owners, owned_px: Ints, probabilities: Probabilities, *, align_corners: bool
+) -> Evidence:
     """Each mask's mean class probabilities, away from its border, and how much all masks contradict the segmenter.
 
     A cell that lies half in a mask is half as much its own: it counts by the square. A mask contradicts a cell by how
@@ -119,40 +140,49 @@ def weigh(masks: MaskSet, owned_px: Ints, probabilities: Probabilities, *, align
     a mask counting by the pixels it owns, then over classes by the root of their size, and divided by what one mask
     over the whole image would have.
     """
-    rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
-    full = np.outer(rows.served(probabilities.shape[1]), columns.served(probabilities.shape[2]))
-    best, highest = probabilities.argmax(0), probabilities.max(0)
-    classes = len(probabilities)
-    means, cells, regrets = np.zeros((len(masks), classes)), np.zeros(len(masks)), np.zeros(len(masks))
+    grid = Grid.over(masks.size_hw, probabilities.shape[1:], align_corners)
+    full, by_cell = grid.full.ravel(), cells_first(probabilities)
+    best, highest = by_cell.argmax(1), by_cell.max(1)
+    count, classes = len(masks), by_cell.shape[1]
+    means, own, regrets = np.zeros((count, classes)), np.zeros((count, classes)), np.zeros(count)
     lost, seen = np.zeros(classes), np.zeros(classes)
-    for index in np.flatnonzero(masks.areas_px):
-        weights = cell_weights(masks, int(index), rows, columns, full.shape)
-        used = np.ix_(np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0)))
-        inside = weights[used]
-        there = probabilities[:, used[0], used[1]]
-        means[index] = class_means(there, inside, full[used])
-        cells[index] = inside.sum() / full.mean()
-        against = inside * (highest[used] - there[means[index].argmax()])
+    runs, owned = runs_of(masks), owned_runs(owners, count)
+    for index in np.flatnonzero(masks.areas_px).tolist():
+        cells, inside = grid.served(*runs[index])
+        there = by_cell[cells]
+        means[index] = class_means(there, inside, full[cells])
+        against = inside * (highest[cells] - there[:, means[index].argmax()])
         regrets[index] = against.sum() / inside.sum()
         share = owned_px[index] / masks.areas_px[index]
-        lost += share * np.bincount(best[used].ravel(), against.ravel(), classes)
-        seen += share * np.bincount(best[used].ravel(), inside.ravel(), classes)
-    surplus = highest - probabilities[probabilities.mean((1, 2)).argmax()]
-    at_worst = np.bincount(best.ravel(), (full * surplus).ravel(), classes)
-    whole = np.bincount(best.ravel(), full.ravel(), classes)
+        lost += share * np.bincount(best[cells], against, classes)
+        seen += share * np.bincount(best[cells], inside, classes)
+        if 0 < share < 1:
+            cells, inside = grid.served(*owned[index])
+            own[index] = class_means(by_cell[cells], inside, full[cells])
+        else:
+            own[index] = means[index]
+    surplus = highest - by_cell[:, by_cell.mean(0).argmax()]
+    at_worst, whole = np.bincount(best, full * surplus, classes), np.bincount(best, full, classes)
     met = seen > 0
     part = np.sqrt(seen[met]) @ (lost[met] / seen[met])
     worst = np.sqrt(seen[met]) @ (at_worst[met] / whole[met])
     if worst <= 0:
-        return Evidence(means, cells, 0.0, 0.0)
+        return Evidence(means, own, 0.0, 0.0)
     noise = min(of_purest(regrets, owned_px) / float(surplus.mean()), MOST_NOISE)
-    return Evidence(means, cells, float(part / worst), noise)
+    return Evidence(means, own, float(part / worst), noise)
+
+
+def owned_runs(owners: Owners, count: int) -> Runs:
+    """The runs of the pixels that each of so many masks owns."""
+    starts, ends, ids = class_runs(owners)
+    order = np.argsort(ids, kind="stable")
+    return Runs(starts[order], ends[order], np.searchsorted(ids[order], np.arange(count + 1)))
 
 
 def class_means(probabilities: Probabilities, inside: Floats, full: Floats) -> Floats:
-    """(C,) mean of (C, h, w) over cells that serve so many pixels of a mask (h, w) out of so many (h, w)."""
+    """(C,) mean of (K, C) over cells that serve so many pixels of a mask (K,) out of so many (K,)."""
     inner = inside**2 / full
-    return np.asarray(np.tensordot(probabilities, inner, 2) / inner.sum())
+    return np.asarray(inner.astype(np.float32) @ probabilities / inner.sum(), np.float64)
 
 
 def of_purest(regrets: Floats, owned_px: Ints) -> float:
@@ -160,29 +190,6 @@ def of_purest(regrets: Floats, owned_px: Ints) -> float:
     order = np.argsort(regrets, kind="stable")
     covered = np.cumsum(owned_px[order])
     return float(regrets[order][np.searchsorted(covered, PUREST * covered[-1])])
-
-
-def owned_means(
-    masks: MaskSet,
-    owners: Owners,
-    owned_px: Ints,
-    whole: Floats,
-    probabilities: Probabilities,
-    *,
-    align_corners: bool,
-) -> Floats:
-    """(N, C) mean class probabilities of the pixels that each mask owns, away from their border.
-
-    `whole` (N, C) are those of the whole masks, which masks that own all of themselves, or nothing, keep.
-    """
-    rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
-    full = np.outer(rows.served(probabilities.shape[1]), columns.served(probabilities.shape[2]))
-    means = whole.copy()
-    for index in np.flatnonzero((owned_px > 0) & (owned_px < masks.areas_px)):
-        weights = cell_weights(masks, int(index), rows, columns, full.shape, owners=owners)
-        used = np.ix_(np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0)))
-        means[index] = class_means(probabilities[:, used[0], used[1]], weights[used], full[used])
-    return means
 
 
 def firmness(contradiction: float) -> float:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.masks.grids import AxisSources, axis_sources
-from fiftyone_ssa.models.scores import Owners
-from fiftyone_ssa.types import Floats, MaskSet
+from fiftyone_ssa.masks.grids import Grid
+from fiftyone_ssa.masks.runs import runs_of
+from fiftyone_ssa.types import Floats, Ints, MaskSet
 
 Probabilities = npt.NDArray[np.float32]
 """(C, h, w) float32 that sum to 1 over the classes at every cell."""
@@ -34,48 +34,28 @@ def mean_probabilities(
 
     Zeros where a mask is empty. `core` leaves out a margin of 2 px where at least 30 px remain.
     """
-    rows, columns = grid_sources(probabilities, masks.size_hw, align_corners)
+    grid = Grid.over(masks.size_hw, probabilities.shape[1:], align_corners)
+    runs, by_cell = runs_of(masks), cells_first(probabilities)
     means = np.zeros((len(masks), len(probabilities)))
-    for index in np.flatnonzero(masks.areas_px):
-        for margin in (CORE_MARGIN_PX, 0) if core else (0,):
-            weights = cell_weights(masks, int(index), rows, columns, probabilities.shape[1:], margin)
-            if weights.sum() > CORE_MIN_PX - 0.5:  # each pixel's weights sum to 1, but for rounding
-                break
-        used = np.ix_(np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0)))
-        means[index] = np.tensordot(probabilities[:, used[0], used[1]], weights[used], 2) / weights.sum()
+    for index in np.flatnonzero(masks.areas_px).tolist():
+        inner = _core(masks, index) if core else runs[index]
+        cells, served = grid.served(*(inner if len(inner[0]) else runs[index]))
+        means[index] = served @ by_cell[cells] / served.sum()
     return means
 
 
-def cell_weights(
-    masks: MaskSet,
-    index: int,
-    rows: AxisSources,
-    columns: AxisSources,
-    grid_hw: tuple[int, ...],
-    margin: int = 0,
-    owners: Owners | None = None,
-) -> Floats:
-    """(h, w) how many pixels of a mask, or of what is left of it, each cell of the grid serves.
-
-    Left is what lies inside a margin, or, where `owners` (H, W) names the mask that each pixel belongs to, what is its.
-    """
-    weights = np.zeros(grid_hw)
-    for x0, y0, mask in _bands(masks, index, margin):
-        if owners is not None:
-            mask = owners[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]] == index
-        y, x = rows.part(y0, y0 + mask.shape[0]), columns.part(x0, x0 + mask.shape[1])
-        weights[y.cells, x.cells] += y.matrix().T @ (mask.astype(np.float32) @ x.matrix())
-    return weights
+def cells_first(probabilities: Probabilities) -> Probabilities:
+    """(h * w, C) float32: the classes of each cell beside each other."""
+    return np.ascontiguousarray(probabilities.reshape(len(probabilities), -1).T)
 
 
-def grid_sources(
-    probabilities: Probabilities, size_hw: tuple[int, int], align_corners: bool
-) -> tuple[AxisSources, AxisSources]:
-    """How an image's rows and columns lie on the grid of its probabilities."""
-    return (
-        axis_sources(probabilities.shape[1], size_hw[0], align_corners),
-        axis_sources(probabilities.shape[2], size_hw[1], align_corners),
-    )
+def _core(masks: MaskSet, index: int) -> tuple[Ints, Ints]:
+    """The runs of a mask without its margin, none where less than 30 px remain."""
+    height = masks.size_hw[0]
+    parts = [rle.crop_runs(crop, (x, y), height) for x, y, crop in _bands(masks, index, CORE_MARGIN_PX)]
+    starts, ends = (np.concatenate(edges) for edges in zip(*parts, strict=True))
+    left = int((ends - starts).sum()) >= CORE_MIN_PX
+    return (starts, ends) if left else (starts[:0], ends[:0])
 
 
 def _bands(masks: MaskSet, index: int, margin: int) -> Iterator[tuple[int, int, npt.NDArray[np.bool_]]]:
@@ -95,9 +75,8 @@ def _bands(masks: MaskSet, index: int, margin: int) -> Iterator[tuple[int, int, 
             min(y + h + margin, height),
         )
         mask = rle.decode_crop(masks.rles[index], masks.size_hw, (x0, y0, x1, y1))
-        if margin:
-            around = ((y0 - y + margin, y + h + margin - y1), (x0 - left + margin, right + margin - x1))
-            mask = np.pad(mask, around, constant_values=True)
-            for axis in (0, 1):
-                mask = np.asarray(np.lib.stride_tricks.sliding_window_view(mask, 2 * margin + 1, axis).all(-1))
+        around = ((y0 - y + margin, y + h + margin - y1), (x0 - left + margin, right + margin - x1))
+        mask = np.pad(mask, around, constant_values=True)
+        for axis in (0, 1):
+            mask = np.asarray(np.lib.stride_tricks.sliding_window_view(mask, 2 * margin + 1, axis).all(-1))
         yield left, y, mask

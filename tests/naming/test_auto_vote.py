@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.models.scores import ClassScores
-from fiftyone_ssa.naming.auto_vote import auto_vote, temper
+from fiftyone_ssa.naming.auto_vote import auto_vote, prior_of, temper
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.types import MaskSet
 
@@ -65,7 +70,7 @@ def plain_auto_vote(
         if mask.any():
             weight = share[:, mask].sum(1)
             sizes[index] = weight.sum() / full.mean()
-            means[index] = cells @ (weight**2 / full) / (weight**2 / full).sum()
+            own[index] = means[index] = cells @ (weight**2 / full) / (weight**2 / full).sum()
             if owned[index]:
                 mine = share[:, owners == index].sum(1)
                 own[index] = cells @ (mine**2 / full) / (mine**2 / full).sum()
@@ -93,10 +98,12 @@ def plain_auto_vote(
     full_size = upsampled(scores.values, align)
     pixel = full_size if scores.logits else np.log(full_size)
     ids = pixel.argmax(0)
+    owned_cells = owned[:, None] / full.mean()
+    mixed = (owned_cells * own + 4 * leant) / (owned_cells + 4)
+    pi = np.maximum(pi, 1 / classes)
+    pi[[c for c in range(classes) if c not in mixed[masks.areas_px > 0].argmax(1)]] = pi.max()
     for index in np.unique(owners[owners >= 0]) if firm >= 0.01 else []:
-        owned_cells = owned[index] / full.mean()
-        mixed = (owned_cells * own[index] + 4 * leant[index]) / (owned_cells + 4)
-        prior = firm * (np.log(np.maximum(mixed, 1e-12)) - 0.25 * np.log(pi))
+        prior = firm * (np.log(np.maximum(mixed[index], 1e-12)) - 0.25 * np.log(pi))
         ids[owners == index] = (pixel / temperature + prior[:, None, None]).argmax(0)[owners == index]
     return leant / pi**0.25, ids, firm
 
@@ -160,6 +167,12 @@ def test_a_class_that_is_the_likeliest_nowhere_is_no_masks() -> None:
     assert set(np.unique(semantic.ids)) <= {0, 1}
 
 
+def test_a_class_that_is_the_likeliest_of_no_mask_is_not_lifted() -> None:
+    means = np.array([[0.5, 0.3, 0.2, 0.0], [0.4, 0.5, 0.1, 0.0]])
+    prior = prior_of(np.array([0.81, 0.01, 0.01, 0.17]), means)
+    np.testing.assert_allclose(prior, [0.81**0.25, 0.25**0.25, 0.81**0.25, 0.81**0.25])
+
+
 def test_doubt_is_a_quarter() -> None:
     _, _, scores = scene(3, True, False, 1.0)
     probabilities, temperature = temper(scores)
@@ -171,7 +184,7 @@ def test_doubt_is_a_quarter() -> None:
 def test_a_part_leans_on_its_whole() -> None:
     """A part of one cell that looks like something else is what its whole is; on its own it is not."""
     values = torch.full((3, 8, 8), -2.0)
-    values[0], values[1, 2:6, 2:6], values[2, 4, 4], values[0, 2:6, 2:6] = 1.0, 2.0, 2.3, -2.0
+    values[0], values[1, 2:6, 2:6], values[2, 4, 4], values[0, 2:6, 2:6] = 1.0, 2.0, 2.6, -2.0
     scores = ClassScores(values, ("around", "whole", "part"), (64, 64), logits=True)
     whole, part = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
     whole[16:48, 16:48], part[32:40, 32:40] = True, True
@@ -201,3 +214,35 @@ def test_small_images_of_averaged_grids() -> None:
     outside = ~mask
     np.testing.assert_array_equal(semantic.ids[outside], scores.semantic_map().ids[outside])
     assert mean_probabilities(masks, scores.probabilities(), align_corners=False).shape == weights.shape
+
+
+def test_no_array_of_all_classes_at_the_images_size() -> None:
+    rng = np.random.default_rng(0)
+    size_hw, classes = (384, 384), 200
+    values = torch.from_numpy(rng.normal(size=(classes, 48, 48)).astype(np.float32))
+    y, x = np.mgrid[:384, :384]
+    dense = [(y - top) ** 2 + (x - left) ** 2 < 90**2 for top, left in rng.integers(384, size=(6, 2))]
+    masks = mask_set(size_hw, list(map(encode, dense)))
+    whole = classes * size_hw[0] * size_hw[1]
+    scores = ClassScores(values, tuple(map(str, range(classes))), size_hw, logits=True)
+    with Largest() as largest:
+        auto_vote(masks, scores)
+    tracemalloc.start()
+    auto_vote(masks, scores)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 < largest.numbers < whole / 8
+    assert peak < whole / 4  # bytes of NumPy's at once: not even one for four classes of a pixel
+
+
+class Largest(TorchDispatchMode):
+    """How many numbers the largest tensor holds that torch makes meanwhile."""
+
+    numbers = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = function(*args, **(kwargs or {}))
+        self.numbers = max([self.numbers, *(t.numel() for t in tree_leaves(made) if isinstance(t, torch.Tensor))])
+        return made
