@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from fiftyone_ssa.masks.grids import Grid
 from fiftyone_ssa.masks.overlaps import intersections, parents
@@ -20,7 +21,7 @@ from fiftyone_ssa.masks.rle import class_runs
 from fiftyone_ssa.masks.runs import Runs, runs_of
 from fiftyone_ssa.models.scores import ClassScores, Owners
 from fiftyone_ssa.naming.given_names import with_given
-from fiftyone_ssa.naming.soft_voting import Probabilities, cells_first
+from fiftyone_ssa.naming.soft_voting import CORE_MARGIN_PX, CORE_MIN_PX, Probabilities, cells_first
 from fiftyone_ssa.naming.voting import paint
 from fiftyone_ssa.types import Floats, Ints, MaskSet, SemanticMap
 
@@ -62,7 +63,7 @@ class Evidence:
     means: Floats
     """(N, C) mean tempered probability, cells counted by the square of how much of them the mask covers."""
     own: Floats
-    """(N, C) the same of the pixels that it owns; of all where it owns all, or none."""
+    """(N, C) the same of the pixels that it owns, away from their border; of all where it owns none."""
     contradiction: float
     """0 where each mask holds one class only, about 1 for one mask that holds all of the image."""
     noise: float
@@ -146,7 +147,7 @@ def weigh(
     count, classes = len(masks), by_cell.shape[1]
     means, own, regrets = np.zeros((count, classes)), np.zeros((count, classes)), np.zeros(count)
     lost, seen = np.zeros(classes), np.zeros(classes)
-    runs, owned = runs_of(masks), owned_runs(owners, count)
+    runs, owned = runs_of(masks), inner_runs(owners, count)
     for index in np.flatnonzero(masks.areas_px).tolist():
         cells, inside = grid.served(*runs[index])
         there = by_cell[cells]
@@ -156,11 +157,10 @@ def weigh(
         share = owned_px[index] / masks.areas_px[index]
         lost += share * np.bincount(best[cells], against, classes)
         seen += share * np.bincount(best[cells], inside, classes)
-        if 0 < share < 1:
+        own[index] = means[index]
+        if share:
             cells, inside = grid.served(*owned[index])
             own[index] = class_means(by_cell[cells], inside, full[cells])
-        else:
-            own[index] = means[index]
     surplus = highest - by_cell[:, by_cell.mean(0).argmax()]
     at_worst, whole = np.bincount(best, full * surplus, classes), np.bincount(best, full, classes)
     met = seen > 0
@@ -172,9 +172,12 @@ def weigh(
     return Evidence(means, own, float(part / worst), noise)
 
 
-def owned_runs(owners: Owners, count: int) -> Runs:
-    """The runs of the pixels that each of so many masks owns."""
-    starts, ends, ids = class_runs(owners)
+def inner_runs(owners: Owners, count: int) -> Runs:
+    """The runs of the pixels that each of so many masks owns, without a margin of 2 px where 30 px or more remain."""
+    side = 2 * CORE_MARGIN_PX + 1
+    inside = minimum_filter(owners, side) == maximum_filter(owners, side)
+    large = np.bincount(owners[inside] + 1, minlength=count + 1) >= CORE_MIN_PX
+    starts, ends, ids = class_runs(np.where(inside | ~large[owners + 1], owners, -1))
     order = np.argsort(ids, kind="stable")
     return Runs(starts[order], ends[order], np.searchsorted(ids[order], np.arange(count + 1)))
 

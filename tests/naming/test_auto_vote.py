@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.ndimage import binary_erosion
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -43,6 +44,11 @@ def plain_temper(logs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64]
     return at(low), low
 
 
+def plain_inner(owners: npt.NDArray[np.int64], index: int) -> npt.NDArray[np.bool_]:
+    """Pixels around which, as far as the image goes, 5 x 5 belong to one mask."""
+    return np.asarray(binary_erosion(owners == index, np.ones((5, 5)), border_value=1))
+
+
 def plain_auto_vote(
     dense: Dense, masks: MaskSet, scores: ClassScores
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], float]:
@@ -72,7 +78,8 @@ def plain_auto_vote(
             sizes[index] = weight.sum() / full.mean()
             own[index] = means[index] = cells @ (weight**2 / full) / (weight**2 / full).sum()
             if owned[index]:
-                mine = share[:, owners == index].sum(1)
+                inner = plain_inner(owners, index)
+                mine = share[:, inner if inner.sum() >= 30 else owners == index].sum(1)
                 own[index] = cells @ (mine**2 / full) / (mine**2 / full).sum()
             regret = cells.max(0) - cells[means[index].argmax()]
             regrets[index] = weight @ regret / weight.sum()
