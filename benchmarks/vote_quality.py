@@ -1,14 +1,16 @@
 """How good each vote is: mIoU and right names by network, masks and how sure the network is.
 
     python -m benchmarks.vote_quality [--scenes 8] [--first-seed 5000] [--odd] [--parity ../shared/parity/models]
-        [--photos FOLDER --segmenter tflite.py:build] [--table]
+        [--photos FOLDER --segmenter tflite.py:build] [--files] [--table]
 
 On drawn scenes, and where given on photographs. Masks: the true ones, SAM's, and Felzenszwalb superpixels of three
 scales, which are bad masks; with `--odd` eight kinds more (`_vote_masks.py`). Temperature divides the network's logits:
 0.5 makes it surer than it is, 2 less sure. `--parity`: a folder of two SegFormers more. `--photos`: a folder of
 photographs with SA-1B JSONs beside them, `classes.txt`, and `gt/STEM.png` (0 ignored, i = line i); their segmenter's
-first class takes all names that it has not. Prints one JSON object, or a Markdown table: what `auto` is short of the
-best other column, or of the network alone, stands in the last.
+first class takes all names that it has not. `--files` goes the user's way, slowly: images, masks and truth are written
+to a folder, a preset names them (`annotate_files`), `evaluate_files` scores; a network that is no folder is asked at
+temperature 1 only. Without it the SSA class is called, with the same answers (tests/benchmarks). Prints one JSON
+object, or a Markdown table: what `auto` is short of the best other column, or of the network alone, stands in the last.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks._vote_files import answers, can_be_tempered, write_images
 from benchmarks._vote_masks import odd_masks, superpixels
 from fiftyone_ssa.files.images import read_image, read_values
 from fiftyone_ssa.folders.sa1b_json import read_masks
@@ -62,6 +66,20 @@ class Found:
     """Masks with the name of the class that is true of most of their pixels..."""
     named: int = 0
     """... of those that have such a class."""
+
+    @classmethod
+    def of(cls, classes: int) -> Found:
+        """Nothing yet."""
+        return cls(np.zeros((classes, classes + 1), np.int64))
+
+    def add(self, truth: ClassIds, semantic: SemanticMap, masks: MaskSet, labels: Sequence[str | None]) -> None:
+        """Count an image; the network alone has no labels."""
+        names = semantic.names
+        self.matrix += confusion_matrix(truth, semantic.ids, len(names))
+        pixels = count_classes(masks, SemanticMap(truth, names))
+        most = np.where(pixels.max(1, initial=0) > masks.areas_px / 2, pixels.argmax(1), -1)
+        self.right += sum(i >= 0 and names[i] == label for i, label in zip(most, labels, strict=False))
+        self.named += int((most >= 0).sum()) if labels else 0
 
 
 @dataclass(frozen=True)
@@ -125,18 +143,33 @@ def count(case: Case, networks: Mapping[str, ScoringSegmenter], found: dict[Key,
     """Add what every rule makes of a case."""
     for network, truth in case.truth.items():
         scores = networks[network].scores([case.image])[0]
-        classes = len(scores.names)
         for kind, masks in case.masks.items():
-            pixels = count_classes(masks, SemanticMap(truth, scores.names))
-            most = np.where(pixels.max(1) > masks.areas_px / 2, pixels.argmax(1), -1)
             for rule, temperature in product(RULES, TEMPERATURES):
                 if rule in TEMPERED or temperature == 1:
                     semantic, labels = answer(case.image, masks, scores, rule, temperature)
-                    matrix = confusion_matrix(truth, semantic.ids, classes)
-                    sum_ = found.setdefault((network, kind, rule, temperature), Found(np.zeros_like(matrix)))
-                    sum_.matrix += matrix
-                    sum_.right += sum(i >= 0 and scores.names[i] == name for i, name in zip(most, labels, strict=False))
-                    sum_.named += int((most >= 0).sum())
+                    sum_ = found.setdefault((network, kind, rule, temperature), Found.of(len(scores.names)))
+                    sum_.add(truth, semantic, masks, labels)
+
+
+def count_files(
+    cases: Sequence[Case], models: Mapping[str, str], classes: Mapping[str, Sequence[str]]
+) -> dict[Key, Found]:
+    """The same through folders and the project's own commands."""
+    found = {}
+    for network, kind in dict.fromkeys((n, k) for case in cases for n in case.truth for k in case.masks):
+        names = tuple(classes[network])
+        some = [(c.image, c.masks[kind], c.truth[network]) for c in cases if network in c.truth and kind in c.masks]
+        with TemporaryDirectory() as folder:
+            write_images(Path(folder), some)
+            for rule, temperature in product(RULES, TEMPERATURES):
+                if temperature != 1 and (rule not in TEMPERED or not can_be_tempered(models[network])):
+                    continue
+                miou, written = answers(Path(folder), models[network], rule, temperature, names)
+                sum_ = found[network, kind, rule, temperature] = Found.of(len(names))
+                for (_, _, truth), (ids, masks, labels) in zip(some, written, strict=True):
+                    sum_.add(truth, SemanticMap(ids, names), masks, labels)
+                assert abs(Scores(names, sum_.matrix, 1).mean_iou - miou) < 1e-9
+    return found
 
 
 def answer(
@@ -176,21 +209,27 @@ def main() -> None:
     parser.add_argument("--parity", type=Path, help="a folder with segformer-ade20k and segformer-cityscapes")
     parser.add_argument("--photos", type=Path, help="a folder of photographs with masks and truth")
     parser.add_argument("--segmenter", help="what looks at the photographs: a hub id, folder, or module:factory")
+    parser.add_argument("--files", action="store_true", help="by annotate_files and evaluate_files: slow")
     parser.add_argument("--table", action="store_true", help="print Markdown instead of JSON")
     given = parser.parse_args()
     torch.set_num_threads(1)
     folders = {f"shipped {names}": WEIGHTS / f"segformer-{names}" for names in ("ade20k", "coco")}
     if given.parity:
         folders |= {f"parity {names}": given.parity / f"segformer-{names}" for names in ("ade20k", "cityscapes")}
-    networks: dict[str, Any] = {name: load_segmenter(str(folder), CPU, FLOAT) for name, folder in folders.items()}
-    found: dict[Key, Found] = {}
-    for case in scene_cases(
-        given.scenes, given.first_seed, {n: made.classes for n, made in networks.items()}, given.odd
-    ):
-        count(case, networks, found)
+    models = {name: str(folder.resolve()) for name, folder in folders.items()}
+    networks: dict[str, Any] = {name: load_segmenter(model, CPU, FLOAT) for name, model in models.items()}
+    known = {name: tuple(made.classes) for name, made in networks.items()}
+    cases = scene_cases(given.scenes, given.first_seed, known, given.odd)
     if given.photos:
+        models["photographs"] = given.segmenter
         networks["photographs"] = load_segmenter(given.segmenter, CPU, FLOAT)
-        for case in photo_cases(given.photos, "photographs", tuple(networks["photographs"].classes), given.odd):
+        seen = tuple(networks["photographs"].classes)
+        cases = chain(cases, photo_cases(given.photos, "photographs", seen, given.odd))
+    found: dict[Key, Found] = {}
+    if given.files:
+        found = count_files(list(cases), models, {name: made.classes for name, made in networks.items()})
+    else:
+        for case in cases:
             count(case, networks, found)
     rows = [
         dict(zip(("network", "masks", "rule", "temperature"), key, strict=True))
