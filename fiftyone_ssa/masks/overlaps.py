@@ -20,7 +20,7 @@ def intersections(masks: MaskSet) -> Ints:
     owners = np.repeat(np.arange(len(runs)), np.diff(runs.bounds))
     corner, far = masks.boxes_xywh[:, :2], masks.boxes_xywh[:, :2] + masks.boxes_xywh[:, 2:]
     rank = np.argsort(np.argsort(masks.areas_px, kind="stable"), kind="stable")
-    for index in np.flatnonzero(masks.areas_px):
+    for index in np.flatnonzero(masks.areas_px).tolist():
         first, last = runs[index]
         knots = np.column_stack([first, last]).ravel()
         before = np.repeat(np.concatenate([[0], np.cumsum(last - first)]), 2)[1:-1]

@@ -188,23 +188,50 @@ def within_columns(starts: Ints, ends: Ints, height: int) -> tuple[Ints, Ints]:
 
 def encode_crop(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
     """The compressed code of a mask that is `crop` (h, w) bool at `corner_xy`, inside the image, and 0 elsewhere."""
-    height, width = size_hw
-    starts, ends = crop_runs(crop, corner_xy, height)
-    if len(starts) and len(crop) == height:
-        apart = starts[1:] != ends[:-1]
-        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
-    return counts_from_intervals(starts, ends, height * width)
+    return counts_from_intervals(*crop_intervals(crop, corner_xy, size_hw), size_hw[0] * size_hw[1])
 
 
-def crop_runs(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], height: int) -> tuple[Ints, Ints]:
-    """Starts and ends of the runs of 1, column by column, of a mask that is `crop` (h, w) bool at `corner_xy`."""
-    (h, w), (x, y) = crop.shape, corner_xy
+def crop_intervals(
+    crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]
+) -> tuple[Ints, Ints]:
+    """Starts and ends (exclusive) of the runs of 1 of such a mask, as offsets into the column-major image."""
+    height, (h, w), (x, y) = size_hw[0], crop.shape, corner_xy
     padded = np.zeros((w, h + 2), np.bool_)  # a 0 on both ends of every column, so that no run crosses columns
     padded[:, 1:-1] = crop.T
     flat = padded.ravel()
     columns, rows = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), h + 2)
     edges = (columns + x) * height + rows + y
-    return edges[::2], edges[1::2]
+    starts, ends = edges[::2], edges[1::2]
+    if len(starts) and h == height:
+        apart = starts[1:] != ends[:-1]
+        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
+    return starts, ends
+
+
+def row_intervals(
+    crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]
+) -> tuple[Ints, Ints]:
+    """The same along the rows: offsets into the row-major image, as other tools' codes count."""
+    return crop_intervals(crop.T, (corner_xy[1], corner_xy[0]), (size_hw[1], size_hw[0]))
+
+
+def counts_from_row_intervals(starts: Ints, ends: Ints, size_hw: tuple[int, int]) -> bytes:
+    """The compressed code of ascending runs of 1 that do not touch, offsets into the row-major image."""
+    found = Runs(starts, ends, np.array([0, len(starts)]))
+    y, x, h, w = boxes_and_areas(found, size_hw[1])[0][0].tolist()
+    crop = dense_crop(starts, ends, size_hw[1], (y, x, y + h, x + w))
+    return encode_crop(crop.T, (x, y), size_hw)
+
+
+def box_crop(counts: bytes, size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+    """A mask cut to its box, (h, w) bool, and the corner x, y of that; (0, 0) pixels of an empty mask.
+
+    Raises InputError if the code is damaged or does not describe an image of `size_hw` (height, width).
+    """
+    found = read_runs([counts], size_hw)
+    boxes, _ = boxes_and_areas(found, size_hw[0])
+    x, y, w, h = boxes[0].tolist()
+    return dense_crop(found.starts, found.ends, size_hw[0], (x, y, x + w, y + h)), (x, y)
 
 
 def boxes_and_areas(found: Runs, height: int) -> tuple[Ints, Ints]:

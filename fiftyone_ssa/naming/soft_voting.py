@@ -51,8 +51,7 @@ def cells_first(probabilities: Probabilities) -> Probabilities:
 
 def _core(masks: MaskSet, index: int) -> tuple[Ints, Ints]:
     """The runs of a mask without its margin, none where less than 30 px remain."""
-    height = masks.size_hw[0]
-    parts = [rle.crop_runs(crop, (x, y), height) for x, y, crop in _bands(masks, index, CORE_MARGIN_PX)]
+    parts = [rle.crop_intervals(crop, (x, y), masks.size_hw) for x, y, crop in _bands(masks, index, CORE_MARGIN_PX)]
     starts, ends = (np.concatenate(edges) for edges in zip(*parts, strict=True))
     left = int((ends - starts).sum()) >= CORE_MIN_PX
     return (starts, ends) if left else (starts[:0], ends[:0])

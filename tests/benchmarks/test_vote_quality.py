@@ -33,6 +33,5 @@ def test_what_auto_is_short_of_stands_last() -> None:
         {"network": "n", "masks": "m", "rule": rule, "temperature": 1, "miou": miou, "right_names": 0.9}
         for rule, miou in scores.items()
     ]
-    assert table(rows).splitlines()[-1] == pytest.approx(
-        "| n | m | .500 | .600 | .700 | .650 | .680 | .900 .900 .900 .900 | 0.020 |"
-    )
+    last = table(rows).splitlines()[-1]
+    assert last == "| n | m | .500 | .600 | .700 | .650 | .680 | .900 .900 .900 .900 | 0.020 |"
