@@ -141,9 +141,16 @@ class Writer(abc.ABC):
         return None
 
     def stem(self, image: ExportImage) -> str:
-        """The image's name without its ending, for a file of its labels; with it where another has the same stem."""
+        """The image's name without its ending, for a file of its labels; with it where another has the same stem.
+
+        An image that comes again, where images stay where they are, is numbered.
+        """
         stem = str(PurePosixPath(image.name).with_suffix(""))
-        found = stem if in_split(image.split, stem) not in self._stems else image.name
+        for found in (stem, image.name):
+            if in_split(image.split, found) not in self._stems:
+                break
+        else:
+            found = f"{stem}-{image.number}"
         self._stems.add(in_split(image.split, found))
         return found
 

@@ -88,6 +88,15 @@ def test_a_field_says_the_split_and_what_has_none_is_counted(dataset, tmp_path):
         ssa.export(dataset, tmp_path / "no", label_field="m", splits="filepaths")
 
 
+@pytest.mark.parametrize("name", ["coco-panoptic", "semantic-png", "ssa-json", "sa1b-json", "hugging-face"])
+def test_a_file_that_comes_often_has_labels_for_each_sample(dataset, tmp_path, name):
+    dataset.add_samples([dataset.first().copy() for _ in range(3)])
+    summary = ssa.export(dataset, tmp_path / "out", format=name, label_field="m", export_media=False)
+    assert (summary.images, summary.annotations, summary.errors) == (5, 15, {})
+    if name in ("coco-panoptic", "semantic-png", "ssa-json"):
+        assert len(list((tmp_path / "out").rglob("*.png" if "json" not in name else "*_semantic.json"))) == 5
+
+
 @pytest.mark.parametrize("name", ["coco", "ssa-json"])
 def test_another_export_is_replaced_only_when_asked(dataset, tmp_path, name):
     ssa.export(dataset, tmp_path / "out", format=name, label_field="m")
