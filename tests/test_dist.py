@@ -21,7 +21,7 @@ from hatchling.builders.wheel import WheelBuilder
 from tools.doc_blocks import ROOT
 
 pytestmark = pytest.mark.dist
-DATA = (".toml", ".txt", ".json", ".safetensors", ".html", ".js", ".css", ".yml", ".bin")
+DATA = (".toml", ".txt", ".json", ".safetensors", ".html", ".js", ".css", ".yml", ".md")
 """What the package has besides code, that a wheel may forget."""
 
 
