@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +20,9 @@ from fiftyone_ssa.labels.database import own_collection
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.updates import said
 from fiftyone_ssa.masks.runs import read_runs
+
+GIVEN_UP = timedelta(days=2)
+"""After so long, an export that did not come to its end was killed."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Exports:
         """Begin; nothing counts before `finish`."""
         self._here = {"dataset": dataset, "field": field, "format": format}
         self._token = ObjectId()
-        collection().delete_many({**self._here, "done": False})
+        killed = datetime.now(UTC) - GIVEN_UP  # another export may be running
+        collection().delete_many({**self._here, "done": False, "at": {"$lt": killed}})
 
     def add(self, sample: str, names: Sequence[str], masks: Sequence[ExportedMask]) -> None:
         """Remember one image: what it is called outside, the longest name first."""
