@@ -12,6 +12,7 @@ from bson import ObjectId
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.database import needs_database, root_dataset, samples_of
 from fiftyone_ssa.labels.shown import check_masks, object_ids
+from fiftyone_ssa.masks.containment import SUBPART
 
 CHOICES = ("parts", "whole", "tree")
 MOST_LINES = 40
@@ -41,13 +42,14 @@ class Family:
     members: tuple[Member, ...]
 
     def ids(self, which: str) -> list[str]:
-        """Of "parts" (all that lies in the mask, at any depth), "whole" (the tree's first), or "tree" (all)."""
+        """Of "parts" (all parts in the mask, at any depth), "whole" (the tree's first), or "tree" (all)."""
         place = next(i for i, member in enumerate(self.members) if member.id == self.id)
-        depth, inside = self.members[place].depth, list[str]()
+        this, inside = self.members[place], list[str]()
         for member in self.members[place + 1 :]:
-            if member.depth <= depth:
+            if member.depth <= this.depth:
                 break
-            inside.append(member.id)
+            if member.level != this.level or this.level == SUBPART:  # else it shows less of the same
+                inside.append(member.id)
         every = [member.id for member in self.members]
         return {"parts": inside, "whole": every[:1], "tree": every}[which]
 

@@ -5,6 +5,7 @@ import pytest
 import fiftyone_ssa as ssa
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.family import family_of
+from tests.labels.test_levels import box
 from tests.labels.test_levels import dataset as dataset
 
 
@@ -30,6 +31,17 @@ def test_the_tree_of_a_part_has_its_whole_and_what_lies_in_it(sorted_):
     shown = family.view("tree")
     assert shown.values("ssa.detections.id") == [[car, wheel, hub]]
     assert family.view().values("ssa.detections.label") == [["hub"]]
+
+
+def test_less_of_the_same_is_no_part(dataset):
+    sample = dataset.first()
+    sample.ssa.detections.append(box(4, 4, 24, 30, label="car"))
+    sample.save()
+    ssa.levels(dataset, progress=False)
+    car, wheel, hub, _, half = ids(dataset)
+    family = family_of(dataset, car)
+    assert half in family.ids("tree")
+    assert set(family.ids("parts")) == {wheel, hub}
 
 
 def test_somebodys_circle_of_parents_ends(sorted_):
