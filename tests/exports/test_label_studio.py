@@ -73,6 +73,7 @@ def test_label_studios_converter_takes_an_export_with_our_interface(odd, exporte
     if not hasattr(converter, "Converter"):
         pytest.skip("label_studio_sdk.converter lacks one of its own dependencies (nltk, lxml, ...)")
     (tmp_path / "project.json").write_text(json.dumps(handed_in(tasks_of(exported))))
+    (tmp_path / "numpy").mkdir()
     tool = converter.Converter(config=(exported / "config.xml").read_text(), project_dir=None)
     tool.convert(str(tmp_path / "project.json"), str(tmp_path / "numpy"), "BRUSH_TO_NUMPY", is_dir=False)
     found = [rle.encode(np.load(file) > 0) for file in (tmp_path / "numpy").glob("task-*.npy")]
