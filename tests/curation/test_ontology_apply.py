@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -160,6 +161,18 @@ def test_links_between_masks_are_to_the_copies(dataset: fo.Dataset) -> None:
     new = rows(dataset, "street")
     assert new[1]["parent"] == str(new[0]["_id"])
     assert "parent" not in new[2]
+
+
+def test_a_sample_that_is_too_large_costs_itself_only(dataset: fo.Dataset) -> None:
+    first = samples_of(dataset).find_one({}, sort=[("_id", 1)])
+    place = {"ssa.detections.0.mask": os.urandom(9_000_000)}  # twice as much is more than a document holds
+    samples_of(dataset).update_one({"_id": first["_id"]}, {"$set": place})
+    done = STREET.apply(dataset, "ssa", to="street")
+    assert list(done.errors) == [first["filepath"]]
+    assert "write an attribute instead: to=ssa.detections.NAME" in done.errors[first["filepath"]]
+    assert (done.masks, done.samples) == (6, 2)
+    assert len(rows(dataset, "street")) == 6
+    assert undo_ontology(dataset, "street").samples == 2
 
 
 def test_the_editor_offers_the_classes(dataset: fo.Dataset) -> None:
