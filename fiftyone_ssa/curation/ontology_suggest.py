@@ -21,8 +21,8 @@ from fiftyone_ssa.naming.fusing import CAPTION, VOCABULARY
 from fiftyone_ssa.presets import Preset, load_preset
 
 ALIKE = 0.9
-"""The cosine of two names' embeddings from which they may be the same. Not measured: names of different things can be as
-near as two names of one, so nothing is put together by it, only marked."""
+"""The cosine of two names' embeddings from which they may be the same. Not measured: names of two things can be as near
+as two names of one, so nothing is put together by it, only marked."""
 MOST_COMPARED = 5_000
 """Classes that are compared by their embeddings, those of most masks."""
 
