@@ -55,7 +55,7 @@ class FormatWriter(Writer):
 
     def picture(self, split: str, name: str) -> str:
         """In the folder of a city, called as Cityscapes calls it."""
-        return f"{IMAGES}/{self._place(split, name, IMAGE_ENDING + PurePosixPath(name).suffix)}"
+        return f"{IMAGES}/{self._place(split, name, 0, IMAGE_ENDING + PurePosixPath(name).suffix)}"
 
     def add(self, image: ExportImage) -> Kept:
         """Write the polygons of one image."""
@@ -71,13 +71,15 @@ class FormatWriter(Writer):
             objects += [{"label": image.labels[row], "polygon": whole(ring), **shared} for ring in rings]
         content: dict[str, Any] = {"imgHeight": image.size_hw[0], "imgWidth": image.size_hw[1], "objects": objects}
         content |= {"sample_id": image.sample_id}
-        if self.job.media == "none":
+        stays = self.job.media == "none"
+        if stays:
             content["imagePath"] = str(image.source)
-        self.write(f"{LABELS}/{self._place(image.split, image.name, LABELS_ENDING)}", json.dumps(content))
+        place = self._place(image.split, image.name, image.number if stays else 0, LABELS_ENDING)
+        self.write(f"{LABELS}/{place}", json.dumps(content))
         return kept
 
-    def _place(self, split: str, name: str, ending: str) -> str:
-        place = PurePosixPath(self._places.of(split, name))
+    def _place(self, split: str, name: str, number: int, ending: str) -> str:
+        place = PurePosixPath(self._places.of(split, name, number))
         return f"{split or 'train'}/{place.parent}/{place.stem}{ending}"
 
 

@@ -67,11 +67,12 @@ class FormatWriter(Writer):
 
     def picture(self, split: str, name: str) -> str:
         """Where labelme finds the labels beside it."""
-        return "/".join(filter(None, [split, "data", self._places.of(split, name)]))
+        return self._place(split, name)
 
     def add(self, image: ExportImage) -> Kept | None:
         """Write the file of one image."""
-        place = PurePosixPath(self.picture(image.split, image.name))
+        stays = self.job.media == "none"
+        place = PurePosixPath(self._place(image.split, image.name, image.number if stays else 0))
         shapes: list[dict[str, Any]] = []
         kept: list[bytes | None] = []
         for number, (name, document, (crop, corner)) in enumerate(
@@ -88,7 +89,7 @@ class FormatWriter(Writer):
             "version": VERSION,
             "flags": {},
             "shapes": shapes,
-            "imagePath": str(image.source) if self.job.media == "none" else place.name,
+            "imagePath": str(image.source) if stays else place.name,
             "imageData": None,
             "imageHeight": image.size_hw[0],
             "imageWidth": image.size_hw[1],
@@ -96,6 +97,9 @@ class FormatWriter(Writer):
         }
         self.write(place.with_suffix(".json").as_posix(), json.dumps(content, ensure_ascii=False))
         return kept if self._shapes == "polygons" else None
+
+    def _place(self, split: str, name: str, number: int = 0) -> str:
+        return "/".join(filter(None, [split, "data", self._places.of(split, name, number)]))
 
 
 class FormatReader(Reader):

@@ -44,20 +44,23 @@ class Places:
     def __init__(self, wanted: Callable[[PurePosixPath], PurePosixPath] = lambda name: name) -> None:
         """`wanted` says of a picture's name where it should be."""
         self._wanted = wanted
-        self._places: dict[tuple[str, str], str] = {}
+        self._places: dict[tuple[str, str, int], str] = {}
         self._taken: set[tuple[str, str]] = set()
 
-    def of(self, split: str, name: str) -> str:
-        """The picture's path below its split's folder, the same whenever it is asked for."""
-        if (split, name) not in self._places:
+    def of(self, split: str, name: str, number: int = 0) -> str:
+        """The picture's path below its split's folder, the same whenever it is asked for.
+
+        `number` tells images of one file apart, where pictures stay where they are.
+        """
+        if (split, name, number) not in self._places:
             pure, count = self._wanted(PurePosixPath(name)), 1
             place = pure
             while (split, place.with_suffix("").as_posix()) in self._taken:
                 count += 1
                 place = pure.with_stem(f"{pure.stem}-{count}")
             self._taken.add((split, place.with_suffix("").as_posix()))
-            self._places[split, name] = place.as_posix()
-        return self._places[split, name]
+            self._places[split, name, number] = place.as_posix()
+        return self._places[split, name, number]
 
 
 @dataclass(frozen=True)

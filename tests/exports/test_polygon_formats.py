@@ -11,11 +11,14 @@ from PIL import Image, ImageDraw
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.exporting import export
+from fiftyone_ssa.exports.formats import FORMATS as EVERY
 from fiftyone_ssa.exports.formats import reader_of
 from fiftyone_ssa.masks import rle
 from tests.exports.odd_dataset import by_class, ious, masks_of, odd_dataset
 
 FORMATS = ("yolo", "cityscapes-polygons", "labelme", "label-studio", "cvat")
+BY_NAME = ("yolo", "ssa-json", "sa1b-json")
+"""Formats that find a picture by the name of its file of labels."""
 CITY = ("car", "person", "road", "traffic light")
 
 
@@ -193,6 +196,15 @@ def test_splits_and_images_that_stay_where_they_are(city, tmp_path, format):
     assert all(image.path.is_file() for image in found)
     if format != "cvat":
         assert sorted(image.split for image in found) == ["train", "train", "val"]
+
+
+@pytest.mark.parametrize("format", [name for name in EVERY if name not in BY_NAME])
+def test_a_file_that_is_two_samples_stays_where_it_is_with_labels_for_each(make, tmp_path, format):
+    dataset = make("a.png", "b.png", "a.png")
+    export(dataset, tmp_path / "out", format=format, label_field="m", export_media=False)
+    found = list(reader_of(format)().read(tmp_path / "out"))
+    assert sorted(image.path.name for image in found) == ["a.png", "a.png", "b.png"]
+    assert all(len(image.masks) == 1 and not image.problem for image in found)
 
 
 def test_pictures_of_one_stem_get_labels_of_their_own(make, tmp_path):
