@@ -118,10 +118,8 @@ class Engine:
         self._propose_phrases_and_filter(groups, per_image)
         with self._stage("decide"):
             self._decide(groups)
-        if self.second_look is not None:
-            with self._stage("second look"):
+            if self.second_look is not None:
                 self.second_look(per_image)
-        with self._stage("decide"):
             for group in per_image:
                 self._limit([candidate for candidate in group if candidate.label is not None], group)
         return [
