@@ -57,7 +57,7 @@ WRONG = [
     ("evaluate", {"eval_key": "a" * 61}, "letters, digits and underscores, at most 60"),
     ("evaluate", {"only_annotated": "no"}, "only_annotated must be true or false, got 'no'"),
     ("export", {"label_field": "ssa_semantic"}, "label_field must be one of ssa, got 'ssa_semantic'"),
-    ("export", {"format": "voc"}, "format must be one of coco, got 'voc'"),
+    ("export", {"format": "voc"}, "cvat, got 'voc'"),
     ("export", {"export_media": "move"}, "export_media must be one of copy, symlink, none, got 'move'"),
     ("export", {"export_dir": "out"}, "the folder must be an absolute path, got 'out'"),
     ("export", {"export_dir": 5}, "export_dir must be text, got 5"),
