@@ -11,10 +11,10 @@ import numpy as np
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.coco import category_entries
 from fiftyone_ssa.exports.coco_file import CocoFile
-from fiftyone_ssa.exports.coco_reading import CocoPart, identity, names_of, parts_of, read_content
+from fiftyone_ssa.exports.coco_reading import CocoPart, identity, names_of, parts_of, read_content, read_entries
 from fiftyone_ssa.exports.image_masks import is_crowd
 from fiftyone_ssa.exports.one_class_a_pixel import resolve
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed
+from fiftyone_ssa.exports.reading import ImportedImage, Reader, below
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer, in_split
 from fiftyone_ssa.files.images import read_values
 from fiftyone_ssa.files.packing import png
@@ -117,16 +117,9 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
     beside = (part.file.with_suffix(""), part.file.parent / SEGMENTS)
     folder = next((folder for folder in beside if folder.is_dir()), beside[0])
     of_image = {identity(each, "image_id"): each for each in content["annotations"]}
-    for entry in content["images"]:
-        try:
-            path = below(part.images, entry.get("file_name") if isinstance(entry, Mapping) else None)
-        except InputError as error:
-            yield failed(part.images / "unnamed", error, part.split)
-            continue
-        try:
-            yield _image(part, path, folder, of_image.get(identity(entry)), names)
-        except InputError as error:
-            yield failed(path, error, part.split)
+    return read_entries(
+        part, content, lambda path, entry: _image(part, path, folder, of_image.get(identity(entry)), names)
+    )
 
 
 def _image(part: CocoPart, path: Path, folder: Path, annotation: Any, names: Mapping[Any, str]) -> ImportedImage:

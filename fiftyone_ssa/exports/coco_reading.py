@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,15 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
     for annotation in content["annotations"]:
         if (image := identity(annotation, "image_id")) is not None:
             of_image.setdefault(image, []).append(annotation)
+    return read_entries(
+        part, content, lambda path, entry: _image(part, path, entry, of_image.pop(identity(entry), []), names)
+    )
+
+
+def read_entries(
+    part: CocoPart, content: Mapping[str, Any], read: Callable[[Path, Any], ImportedImage]
+) -> Iterator[ImportedImage]:
+    """Each entry of `images` as `read` has it, given its picture's path; one that is damaged costs itself only."""
     for entry in content["images"]:
         try:
             path = below(part.images, entry.get("file_name") if isinstance(entry, Mapping) else None)
@@ -123,7 +132,7 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
             yield failed(part.images / "unnamed", error, part.split)
             continue
         try:
-            yield _image(part, path, entry, of_image.pop(identity(entry), []), names)
+            yield read(path, entry)
         except InputError as error:
             yield failed(path, error, part.split)
 

@@ -31,6 +31,16 @@ def make(tmp_path):
             dataset.delete()
 
 
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A small dataset of masks with holes, islands, lines and single pixels."""
+    from tests.exports.odd_dataset import odd_dataset
+
+    dataset = odd_dataset(tmp_path_factory.mktemp("odd"), many=3)
+    yield dataset
+    dataset.delete()
+
+
 @pytest.fixture
 def contents():
     """A function that lists every file and link below a folder, with what it holds."""

@@ -12,14 +12,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.exporting import export
 from fiftyone_ssa.exports.formats import reader_of
 from fiftyone_ssa.masks import rle
-from tests.exports.odd_dataset import NAMES, masks_of, odd_dataset
-
-
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory):
-    dataset = odd_dataset(tmp_path_factory.mktemp("odd"), many=3)
-    yield dataset
-    dataset.delete()
+from tests.exports.odd_dataset import NAMES, masks_of
 
 
 @pytest.fixture(scope="module")
