@@ -17,7 +17,8 @@ from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
 from ._operator import FormOperator, telling
-from .forms import EMPTY, check_open, check_switch, choice, refusal, still_to_give
+from .form_values import EMPTY, check_switch
+from .forms import check_open, choice, refusal, still_to_give
 
 FRESH_SECONDS = 5.0
 _read: dict[str, tuple[float, Any]] = {}

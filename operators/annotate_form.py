@@ -28,7 +28,8 @@ from .annotate_choice import (
     parsed_overrides,
     usual_masks,
 )
-from .forms import Card, Form, check_new_name, problem
+from .form_values import check_new_name
+from .forms import Card, Form, problem
 from .preset_cards import OWN_FILE, duration, preset_cards
 
 VOTES = {

@@ -6,14 +6,13 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError, counted
+from fiftyone_ssa.errors import counted
 from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.labels import calibration, fused_weights
-from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 
 from .evaluate import TRUTH
-from .forms import Form, by_sight, count, given, target_of
+from .forms import Form, by_sight, check_masks_of_images, count, given, target_of
 from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "", "gt_field": "", "preset": ""}
@@ -47,7 +46,7 @@ class Calibrate(Job):
         """The labels and their truth."""
         form = Form(inputs, ctx.params, DEFAULTS)
         samples, params = form.target(ctx), form.values
-        if form.refused(lambda: _check_samples(samples)):
+        if form.refused(lambda: check_masks_of_images(samples)):
             return
         params |= _guessed(ctx, samples, params)
 
@@ -73,7 +72,7 @@ class Calibrate(Job):
     def run(self, ctx: Any) -> Outcome:
         """Fit and store."""
         samples = target_of(ctx)
-        _check_samples(samples)
+        check_masks_of_images(samples)
         params = given(ctx.params, DEFAULTS)
         params |= _guessed(ctx, samples, params)
         done = calibration.calibrate(
@@ -84,13 +83,6 @@ class Calibrate(Job):
             progress=report(ctx),
         )
         return Outcome(str(done), done.errors)
-
-
-def _check_samples(samples: Any) -> None:
-    """Raise InputError where there is nothing to fit."""
-    check_whole_images(samples, "calibrate")
-    if not detections_fields(samples):
-        raise InputError("no field of this dataset holds masks; annotate first")
 
 
 def _truths(samples: Any) -> list[str]:

@@ -14,10 +14,9 @@ from fiftyone_ssa.exports import export_arguments
 from fiftyone_ssa.exports.exporting import export, least_confidence, loaded, source_of, splits_of
 from fiftyone_ssa.exports.formats import FORMATS
 from fiftyone_ssa.exports.splits import read_splits
-from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.naming.arguments import check_path
 
-from .forms import Card, Form, by_sight, count, given, target_of
+from .forms import Card, Form, count, field_of_masks, given, target_of
 from .job import Job, Outcome, report
 
 COUNTED = 1000
@@ -73,16 +72,13 @@ class Export(Job):
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The field, the format, the folder, and what becomes of the images."""
         form = Form(inputs, _params(ctx), DEFAULTS)
-        samples, params = form.target(ctx), form.values
-        fields = by_sight(ctx, samples, export_arguments.detections_fields(samples))
-        if form.refused(lambda: _check_samples(samples, fields)):
+        params = form.values
+        samples = form.masks(ctx, frames=True, description="The field that is filtered or shown comes first")
+        if samples is None:
             return
-        params["label_field"] = params["label_field"] or fields[0]
-        form.choice("label_field", fields, label="Masks", description="The field that is filtered or shown comes first")
         if "label_field" not in form.wrong:
             form.note("amount", _amount(samples, params["label_field"]))
-        written = [Card(name, kind.label, kind.line) for name, kind in FORMATS.items() if kind.writes]
-        form.choice("format", written, label="Format", cards=True)
+        form.choice("format", format_cards(), label="Format", cards=True)
         form.choice("export_media", MEDIA, label="Images")
         _narrower(form, samples)
         form.switch(
@@ -104,8 +100,7 @@ class Export(Job):
     def run(self, ctx: Any) -> Outcome:
         """Export."""
         params, samples = given(_params(ctx), DEFAULTS), target_of(ctx)
-        fields = by_sight(ctx, samples, export_arguments.detections_fields(samples))
-        params["label_field"] = params["label_field"] or fields[0]
+        params["label_field"] = params["label_field"] or field_of_masks(ctx, samples)
         params["export_dir"] = params["export_dir"] or _own_folder(ctx.dataset.name, params)
         summary = export(
             samples,
@@ -129,6 +124,11 @@ class ExportCoco(Export):
 
     job = "export_coco"
     unlisted = True
+
+
+def format_cards() -> list[Card]:
+    """The formats, each with what it is."""
+    return [Card(entry.name, entry.label, entry.line) for entry in FORMATS.values()]
 
 
 def _narrower(form: Form, samples: Any) -> None:
@@ -173,12 +173,6 @@ def _params(ctx: Any) -> dict[str, Any]:
     """What is asked for, also where a queued job says it in former words."""
     former = {"export_dir": ctx.params.get("out_dir"), "export_media": ctx.params.get("media")}
     return {**{name: value for name, value in former.items() if value}, **ctx.params}
-
-
-def _check_samples(samples: Any, fields: list[str]) -> None:
-    check_whole_images(samples, "an export", frames=True)
-    if not fields:
-        raise InputError("no field of this dataset holds masks; annotate first")
 
 
 def _amount(samples: Any, label_field: str) -> str:

@@ -15,17 +15,18 @@ from typing import Any
 from bson import json_util
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError, counted, shown
-from fiftyone_ssa.exports.export_arguments import is_filtered
-from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
+from fiftyone_ssa.errors import InputError, MissingDependencyError, counted
+from fiftyone_ssa.exports.export_arguments import detections_fields, is_filtered
+from fiftyone_ssa.labels.database import check_whole_images, dataset_id, root_dataset, see_filters, serialized
 from fiftyone_ssa.models.hardware import FALLBACK, has_mps
 from fiftyone_ssa.naming.arguments import check_device
+
+from .form_values import EMPTY, check_choice, check_number, check_switch, check_text
 
 NO_DATASET = "no dataset is open; open one in the App, or load one with the operator SSA: load a dataset"
 
 
 STILL_TO_GIVE = "still_to_give"
-EMPTY = (None, "")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,30 @@ class Form:
         self.inputs.view_target(ctx, selected_samples_label="Selected images", **labels, **counts)
         return target_of(ctx)
 
+    def masks(
+        self,
+        ctx: Any,
+        *,
+        label: str = "Masks",
+        description: str = "",
+        frames: bool = False,
+        usual: Callable[[Any, Any], str] | None = None,
+        check: Callable[[Any], object] | None = None,
+    ) -> Any:
+        """What a job on masks works on, and which field holds them; None, and a sentence, where there are none.
+
+        `frames` says whether a view of a video's frames will do; `usual` answers the field that is meant where none is
+        given (None: `field_of_masks`); `check` raises InputError where a collection's masks cannot be used.
+        """
+        samples = self.target(ctx)
+        if self.refused(lambda: check_masks_of_images(samples, frames=frames)):
+            return None
+        self.values["label_field"] = self.values["label_field"] or (usual or field_of_masks)(ctx, samples)
+        fields = by_sight(ctx, samples, detections_fields(samples))
+        checks = (lambda: check(samples)) if check else None
+        self.choice("label_field", fields, label=label, description=description, check=checks)
+        return samples
+
     def device(self, name: str = "device") -> None:
         """Where models run; whether it is there only the machine that runs the job can tell."""
         description = "auto takes a GPU where there is one; or cpu, cuda, cuda:1 ..."
@@ -192,6 +217,24 @@ def by_sight(ctx: Any, samples: Any, fields: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*filtered, *(name for name in active if name in fields), *fields]))
 
 
+def field_of_masks(ctx: Any, samples: Any) -> str:
+    """The field of masks that one means: filtered, shown, or any. Raises InputError where there is none."""
+    return by_sight(ctx, samples, masks_fields(samples))[0]
+
+
+def masks_fields(samples: Any) -> list[str]:
+    """The Detections fields of a collection. Raises InputError where there is none."""
+    if not (fields := detections_fields(samples)):
+        raise InputError("no field of this dataset holds masks; annotate first")
+    return fields
+
+
+def check_masks_of_images(samples: Any, *, frames: bool = False) -> None:
+    """Raise InputError unless a collection's samples are images, or a video's `frames`, with a field of masks."""
+    check_whole_images(samples, "this job", frames=frames)
+    masks_fields(samples)
+
+
 COUNTED_FOR_S = 5
 """How long a count holds, in seconds: while one types, it need not be made anew."""
 _counts: dict[tuple[str, str, str], tuple[float, int]] = {}
@@ -217,39 +260,6 @@ def _images(samples: Any) -> str:
 def given(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every parameter: FiftyOne applies no default in a run, and an emptied field is None or ""."""
     return {**defaults, **{name: value for name, value in params.items() if value not in EMPTY}}
-
-
-def check_text(name: str, value: Any) -> None:
-    """Raise InputError unless `value` is a text."""
-    if not isinstance(value, str):
-        raise InputError(f"{name} must be text, got {shown(value)}")
-
-
-def check_choice(name: str, value: Any, values: Sequence[str]) -> None:
-    """Raise InputError unless `value` is none (None, or an empty text) or one of `values`."""
-    if value not in (None, "") and not (isinstance(value, str) and value in values):
-        raise InputError(f"{name} must be one of {', '.join(values) or 'none'}, got {shown(value)}")
-
-
-def check_number(name: str, value: Any, high: int | None = None) -> None:
-    """Raise InputError unless `value` is None or a whole number from 1 to `high`; the App sends 4 as 4.0 at times."""
-    whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    if value is not None and (
-        isinstance(whole, bool) or not isinstance(whole, int) or not 1 <= whole <= (high or whole)
-    ):
-        raise InputError(f"{name} must be a whole number from 1 {f'to {high}' if high else 'on'}, got {shown(value)}")
-
-
-def check_switch(name: str, value: Any) -> None:
-    """Raise InputError unless `value` is true or false."""
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be true or false, got {shown(value)}")
-
-
-def check_new_name(text: str, what: str) -> None:
-    """Raise InputError unless `text` can name a field or a run in FiftyOne."""
-    if not text.isidentifier():
-        raise InputError(f"{what} must be letters, digits and underscores, not starting with a digit; got {text!r}")
 
 
 def problem(check: Callable[[], object]) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from fiftyone.operators import types
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.bringing_back import import_corrections
 from fiftyone_ssa.exports.export_arguments import detections_fields
-from fiftyone_ssa.exports.formats import FORMATS
 from fiftyone_ssa.exports.importing import import_labels
 from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.fields import check_label_field
 from fiftyone_ssa.naming.arguments import check_path
 
+from .export import format_cards
 from .forms import Card, Form, by_sight, given, target_of
 from .job import Job, Outcome, report
 
@@ -54,8 +54,7 @@ class ImportLabels(Job):
         form = Form(inputs, ctx.params, DEFAULTS)
         samples, params = form.target(ctx), form.values
         form.choice("kind", KINDS, label="What it is", cards=True)
-        read = [Card(name, kind.label, kind.line) for name, kind in FORMATS.items() if kind.reads]
-        form.choice("format", read, label="Format")
+        form.choice("format", format_cards(), label="Format")
         form.text(
             "folder",
             label="Folder or file",

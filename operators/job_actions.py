@@ -13,7 +13,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.jobs import JobRow, cancel, document_of, images_of, job
 
 from ._operator import FormOperator, telling
-from .forms import check_text
+from .form_values import check_text
 from .job import is_from_app
 
 

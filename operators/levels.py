@@ -7,12 +7,10 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError, counted
+from fiftyone_ssa.errors import counted
 from fiftyone_ssa.labels import levels as library
-from fiftyone_ssa.labels.database import check_whole_images
-from fiftyone_ssa.labels.shown import detections_fields
 
-from .forms import Form, by_sight, count, given, target_of
+from .forms import Form, count, field_of_masks, given, target_of
 from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"label_field": ""}
@@ -34,25 +32,12 @@ class Levels(Job):
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The masks."""
         form = Form(inputs, ctx.params, DEFAULTS)
-        samples = form.target(ctx)
-        fields = detections_fields(samples)
-        if form.refused(lambda: check_masks_of_images(samples, fields)):
-            return
-        form.values["label_field"] = form.values["label_field"] or by_sight(ctx, samples, fields)[0]
-        form.choice("label_field", fields, label="Masks", description="Which lies in which says what is a part of what")
-        if not form.wrong:
+        samples = form.masks(ctx, description="Which lies in which says what is a part of what")
+        if samples is not None and not form.wrong:
             form.note("amount", f"The masks of {counted(count(samples), 'image')} will be sorted.")
 
     def run(self, ctx: Any) -> Outcome:
         """Sort."""
         params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
-        field = params["label_field"] or by_sight(ctx, samples, detections_fields(samples))[0]
-        done = library.levels(samples, field, progress=report(ctx))
+        done = library.levels(samples, params["label_field"] or field_of_masks(ctx, samples), progress=report(ctx))
         return Outcome(str(replace(done, errors={})), done.errors)
-
-
-def check_masks_of_images(samples: Any, fields: Any) -> None:
-    """Raise InputError where there is nothing to sort or resolve."""
-    check_whole_images(samples, "this")
-    if not fields:
-        raise InputError("no field of this dataset holds masks; annotate first")

@@ -14,13 +14,11 @@ from fiftyone_ssa.curation.ontology_journal import undo_ontology
 from fiftyone_ssa.curation.ontology_suggest import suggest
 from fiftyone_ssa.curation.remembered import remembered
 from fiftyone_ssa.errors import InputError, counted
-from fiftyone_ssa.labels.database import check_whole_images
-from fiftyone_ssa.labels.shown import detections_fields
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.layouts.ontology_lines import lines_of, ontology_of_lines
 from fiftyone_ssa.layouts.ontology_suggested import with_joined
 
-from .forms import Card, Form, by_sight, given, target_of
+from .forms import Card, Form, field_of_masks, given, target_of
 from .job import Job, Outcome
 
 APPLY, UNDO = "apply", "undo"
@@ -61,14 +59,11 @@ class ApplyOntology(Job):
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The masks, the classes, and where they go."""
         form = Form(inputs, ctx.params, DEFAULTS)
-        samples = form.target(ctx)
-        fields = detections_fields(samples)
-        if form.refused(lambda: _check_samples(samples, fields)):
+        samples, values = form.masks(ctx), form.values
+        if samples is None:
             return
-        values = form.values
-        values["label_field"] = field = values["label_field"] or by_sight(ctx, samples, fields)[0]
+        field = values["label_field"]
         form.choice("action", [Card(name, name, ABOUT[name]) for name in ABOUT], label="Action", cards=True)
-        form.choice("label_field", fields, label="Masks")
         to = values["to"] or _usual_target(field)
         if values["action"] == UNDO:
             form.text("to", label="Field", description=f"What the classes were written to; empty: {to}")
@@ -114,7 +109,7 @@ class ApplyOntology(Job):
     def run(self, ctx: Any) -> Outcome:
         """Apply, or take back."""
         params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
-        field = params["label_field"] or by_sight(ctx, samples, detections_fields(samples))[0]
+        field = params["label_field"] or field_of_masks(ctx, samples)
         to = params["to"] or _usual_target(field)
         if params["action"] == UNDO:
             return Outcome(str(undo_ontology(samples, to)))
@@ -148,9 +143,3 @@ def _lines_of(params: Mapping[str, Any]) -> str:
 
 def _usual_target(field: str) -> str:
     return f"{field}_classes"
-
-
-def _check_samples(samples: Any, fields: Any) -> None:
-    check_whole_images(samples, "this")
-    if not fields:
-        raise InputError("no field of this dataset holds masks; annotate first")

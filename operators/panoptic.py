@@ -10,13 +10,11 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.errors import counted
 from fiftyone_ssa.labels import panoptic as library
-from fiftyone_ssa.labels.shown import detections_fields
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.masks.containment import LEVELS, WHOLE
 
-from .forms import Form, by_sight, count, given, target_of
+from .forms import Form, count, field_of_masks, given, target_of
 from .job import Job, Outcome, report
-from .levels import check_masks_of_images
 
 DEFAULTS: dict[str, Any] = {"label_field": "", "ontology": "", "level": WHOLE}
 
@@ -46,12 +44,9 @@ class Panoptic(Job):
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The masks, the classes, and how fine the segments are."""
         form = Form(inputs, ctx.params, DEFAULTS)
-        samples = form.target(ctx)
-        fields = detections_fields(samples)
-        if form.refused(lambda: check_masks_of_images(samples, fields)):
+        samples = form.masks(ctx)
+        if samples is None:
             return
-        form.values["label_field"] = form.values["label_field"] or by_sight(ctx, samples, fields)[0]
-        form.choice("label_field", fields, label="Masks")
         file = form.values["ontology"]
         form.text(
             "ontology",
@@ -68,7 +63,7 @@ class Panoptic(Job):
         params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
         done = library.panoptic(
             samples,
-            params["label_field"] or by_sight(ctx, samples, detections_fields(samples))[0],
+            params["label_field"] or field_of_masks(ctx, samples),
             ontology=params["ontology"] or None,
             level=params["level"],
             progress=report(ctx),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from fiftyone.operators import types
 
-from fiftyone_ssa.errors import InputError, counted
-from fiftyone_ssa.exports.export_arguments import detections_fields
+from fiftyone_ssa.errors import counted
 from fiftyone_ssa.labels import repaint as library
-from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.presets import load_preset, preset_names
 
-from .forms import Form, by_sight, count, given, target_of
+from .forms import Form, by_sight, count, given, masks_fields, target_of
 from .job import Job, Outcome, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "", "preset": "", "device": "auto"}
@@ -44,22 +41,16 @@ class Repaint(Job):
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The labels, and what the maps begin with."""
         form = Form(inputs, ctx.params, DEFAULTS)
-        samples, params = form.target(ctx), form.values
-        fields = detections_fields(samples)
-        if form.refused(lambda: _check_samples(samples, fields)):
-            return
-        params["label_field"] = params["label_field"] or _usual_field(ctx, samples)
-
-        def check() -> None:
-            library.check_repaint(samples, params["label_field"], needs_maps=not params["preset"])
-
-        form.choice(
-            "label_field",
-            fields,
+        params = form.values
+        samples = form.masks(
+            ctx,
             label="Labels",
             description="Rejected masks are not painted; a name that is no class yet becomes one",
-            check=check,
+            usual=_usual_field,
+            check=lambda found: library.check_repaint(found, params["label_field"], needs_maps=not params["preset"]),
         )
+        if samples is None:
+            return
         form.choice(
             "preset",
             [name for name in preset_names() if load_preset(name).pipeline == "ssa"],
@@ -85,15 +76,8 @@ class Repaint(Job):
         return Outcome(str(replace(done, errors={})), done.errors)
 
 
-def _check_samples(samples: Any, fields: Sequence[str]) -> None:
-    """Raise InputError where there is nothing to paint."""
-    check_whole_images(samples, "repaint")
-    if not fields:
-        raise InputError("no field of this dataset holds masks; annotate first")
-
-
 def _usual_field(ctx: Any, samples: Any) -> str:
     """The field that is filtered or shown among those with class maps, else any that is."""
-    fields = by_sight(ctx, samples, detections_fields(samples))
+    fields = by_sight(ctx, samples, masks_fields(samples))
     painted = [name for name in fields if samples.has_sample_field(f"{name}_semantic")]
     return (painted or fields)[0]

@@ -207,7 +207,7 @@ class _Back:
 
     def _left(self, image: ImportedImage) -> tuple[ExportedImage, bool]:
         """The image as it left, and whether that is known; else it is taken as it is now."""
-        sample = image.sample_id if isinstance(image, ReturnedImage) else ""
+        sample = image.sample_id
         known = recall(dataset_id(self.dataset), self.field, self.format, sample=sample, path=image.path)
         if known is not None:
             self._rows(known.sample)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """One format: the one entry that a new one needs. Its module holds a `FormatWriter`, a `FormatReader` or both."""
+    """One format: the one entry that a new one needs. Its module holds a `FormatWriter` and a `FormatReader`."""
 
     name: str
     label: str
@@ -25,8 +25,6 @@ class Format:
     """What it is, in a line, for the App's form and the command's help."""
     module: str
     """Below `fiftyone_ssa.exports`."""
-    reads: bool = True
-    writes: bool = True
 
     @property
     def kind(self) -> str:
@@ -64,26 +62,16 @@ def format_of(name: object) -> Format:
 
 
 def writer_of(name: object) -> type[Writer]:
-    """The class that writes a format. Raises InputError if there is none."""
-    entry = format_of(name)
-    if not entry.writes:
-        raise InputError(f"{entry.label} is read only; choose one of {_those('writes')}")
-    writer: type[Writer] = _module(entry).FormatWriter
+    """The class that writes a format. Raises InputError if there is no such format."""
+    writer: type[Writer] = _module(name).FormatWriter
     return writer
 
 
 def reader_of(name: object) -> type[Reader]:
-    """The class that reads a format. Raises InputError if there is none."""
-    entry = format_of(name)
-    if not entry.reads:
-        raise InputError(f"{entry.label} is written only; choose one of {_those('reads')}")
-    reader: type[Reader] = _module(entry).FormatReader
+    """The class that reads a format. Raises InputError if there is no such format."""
+    reader: type[Reader] = _module(name).FormatReader
     return reader
 
 
-def _those(way: str) -> str:
-    return ", ".join(name for name, entry in FORMATS.items() if getattr(entry, way))
-
-
-def _module(entry: Format) -> ModuleType:
-    return importlib.import_module(f"fiftyone_ssa.exports.{entry.module}")
+def _module(name: object) -> ModuleType:
+    return importlib.import_module(f"fiftyone_ssa.exports.{format_of(name).module}")

@@ -109,7 +109,7 @@ def _fill(found: Imported, summary: ImportSummary, places: _Places, adds: bool, 
             try:
                 if image.problem:
                     raise InputError(image.problem)
-                sample_id, known = places.find(path)
+                sample_id, known = places.find(path, image.sample_id)
                 if sample_id is None and not adds:
                     raise InputError(f"{goal.name!r} has no such image")
                 image = found.placed(image, known)
@@ -155,25 +155,34 @@ def _target(dataset: Any) -> tuple[Any, bool]:
 
 
 class _Places:
-    """The samples of a dataset by the paths of their images."""
+    """The samples of a dataset by the paths of their images.
+
+    A file that is several samples finds each in turn, unless its data set says which one it means.
+    """
 
     def __init__(self, samples: Any) -> None:
-        self._ids: dict[str, str] = {}
+        self._ids: dict[str, list[str]] = defaultdict(list)
+        self._paths: dict[str, str] = {}
         self._by_name: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
         for identity, path in zip(*samples.values(["id", "filepath"]), strict=True):
             path = os.path.normpath(path)
-            self._ids[path] = identity
+            self._ids[path].append(identity)
+            self._paths[identity] = path
             parts = Path(path).parts[::-1]
             self._by_name[parts[0]].append((parts, identity))
 
-    def find(self, path: str) -> tuple[str | None, str | None]:
-        """The sample of an image, with its file: of its very path, or the one whose path ends most like it; or None.
+    def find(self, path: str, told: str = "") -> tuple[str | None, str | None]:
+        """The sample of an image, with its file: the one `told`, of its very path, or whose path ends most like it.
 
         Raises InputError if several end alike.
         """
+        if told in self._paths:
+            return told, self._paths[told]
         path = os.path.normpath(path)
         if path in self._ids:
-            return self._ids[path], path
+            same = self._ids[path]
+            same.append(same.pop(0))
+            return same[-1], path
         parts = Path(path).parts[::-1]
         alike = [
             (sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(parts, others, strict=False))), identity)

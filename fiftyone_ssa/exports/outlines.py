@@ -26,8 +26,6 @@ MOST_PROPOSALS = 5
 class ReturnedImage(ImportedImage):
     """An image as it comes back from people; its masks' attributes may say `reviewed_by` and `reviewed_at`, too."""
 
-    sample_id: str = ""
-    """The sample that it was exported from, where the format carries it."""
     name: str = ""
     """What the picture was called when it was exported."""
     by: str = ""

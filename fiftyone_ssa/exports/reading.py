@@ -32,6 +32,8 @@ class ImportedImage:
     """Why the image cannot be used; then it has no masks."""
     picture: bytes | None = None
     """The file's content where the data set holds it in another file; it is then written to `path`."""
+    sample_id: str = ""
+    """The sample that it was exported from, where the format carries it."""
 
 
 class Reader(abc.ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.coco_reading import identity
 from fiftyone_ssa.exports.one_class_a_pixel import resolve
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed, images_folder
+from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder
 from fiftyone_ssa.exports.writing import ExportClass, ExportImage, ExportJob, Kept, Writer, in_split
-from fiftyone_ssa.files.images import EXTENSIONS, read_values
+from fiftyone_ssa.files.images import EXTENSIONS, opened_picture, read_values
 from fiftyone_ssa.files.json_file import read_json_value
 from fiftyone_ssa.files.packing import png
 from fiftyone_ssa.layouts import ade20k, cityscapes
@@ -26,6 +26,8 @@ from fiftyone_ssa.masks import rle
 
 ENCODINGS = ("own", "cityscapes", "ade20k")
 CLASSES_FILE, LABELS = "classes.json", "labels"
+IMAGE, SAMPLE = "Image", "Sample"
+"""The keywords by which a map says whose it is: a stem may be that of several images, and a file several samples."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class FormatWriter(Writer):
                 split=split, folder=_city(stem), stem=stem, bare=stem.name.removesuffix("_leftImg8bit")
             )
             name = in_split(image.split, place) if each.place.startswith(LABELS) else place
-            self.write(name, png(values.astype(np.uint8 if self._is_small(each) else np.uint16)))
+            values = values.astype(np.uint8 if self._is_small(each) else np.uint16)
+            self.write(name, png(values, {IMAGE: image.name, SAMPLE: image.sample_id}))
         kept = owners.kept()
         if kept is None and len(named) == len(image.labels):
             return None
@@ -167,12 +170,21 @@ class FormatReader(Reader):
 def _read(root: Path, images: Path, names: Mapping[Any, Any], nothing: int, split: str) -> Iterator[ImportedImage]:
     for file in sorted((root / LABELS).rglob("*.png")):
         stem = file.relative_to(root / LABELS).with_suffix("")
-        candidates = [images / stem, *(images / f"{stem}{ending}" for ending in EXTENSIONS)]
-        path = next((each for each in candidates if each.is_file()), candidates[1])
+        path = images / f"{stem}{EXTENSIONS[0]}"
         try:
-            yield _image(path, read_values(file), names, nothing, split)
+            said, sample_id = _said(file)
+            candidates = [images / stem, *(images / f"{stem}{ending}" for ending in EXTENSIONS)]
+            candidates = [below(images, said), *candidates] if said else candidates
+            path = next((each for each in candidates if each.is_file()), path)
+            yield replace(_image(path, read_values(file), names, nothing, split), sample_id=sample_id)
         except InputError as error:
             yield failed(path, error, split)
+
+
+def _said(file: Path) -> tuple[str, str]:
+    """The image and the sample that a map says that it is of, empty where it says nothing."""
+    with opened_picture(file) as picture:
+        return str(picture.info.get(IMAGE, "")), str(picture.info.get(SAMPLE, ""))
 
 
 def _image(path: Path, values: npt.NDArray[Any], names: Mapping[Any, Any], nothing: int, split: str) -> ImportedImage:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed, images_folder, our_splits
+from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed, images_folder, left_where, our_splits
 from fiftyone_ssa.exports.ssa_records import annotation_of, extra_values, read_records
 from fiftyone_ssa.exports.writing import ExportImage, Writer, in_split
 from fiftyone_ssa.files.images import image_size_hw
@@ -51,23 +51,44 @@ class FormatReader(Reader):
         found = False
         for split in our_splits(dataset_dir):
             folder = dataset_dir / split
-            images = images_folder(folder, data_dir, "data")
-            for image in ImageFolder(images):
-                file = (folder / image.id).with_name(Path(image.id).stem + self.ending)
-                full = (folder / image.id).with_name(Path(image.id).name + self.ending)
-                file = full if full.is_file() else file
-                if file.is_file():
-                    found = True
-                    yield self._image(image.path, file, split)
+            numbered = self._numbered(folder) if left_where(folder) else None
+            for image in ImageFolder(images_folder(folder, data_dir, "data")):
+                for file in self._files(folder / image.id, numbered):
+                    read = self._image(image.path, file, split, None if numbered is None else image.id)
+                    if read is not None:
+                        found = True
+                        yield read
         if not found:
             raise InputError(
                 f"{dataset_dir} holds no <image name>{self.ending} of an image in data/ or beside it; "
                 "name the folder of images with data_dir"
             )
 
-    def _image(self, path: Path, file: Path, split: str) -> ImportedImage:
+    def _files(self, place: Path, numbered: Mapping[Path, Sequence[int]] | None) -> list[Path]:
+        """The JSON of an image: `<name>` before `<stem>`; of our exports that left images, all that may be of it."""
+        full, file = (place.with_name(name + self.ending) for name in (place.name, place.stem))
+        if numbered is None:
+            return [path for path in (full, file) if path.is_file()][:1]
+        more = [place.with_name(f"{place.stem}-{number}{self.ending}") for number in numbered.get(file, ())]
+        return [path for path in (file, full, *more) if path.is_file()]
+
+    def _numbered(self, folder: Path) -> dict[Path, list[int]]:
+        """The numbers of the JSONs whose names `Writer.stem` numbers, by their names without: a file that is several
+        samples, and was left where it is, has one for each of them."""
+        found: dict[Path, list[int]] = {}
+        for path in folder.rglob(f"*-*{self.ending}"):
+            stem, _, number = path.name.removesuffix(self.ending).rpartition("-")
+            if number.isascii() and number.isdigit():
+                found.setdefault(path.with_name(stem + self.ending), []).append(int(number))
+        return {path: sorted(numbers) for path, numbers in found.items()}
+
+    def _image(self, path: Path, file: Path, split: str, name: str | None) -> ImportedImage | None:
+        """What a JSON says of an image; None where it says that it is of another one than `name`."""
         try:
-            records = read_json(file).get("annotations")
+            content = read_json(file)
+            header, records = content.get("image"), content.get("annotations")
+            if name is not None and isinstance(header, dict) and header.get("file_name", name) != name:
+                return None
             if not isinstance(records, list):
                 raise InputError('it has no "annotations" list')
             masks, documents = read_records(records, image_size_hw(path))

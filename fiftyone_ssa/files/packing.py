@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ def deflate(parts: Iterable[Buffer]) -> bytes:
     return b"".join([*(packer.compress(part) for part in parts), packer.flush()])
 
 
-def png(values: npt.NDArray[Any]) -> bytes:
+def png(values: npt.NDArray[Any], said: Mapping[str, str] | None = None) -> bytes:
     """A (H, W) bool, uint8 or uint16 or (H, W, 3) uint8 array as a PNG file of 1, 8 or 16 bits a channel.
+
+    `said` are texts by keyword that the file carries along.
 
     Each row is stored as what it is more than the row above, mostly zeros in a class map. Pillow tries every filter on
     every row, which takes six times as long.
@@ -41,7 +43,8 @@ def png(values: npt.NDArray[Any]) -> bytes:
     rows[0, 1:] = stored[0]
     np.subtract(stored[1:], stored[:-1], out=rows[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, bits, 2 if values.ndim == 3 else 0, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"IDAT", deflate([rows])), (b"IEND", b"")
+    texts = [(b"iTXt", key.encode("latin-1") + b"\0" * 5 + text.encode()) for key, text in (said or {}).items()]
+    chunks = (b"IHDR", header), *texts, (b"IDAT", deflate([rows])), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
         for kind, content in chunks

@@ -8,7 +8,7 @@ import pytest
 
 import fiftyone_ssa as ssa
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.formats import FORMATS
+from fiftyone_ssa.exports.formats import FORMATS, writer_of
 from fiftyone_ssa.exports.imported import attributes
 from fiftyone_ssa.labels.documents import mask_set_from_detections
 
@@ -86,7 +86,25 @@ def test_a_new_dataset_has_the_splits_as_tags_and_what_is_wrong_costs_its_image_
         summary.dataset.delete()
 
 
-@pytest.mark.parametrize("name", [name for name, entry in FORMATS.items() if entry.reads])
+@pytest.mark.parametrize("name", [name for name in FORMATS if not writer_of(name).needs_media])
+def test_a_file_that_is_several_samples_is_read_back_as_often(make, tmp_path, name):
+    """Each has its own class, which says whose masks came back; other files have names that look like numbers."""
+    dataset = make("a.png", "b-2.png", "a.png", "a.jpg", "a-3.png", "a.png", "sub/a.png", "b.png", "b.png")
+    expected = [f"class {number}" for number in range(9)]
+    dataset.set_values("m.detections.label", [[label] for label in expected])
+    ssa.export(dataset, tmp_path / "out", format=name, label_field="m", export_media=False)
+    ssa.import_labels(tmp_path / "out", format=name, dataset=dataset, label_field="back")
+    assert [labels[0] for labels in dataset.values("back.detections.label")] == expected
+    made = ssa.import_labels(tmp_path / "out", format=name).dataset
+    try:
+        labels = [label for (label,) in made.values("imported.detections.label")]
+        found = sorted(zip(made.values("filepath"), labels, strict=True))
+        assert found == sorted(zip(dataset.values("filepath"), expected, strict=True))
+    finally:
+        made.delete()
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_folder_that_holds_no_such_data_set_is_told(tmp_path, name):
     (tmp_path / "x.txt").write_text("x")
     before = fo.list_datasets()

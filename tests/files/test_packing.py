@@ -36,9 +36,10 @@ def test_pngs_are_read_by_pillow_and_opencv(shape: tuple[int, int], kind: str, t
     noise = random.integers(0, 1 << 16, size, np.uint16)
     values = noise > 40_000 if kind == "bool" else noise.astype(np.uint16 if kind == "uint16" else np.uint8)
     values = values.swapaxes(0, 1) if turned else values  # not contiguous
-    file = packing.png(values)
+    file = packing.png(values, {"Image": "a/grün, 1.png"})
     picture = PIL.Image.open(io.BytesIO(file))
     np.testing.assert_array_equal(np.asarray(picture), values)
+    assert picture.info["Image"] == "a/grün, 1.png"
     assert picture.mode == {"bool": "1", "uint8": "L", "uint16": "I;16", "RGB": "RGB"}[kind]
     by_opencv = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     expected = values * np.uint8(255) if kind == "bool" else values[..., ::-1] if kind == "RGB" else values
