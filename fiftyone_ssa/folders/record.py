@@ -64,11 +64,7 @@ class Found:
 
 
 def read_record(folder: Path, settings: Settings, named: Mapping[str, Any]) -> Found | None:
-    """What is recorded in a folder, held against `settings`; None where nothing is.
-
-    `named` are the preset's settings as they were given: models by id or path, where `settings` have their content.
-    Raises InputError, naming the file, if it is damaged or of another version.
-    """
+    """What is recorded in a folder, held against `settings`; None where nothing is. Otherwise as `parse_record`."""
     path = folder / MARKER
     try:
         path.lstat()
@@ -76,7 +72,15 @@ def read_record(folder: Path, settings: Settings, named: Mapping[str, Any]) -> F
         return None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    content = read_json(path)
+    return parse_record(read_json(path), str(path), settings, named)
+
+
+def parse_record(content: Mapping[str, Any], path: str, settings: Settings, named: Mapping[str, Any]) -> Found:
+    """What the content of a marker says, held against `settings`.
+
+    `named` are the preset's settings as they were given: models by id or path, where `settings` have their content.
+    Raises InputError, naming the file, if it is damaged or of another version.
+    """
     preset, fingerprint, recorded = content.get("preset"), content.get("fingerprint"), content.get("settings")
     if not isinstance(preset, str) or not isinstance(fingerprint, str) or not isinstance(recorded, dict):
         raise InputError(f"{path} is damaged, or was written by another version of this program")
@@ -95,17 +99,18 @@ def write_record(
     folder: Path, preset: Preset, found: tuple[str, Mapping[str, Any]], record: Record, owner: str
 ) -> None:
     """Record it; `found` are the settings' fingerprint and values. Raises InputError if the file cannot be written."""
-    fingerprint, settings = found
     content = {
-        "preset": preset.name,
-        "fingerprint": fingerprint,
-        "settings": dict(settings),
-        "named": preset.settings(),
+        **settings_content(preset, *found),
         "overwriting": record.overwriting,
         "since_ns": record.since_ns,
         "done": base64.b64encode(record.done.astype("<u4").tobytes()).decode(),
     }
     write_whole(folder / MARKER, json.dumps(content, indent=1).encode(), owner)
+
+
+def settings_content(preset: Preset, fingerprint: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a marker holds of the settings."""
+    return {"preset": preset.name, "fingerprint": fingerprint, "settings": dict(values), "named": preset.settings()}
 
 
 def _unpacked(text: Any) -> npt.NDArray[np.uint32]:

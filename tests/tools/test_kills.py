@@ -10,6 +10,7 @@ from pathlib import Path
 from fiftyone_ssa.folders.annotate import annotate_files
 from fiftyone_ssa.presets import load_preset
 from tools.kills.files import FilesTrial
+from tools.kills.shards import ShardsTrial
 from tools.kills.trial import Figures, run_round
 
 
@@ -18,6 +19,14 @@ def test_two_kills_lose_nothing(tmp_path: Path) -> None:
     trial = FilesTrial(tmp_path, chance, images=24, seconds=0.1)
     trial.save_images = trial.save_branch = True
     run_round(trial, chance, 2, figures)
+    assert figures.faults == []
+    assert figures.kills == 2
+
+
+def test_killed_runs_on_tars_lose_nothing(tmp_path: Path) -> None:
+    chance, figures = random.Random(5), Figures()
+    trial = ShardsTrial(tmp_path, chance, tars=4, images=3, seconds=0.05)
+    run_round(trial, chance, 2, figures, within_s=0.3)
     assert figures.faults == []
     assert figures.kills == 2
 

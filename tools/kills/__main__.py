@@ -1,4 +1,4 @@
-"""`python -m tools.kills files|datasets --kills 60 --seed 0`: prints what came of it; ends with 1 if it was wrong."""
+"""`python -m tools.kills WHAT --kills 60 --seed 0`: prints what came of it; ends with 1 if it was wrong."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.kills.files import FilesTrial
+from tools.kills.shards import ShardsTrial
 from tools.kills.trial import Figures, run_round
 from tools.mongod import use_own_database
 
@@ -23,7 +24,7 @@ KILLS_A_ROUND = 5
 def main() -> int:
     """Rounds of five kills each, every round on what the one before left."""
     parser = argparse.ArgumentParser(prog="python -m tools.kills")
-    parser.add_argument("what", choices=["files", "datasets"])
+    parser.add_argument("what", choices=["files", "datasets", "shards"])
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -39,9 +40,11 @@ def main() -> int:
     return 1 if figures.faults else 0
 
 
-def _trial(what: str, folder: Path, chance: random.Random) -> FilesTrial | DatasetTrial:
+def _trial(what: str, folder: Path, chance: random.Random) -> FilesTrial | DatasetTrial | ShardsTrial:
     if what == "files":
         return FilesTrial(folder, chance)
+    if what == "shards":
+        return ShardsTrial(folder, chance)
     use_own_database()
     os.environ |= {"FIFTYONE_DEFAULT_DATASET_DIR": str(folder / "datasets"), "FIFTYONE_DO_NOT_TRACK": "1"}
     os.environ["HF_HUB_OFFLINE"] = "1"

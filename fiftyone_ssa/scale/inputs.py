@@ -1,0 +1,170 @@
+"""Which shards an input has: folders, tars, Parquet files, and lists of them, here or in any store of fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec.core
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import EXTENSIONS
+from fiftyone_ssa.scale.shards import Member, Record, Shard
+from fiftyone_ssa.scale.store import is_local
+
+logger = logging.getLogger(__name__)
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_MASKS = (".json", ".JSON", ".Json")
+IMAGES_A_SHARD = 1000
+"""Of one folder: a shard is what a killed run loses at most."""
+Info = Mapping[str, Any]
+"""What fsspec says of a file: `name`, `size`, `type`, and what the store adds."""
+
+
+def find_shards(sources: Sequence[str | Path], *, needs_masks: bool, leave_out: str = "") -> list[Shard]:
+    """The shards of all sources, in order.
+
+    Args:
+        sources: each a folder (images, tars and Parquet files in it and below), a tar, a Parquet file or an image; a
+            path or a URL that fsspec knows, which may hold `*` and, as WebDataset has it, `{000..123}`
+        needs_masks: whether an image needs the JSON beside it; a folder where none has one is left out
+        leave_out (""): a path or URL below which nothing is searched: where results go
+
+    Raises InputError if a source is not there, cannot be listed, holds nothing, or two shards would have one name.
+    """
+    shards: dict[str, Shard] = {}
+    for pattern in sources:
+        found = 0
+        for shard in itertools.chain.from_iterable(
+            _of(source, needs_masks, leave_out) for source in _braces(str(pattern))
+        ):
+            if (other := shards.setdefault(shard.part, shard)) is not shard:
+                raise InputError(
+                    f"{other.source} and {shard.source} would both be called {shard.name} in the results; "
+                    "rename one, or name the folder above both"
+                )
+            found += 1
+        if not found:
+            beside = " with <image name>.json beside them" if needs_masks else ""
+            raise InputError(f"{pattern} holds no images{beside}, no tar and no Parquet file; name what does")
+    return list(shards.values())
+
+
+def read_folder(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
+    """The images of a folder's shard. One that is gone has a problem; OSError is raised where the store fails."""
+    fs, root = fsspec.core.url_to_fs(shard.source)
+    for member in shard.members:
+        name = f"{_last(root) or 'images'}/{member.image}"
+        if needs_masks and not member.masks:
+            yield Record(name, member.image, problem=f"no {os.path.splitext(member.image)[0]}.json beside it")  # noqa: PTH122
+            continue
+        try:
+            masks = fs.cat_file(f"{root}/{member.masks}") if needs_masks else None
+            yield Record(name, member.image, fs.cat_file(f"{root}/{member.image}"), masks)
+        except FileNotFoundError as error:
+            yield Record(name, member.image, problem=f"{error.filename or member.image} is gone")
+
+
+def _braces(pattern: str) -> Iterator[str]:
+    """`a{08..10}b` as a08b, a09b, a10b: WebDataset's way to write many shards."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
+    if found is None:
+        yield pattern
+        return
+    first, last = found.groups()
+    for number in range(int(first), int(last) + 1):
+        yield from _braces(f"{pattern[: found.start()]}{number:0{len(first)}d}{pattern[found.end() :]}")
+
+
+def _of(source: str, needs_masks: bool, leave_out: str) -> Iterator[Shard]:
+    """The shards of one path or URL."""
+    try:
+        fs, path = fsspec.core.url_to_fs(os.path.expanduser(source))  # noqa: PTH111 - a URL may be no path
+        matches = [path] if fs.exists(path) or not fsspec.core.has_magic(path) else sorted(fs.glob(path))
+        for match in matches:
+            info = fs.info(match)
+            if info["type"] == "directory":
+                yield from _below(fs, match.rstrip("/"), needs_masks, leave_out)
+            else:
+                yield from _file(fs, match, info, needs_masks)
+    except FileNotFoundError as error:
+        raise InputError(f"{source} does not exist; name a folder, a tar, a Parquet file or an image") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"{source} cannot be listed: {error}") from error
+
+
+def _file(fs: Any, path: str, info: Info, needs_masks: bool) -> Iterator[Shard]:
+    """The shard of a file that was named itself; an image's masks lie beside it."""
+    folder, _, name = path.rpartition("/")
+    stem = os.path.splitext(path)[0]  # noqa: PTH122
+    beside = [fs.info(stem + ending) for ending in _MASKS if needs_masks and fs.exists(stem + ending)]
+    for shard in _files(fs, folder, "", [info, *beside], needs_masks):
+        yield shard if shard.kind != "folder" else replace(shard, name=f"{_last(folder) or 'images'}/{name}")
+
+
+def _below(fs: Any, root: str, needs_masks: bool, leave_out: str, folder: str = "") -> Iterator[Shard]:
+    """The shards of a folder and of those in it; `folder` is its path below `root`, with `/` at its end."""
+    infos = sorted(fs.ls(f"{root}/{folder}".rstrip("/"), detail=True), key=lambda info: str(info["name"]))
+    visible = [info for info in infos if not _name(info).startswith(".")]
+    visible = [info for info in visible if fs.unstrip_protocol(info["name"]) != leave_out]
+    yield from _files(fs, root, folder, [info for info in visible if info["type"] != "directory"], needs_masks)
+    for info in visible:
+        if info["type"] == "directory" and f"{root}/{folder}".rstrip("/") != info["name"].rstrip("/"):
+            yield from _below(fs, root, needs_masks, leave_out, f"{folder}{_name(info)}/")
+
+
+def _files(fs: Any, root: str, folder: str, infos: Sequence[Info], needs_masks: bool) -> Iterator[Shard]:
+    """The shards of one folder's files."""
+    names = {_name(info): info for info in infos}
+    for name, info in names.items():
+        kind, ending = _kind(name)
+        if kind:
+            yield Shard(folder + name[: -len(ending)], kind, _url(fs, info["name"]), _stamp([info]))
+    images = [name for name in names if name.lower().endswith(EXTENSIONS)]
+    beside = {name: _masks(name, names) if needs_masks else "" for name in images}
+    if needs_masks and images and not any(beside.values()):
+        logger.warning("%s/%s is left out: none of its %d images has a mask file beside it", root, folder, len(images))
+        return
+    for number, start in enumerate(range(0, len(images), IMAGES_A_SHARD)):
+        chunk = images[start : start + IMAGES_A_SHARD]
+        members = [Member(folder + name, beside[name] and folder + beside[name]) for name in chunk]
+        stamp = _stamp([names[each] for name in chunk for each in (name, beside[name]) if each])
+        top = _last(root) or "images"
+        yield Shard(f"{top}/{folder}{number:05d}", "folder", _url(fs, root), stamp, tuple(members))
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """What shard a file is, and its ending; empty where it is none."""
+    kinds = [("tar", ending) for ending in TARS] + [("parquet", ".parquet")]
+    return next(((kind, ending) for kind, ending in kinds if name.lower().endswith(ending)), ("", ""))
+
+
+def _masks(image: str, names: Mapping[str, Info]) -> str:
+    stem = os.path.splitext(image)[0]  # noqa: PTH122 - many times faster, for millions of names
+    return next((stem + ending for ending in _MASKS if stem + ending in names), "")
+
+
+def _stamp(infos: Sequence[Info]) -> str:
+    """Changes when one of the files does, as far as its store tells."""
+    told = [(_name(info), *(str(info.get(key)) for key in ("size", "ETag", "mtime", "LastModified"))) for info in infos]
+    return hashlib.sha256(repr(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _url(fs: Any, path: str) -> str:
+    """A path as others open it: of this machine as it is, else with its protocol."""
+    return path if is_local(fs) else str(fs.unstrip_protocol(path))
+
+
+def _name(info: Info) -> str:
+    return _last(info["name"])
+
+
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]

@@ -1,0 +1,156 @@
+"""What a worker holds and does: the models, and one shard after the other. The same in one process and on Ray."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.images import PictureBytes, read_image
+from fiftyone_ssa.files.json_file import parse_json
+from fiftyone_ssa.folders.sa1b_json import masks_of
+from fiftyone_ssa.naming.run import Pipeline, Task, describe, overlap, run
+from fiftyone_ssa.naming.stamp import Settings, settings_stamp
+from fiftyone_ssa.presets import Preset
+from fiftyone_ssa.scale.inputs import read_folder
+from fiftyone_ssa.scale.manifest import Entry
+from fiftyone_ssa.scale.parquet_images import read_parquet
+from fiftyone_ssa.scale.shards import Record, Shard, read_ahead
+from fiftyone_ssa.scale.store import Store
+from fiftyone_ssa.scale.tars import read_tar
+from fiftyone_ssa.scale.writing import PartWriter
+from fiftyone_ssa.types import Inputs, Result
+
+_READERS = {"folder": read_folder, "tar": read_tar, "parquet": read_parquet}
+_TRIES = 3
+"""How often a shard is begun whose store fails while it is read."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to know; it can be sent to another process."""
+
+    preset: Preset
+    store: Store
+    revisions: str = ""
+    """The fingerprint of the settings."""
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 4
+    trust_remote_code: bool = False
+    embeddings: bool = False
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether masks come from the JSON beside each image."""
+        return self.preset.masks.source == "existing"
+
+    def settings(self) -> Settings:
+        """All that rows depend on besides their image."""
+        return settings_stamp(self.preset, embeddings="kept" if self.embeddings else None)
+
+    def build(self) -> Pipeline:
+        """The pipeline, its models loaded."""
+        from fiftyone_ssa.naming.pipeline import build_pipeline  # loads torch
+
+        return build_pipeline(
+            self.preset,
+            device=self.device,
+            dtype=self.dtype,
+            trust_remote_code=self.trust_remote_code,
+            keep_embeddings=self.embeddings,
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """A shard to do, and what an earlier run committed of it, whose images are kept."""
+
+    shard: Shard
+    before: Entry | None = None
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A shard that could not be read because its store failed: nothing of it is committed."""
+
+    shard: str
+    reason: str
+
+
+class Worker:
+    """The models, loaded once, and the shards that they are given."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._pipeline = job, job.build()
+
+    def __call__(self, work: Work) -> Entry | Unread:
+        """Label a shard and write its part files, which count when the entry is in the manifest.
+
+        Raises InputError if they cannot be written, DeviceLostError if the GPU fails.
+        """
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return _label(work, self._job, self._pipeline)
+            except _UnreadError as error:
+                reason = str(error)
+                time.sleep(attempt)
+        return Unread(work.shard.name, f"{work.shard.source} cannot be read: {reason}")
+
+
+class _UnreadError(Exception):
+    """The store of a shard failed while it was read."""
+
+
+def _label(work: Work, job: Job, pipeline: Pipeline) -> Entry:
+    started = time.monotonic()
+    name = f"part-{work.shard.part}-{secrets.token_hex(4)}.parquet"  # no two attempts write the same files
+    with PartWriter(job.store, work.shard, name, job.preset.name, job.revisions) as part:
+        kept = part.keep(work.before) if work.before is not None else set[str]()
+        known: deque[Record] = deque()  # results come in the order of tasks
+
+        def write(result: Result) -> None:
+            record = known.popleft()
+            if result.annotation is None:
+                part.fail(record, result.error or "unknown error")
+            else:
+                part.add(record, result.annotation)
+
+        def tasks(records: Iterator[Record]) -> Iterator[Task]:
+            for record in records:
+                if record.id not in kept:
+                    known.append(record)
+                    yield Task(record.id, partial(_read, record, job))
+
+        with closing(_records(work.shard, job)) as records, closing(read_ahead(records)) as ready:
+            results = run(tasks(ready), pipeline, batch_size=job.batch_size)
+            with closing(overlap(results, write)) as written:
+                for _ in written:
+                    pass
+        return part.write(time.monotonic() - started)
+
+
+def _records(shard: Shard, job: Job) -> Generator[Record, None, None]:
+    try:
+        yield from _READERS[shard.kind](shard, needs_masks=job.needs_masks)
+    except OSError as error:
+        raise _UnreadError(describe(error)) from error
+
+
+def _read(record: Record, job: Job) -> Inputs:
+    if record.problem:
+        raise InputError(record.problem)
+    pixels = read_image(PictureBytes(record.member, record.image))
+    if record.masks is None:
+        return Inputs(pixels)
+    name = f"the JSON of {record.member}"
+    content = parse_json(record.masks, name)
+    if not isinstance(content, dict):
+        raise InputError(f"{name} must hold a JSON object, got a {type(content).__name__}")
+    size_hw = (pixels.shape[0], pixels.shape[1])
+    return Inputs(pixels, masks_of(content, name, size_hw, with_names=job.preset.masks.names == "proposed"))

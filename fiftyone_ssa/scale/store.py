@@ -1,0 +1,105 @@
+"""A folder that takes results, on this machine or in a store that fsspec knows: every file whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import fsspec.core
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.atomic import whole_file
+
+ATTEMPTS = 5
+"""How often a file is sent to a store that answers with an error."""
+
+
+class Store:
+    """A folder by path or URL; names below it have `/` between parts. It can be sent to other processes."""
+
+    def __init__(self, url: str | Path) -> None:
+        """Look for its file system. Raises InputError if fsspec knows none."""
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(os.path.expanduser(url))  # noqa: PTH111 - it may be a URL
+        except (ValueError, ImportError) as error:
+            raise InputError(f"{url} cannot take results: {error}") from error
+        self.url: str = self._fs.unstrip_protocol(self._root)
+        self.local = Path(self._root) if is_local(self._fs) else None
+        """Its path, where it is on this machine."""
+
+    def __str__(self) -> str:
+        return str(self.local or self.url)
+
+    @contextlib.contextmanager
+    def whole(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write to, which is there when all is written and safe on its disk, or not at all.
+
+        Raises InputError if it cannot be written.
+        """
+        if self.local is not None:
+            with whole_file(self.local / name) as file:
+                yield file
+            _sync_folder((self.local / name).parent)
+            return
+        with tempfile.NamedTemporaryFile() as file:
+            yield file  # type: ignore[misc]
+            file.flush()
+            self._send(file.name, name)
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read. Raises FileNotFoundError, or OSError if the store fails."""
+        file: IO[bytes] = self._fs.open(f"{self._root}/{name}", "rb")
+        return file
+
+    def read(self, name: str) -> bytes:
+        """What a file holds; nothing where there is none."""
+        try:
+            content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+        except FileNotFoundError:
+            return b""
+        return content
+
+    def names(self, folder: str) -> list[str]:
+        """The files of a folder, sorted."""
+        try:
+            found = self._fs.ls(f"{self._root}/{folder}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        return sorted(str(path).rpartition("/")[2] for path in found)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+    def _send(self, path: str, name: str) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                self._fs.put_file(path, f"{self._root}/{name}")
+            except Exception as error:  # each store has errors of its own
+                if attempt == ATTEMPTS - 1:
+                    raise InputError(
+                        f"{self}/{name} cannot be written: {error}; what is finished is kept, so mend that and start "
+                        "again"
+                    ) from error
+            else:
+                return
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that a new name in a folder outlives a power cut; systems that cannot are left alone."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def is_local(fs: Any) -> bool:
+    """Whether a file system of fsspec is this machine's."""
+    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)

@@ -1,0 +1,145 @@
+"""Which shards an input has, and when one counts as changed."""
+
+from __future__ import annotations
+
+import os
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.scale import inputs
+from fiftyone_ssa.scale.inputs import find_shards, read_folder
+from fiftyone_ssa.scale.parquet_images import read_parquet
+from fiftyone_ssa.scale.shards import Shard
+from tests.scale.conftest import jpeg, masks, pairs, write_tar
+
+
+def names(*sources, needs_masks=True, **more) -> list[str]:
+    return [shard.name for shard in find_shards(sources, needs_masks=needs_masks, **more)]
+
+
+def fill(folder, numbers) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.jpg").write_bytes(jpeg(number))
+        (folder / f"{number}.json").write_bytes(masks(number))
+
+
+def test_a_folder_gives_its_tars_and_its_images_by_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "IMAGES_A_SHARD", 3)
+    fill(tmp_path / "in", range(4))
+    fill(tmp_path / "in" / "deep" / "er", range(2))
+    fill(tmp_path / "in" / ".hidden", range(2))
+    write_tar(tmp_path / "in" / "a" / "sa_1.tar", [])
+    write_tar(tmp_path / "in" / "sa_2.tar.gz", [])
+    (tmp_path / "in" / "out" / "masks").mkdir(parents=True)
+    (tmp_path / "in" / "out" / "masks" / "part.parquet").write_bytes(b"")
+    expected = ["sa_2", "in/00000", "in/00001", "a/sa_1", "in/deep/er/00000"]
+    assert names(tmp_path / "in", leave_out=f"file://{tmp_path}/in/out") == expected
+    shards = find_shards([f"{tmp_path}/in/"], needs_masks=True, leave_out=f"file://{tmp_path}/in/out")
+    records = [record for shard in shards if shard.kind == "folder" for record in read_folder(shard, needs_masks=True)]
+    assert {record.id: (record.image, record.masks) for record in records} == {
+        **{f"in/{n}.jpg": (jpeg(n), masks(n)) for n in range(4)},
+        **{f"in/deep/er/{n}.jpg": (jpeg(n), masks(n)) for n in range(2)},
+    }
+
+
+def test_lists_patterns_and_numbers(tmp_path):
+    for number in range(8, 12):
+        write_tar(tmp_path / f"sa_{number:03d}.tar", [])
+    assert names(f"{tmp_path}/sa_{{009..010}}.tar") == ["sa_009", "sa_010"]
+    assert names(f"{tmp_path}/sa_00*.tar") == ["sa_008", "sa_009"]
+    assert names(tmp_path / "sa_011.tar", tmp_path / "sa_008.tar") == ["sa_011", "sa_008"]
+
+
+def test_an_image_that_is_named_itself(tmp_path):
+    fill(tmp_path / "in", range(2))
+    shards = find_shards([tmp_path / "in" / "1.jpg", tmp_path / "in" / "0.jpg"], needs_masks=True)
+    assert [shard.name for shard in shards] == ["in/1.jpg", "in/0.jpg"]
+    assert [record.id for shard in shards for record in read_folder(shard, needs_masks=True)] == [
+        "in/1.jpg",
+        "in/0.jpg",
+    ]
+
+
+def test_any_store_of_fsspec():
+    store = fsspec.filesystem("memory")
+    for number in range(2):
+        store.pipe_file(f"/bucket/in/{number}.jpg", jpeg(number))
+        store.pipe_file(f"/bucket/in/{number}.json", masks(number))
+    (shard,) = find_shards(["memory://bucket/in"], needs_masks=True)
+    assert (shard.name, shard.source) == ("in/00000", "memory:///bucket/in")
+    assert [record.image for record in read_folder(shard, needs_masks=True)] == [jpeg(0), jpeg(1)]
+
+
+def test_a_changed_file_changes_the_stamp(tmp_path):
+    fill(tmp_path / "in", range(3))
+    write_tar(tmp_path / "in" / "sa.tar", pairs([1]))
+
+    def stamps():
+        return [shard.stamp for shard in find_shards([tmp_path / "in"], needs_masks=True)]
+
+    before = stamps()
+    assert stamps() == before
+    os.utime(tmp_path / "in" / "2.json")
+    assert [new != old for new, old in zip(stamps(), before, strict=True)] == [False, True]
+
+
+def test_masks_that_are_missing(tmp_path, caplog):
+    fill(tmp_path / "in", range(2))
+    (tmp_path / "in" / "1.json").unlink()
+    (tmp_path / "in" / "none").mkdir()
+    (tmp_path / "in" / "none" / "9.jpg").write_bytes(jpeg(9))
+    (shard,) = find_shards([tmp_path / "in"], needs_masks=True)
+    assert [record.problem for record in read_folder(shard, needs_masks=True)] == ["", "no 1.json beside it"]
+    assert "none/ is left out: none of its 1 images" in caplog.text
+    (tmp_path / "in" / "0.jpg").unlink()
+    assert "is gone" in next(iter(read_folder(shard, needs_masks=True))).problem
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda folder: [folder / "nowhere"], "does not exist"),
+        (lambda folder: [folder], "holds no images with <image name>.json beside them, no tar"),
+        (lambda folder: ["nostore://x/y"], "cannot be listed"),
+        (lambda folder: [write_tar(folder / place / "sa.tar", []) for place in "ab"], "would both be called sa"),
+    ],
+)
+def test_what_cannot_be_used_is_said(tmp_path, make, says):
+    with pytest.raises(InputError, match=says):
+        find_shards(make(tmp_path), needs_masks=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "ids"),
+    [
+        ({"image": [{"bytes": jpeg(n), "path": f"{n}.jpg"} for n in range(3)]}, ["0.jpg", "1.jpg", "2.jpg"]),
+        ({"jpg": [jpeg(n) for n in range(3)], "__key__": ["a", "b", "b"]}, ["a", "b", "b"]),
+        ({"text": ["x"] * 3, "other": [jpeg(n) for n in range(3)], "id": [5, 6, 7]}, ["5", "6", "7"]),
+    ],
+)
+def test_parquet_with_image_bytes(tmp_path, columns, ids):
+    table = pa.table(columns | {"json": [masks(0).decode(), masks(1).decode(), None]})
+    pq.write_table(table, tmp_path / "d.parquet", row_group_size=2)
+    (shard,) = find_shards([tmp_path], needs_masks=True)
+    records = list(read_parquet(shard, needs_masks=True))
+    assert [record.id for record in records] == [f"d/{place:06d}-{name}" for place, name in enumerate(ids)]
+    assert [record.member for record in records] == ["0", "1", "2"]
+    assert [record.image for record in records] == [jpeg(n) for n in range(3)]
+    assert [record.masks for record in records] == [masks(0), masks(1), None]
+    assert [record.problem for record in records] == ["", "", "this row holds no masks"]
+    assert [record.problem for record in read_parquet(shard, needs_masks=False)] == [""] * 3
+
+
+def test_parquet_of_something_else_is_one_problem(tmp_path):
+    shard = Shard("d", "parquet", str(tmp_path / "d.parquet"), "")
+    (tmp_path / "d.parquet").write_bytes(b"PAR1 and no more")
+    assert "damaged" in next(iter(read_parquet(shard, needs_masks=False))).problem
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "d.parquet")
+    assert "no column holds image bytes" in next(iter(read_parquet(shard, needs_masks=False))).problem
+    pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "d.parquet")
+    assert "no column holds SA-1B's JSON" in next(iter(read_parquet(shard, needs_masks=True))).problem
