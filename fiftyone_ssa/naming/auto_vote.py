@@ -88,7 +88,7 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     px_of_cell = owners.size / tempered[0].size
     named = lean_on_parents(evidence.means, masks.areas_px / px_of_cell, around, masks.order_by_area())
     means = lean(evidence.own, named, owned_px[:, None] / px_of_cell)
-    prior = prior_of(seldom, means[masks.areas_px > 0])
+    prior = np.maximum(seldom, 1 / len(seldom)) ** PRIOR
     weights = (named if given is None else with_given(named, given)) / prior
     firm = firmness(evidence.contradiction - evidence.noise)
     if firm < NO_SAY:
@@ -97,20 +97,6 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
         means = with_given(means, given)
     priors = np.log(np.maximum(means, LEAST) / prior)
     return weights, scores.semantic_map(owners, temperature * firm * priors), evidence.contradiction
-
-
-def prior_of(frequencies: Floats, means: Floats) -> Floats:
-    """(C,) by what a mask's class is divided: large for frequent classes, and for those that are no mask's likeliest.
-
-    Borders show a little of many classes: one that is the likeliest of no mask is not lifted above the most frequent.
-
-    Args:
-        frequencies: (C,) mean probability in the image
-        means: (N, C) that of the pixels of each mask
-    """
-    prior = np.maximum(frequencies, 1 / len(frequencies)) ** PRIOR
-    some = np.bincount(means.argmax(1), minlength=len(prior)) > 0
-    return np.asarray(np.where(some, prior, prior.max()))
 
 
 def temper(scores: ClassScores) -> tuple[Probabilities, float]:

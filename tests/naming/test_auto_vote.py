@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.models.scores import ClassScores
-from fiftyone_ssa.naming.auto_vote import auto_vote, prior_of, temper
+from fiftyone_ssa.naming.auto_vote import auto_vote, temper
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.types import MaskSet
 
@@ -108,7 +108,6 @@ def plain_auto_vote(
     owned_cells = owned[:, None] / full.mean()
     mixed = (owned_cells * own + 4 * leant) / (owned_cells + 4)
     pi = np.maximum(pi, 1 / classes)
-    pi[[c for c in range(classes) if c not in mixed[masks.areas_px > 0].argmax(1)]] = pi.max()
     for index in np.unique(owners[owners >= 0]) if firm >= 0.01 else []:
         prior = firm * (np.log(np.maximum(mixed[index], 1e-12)) - 0.25 * np.log(pi))
         ids[owners == index] = (pixel / temperature + prior[:, None, None]).argmax(0)[owners == index]
@@ -174,10 +173,14 @@ def test_a_class_that_is_the_likeliest_nowhere_is_no_masks() -> None:
     assert set(np.unique(semantic.ids)) <= {0, 1}
 
 
-def test_a_class_that_is_the_likeliest_of_no_mask_is_not_lifted() -> None:
-    means = np.array([[0.5, 0.3, 0.2, 0.0], [0.4, 0.5, 0.1, 0.0]])
-    prior = prior_of(np.array([0.81, 0.01, 0.01, 0.17]), means)
-    np.testing.assert_allclose(prior, [0.81**0.25, 0.25**0.25, 0.81**0.25, 0.81**0.25])
+def test_no_class_counts_as_rarer_than_if_all_were_as_frequent() -> None:
+    values = torch.full((4, 10, 10), -20.0)
+    values[0], values[1, 0, 0] = 0, 3  # 1 of 100 cells, which a quarter of four classes is not
+    scores = ClassScores(values, tuple("abcd"), (10, 10), logits=True)
+    whole = mask_set((10, 10), [encode(np.ones((10, 10), bool))])
+    tempered, _ = temper(scores)
+    lifted = auto_vote(whole, scores)[0][0] / tempered.mean((1, 2), dtype=np.float64)
+    assert lifted[1] / lifted[0] == pytest.approx((tempered[0].mean() / 0.25) ** 0.25, rel=1e-4)
 
 
 def test_doubt_is_a_quarter() -> None:
