@@ -141,7 +141,7 @@ def _played_back(engine: Any) -> Iterator[Callable[[], None]]:
     places: list[tuple[Any, str, Callable[..., Any]]] = [
         *((segmenter, "_scores", lambda *_: None) for _, segmenter in engine.segmenters),
         (captioner, "_encode", lambda *_: None),
-        (captioner, "_write_ahead", lambda *_: None),
+        (captioner, "_writer", lambda *_: None),
         (chosen, "_embed_images", lambda *_: None),
         (chosen._network, "encode_text", lambda *_: None),
         (decider._ends, "patches", lambda *_: None),

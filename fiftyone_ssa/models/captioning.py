@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 
+from fiftyone_ssa.models.blip_writing import Writer
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
 from fiftyone_ssa.models.resizing import squares_of
 
 WHAT = "the captioner"
-STEPS_AHEAD = 5
-"""Words are written so many at a time before it is asked whether there are more to write."""
 
 
 class Captioner:
@@ -81,6 +80,7 @@ class BlipCaptioner(Captioner):
     def _plan(self) -> None:
         for layer in self._network.vision_model.encoder.layers:
             layer.self_attn.forward = partial(_attend, layer.self_attn)
+        self._writer = Writer(self._network.text_decoder)
         network, device, blank = self._network, self._device, self._blank(1, 1)
         self._squares = squares_of(self._processor.image_processor, device) if device.type == "cuda" else None
         self._encoding = plan_chunks(
@@ -114,8 +114,9 @@ class BlipCaptioner(Captioner):
     @torch.inference_mode()
     def _write(self, seen: Sequence[torch.Tensor]) -> Sequence[str]:
         states = torch.stack(list(seen))
-        write = self._write_ahead if is_plain(self._network.text_decoder.generation_config) else self._generate
-        return self._words(write(states))
+        if not is_plain(self._network.text_decoder.generation_config):
+            return self._words(self._generate(states))
+        return self._words(self._writer(states, self._limits["max_new_tokens"]))
 
     def _generate(self, states: torch.Tensor) -> torch.Tensor:
         """(rows, tokens), by transformers, whose every step waits for the device."""
@@ -129,23 +130,6 @@ class BlipCaptioner(Captioner):
             **self._limits,
         )
         return tokens
-
-    def _write_ahead(self, states: torch.Tensor) -> torch.Tensor:
-        """The same tokens, greedily; whether all rows have ended is asked every few steps only."""
-        text, decoder = self._network.config.text_config, self._network.text_decoder
-        token = torch.full((len(states), 1), text.bos_token_id, device=self._device)
-        ended = torch.zeros_like(token, dtype=torch.bool)
-        tokens, known = [token], dict[str, Any]()
-        for step in range(1, self._limits["max_new_tokens"] + 1):
-            found = decoder(input_ids=token, encoder_hidden_states=states, use_cache=True, is_decoder=True, **known)
-            name = "cache" if "cache" in found else "past_key_values"  # its name in earlier transformers
-            known = {name: found[name]}
-            token = found.logits[:, -1].float().argmax(-1, keepdim=True).masked_fill_(ended, text.pad_token_id)
-            tokens.append(token)
-            ended |= token == text.sep_token_id
-            if step % STEPS_AHEAD == 0 and bool(ended.all()):
-                break
-        return torch.cat(tokens, 1)
 
 
 def is_plain(settings: Any) -> bool:
