@@ -37,6 +37,12 @@ class AxisSources:
         """The sources of pixels start..stop - 1."""
         return AxisSources(self.low[start:stop], self.high[start:stop], self.weight[start:stop])
 
+    def normalised(self) -> npt.NDArray[np.float32]:
+        """(P,) where they lie among `cells`, as `torch.nn.functional.grid_sample` counts without aligned corners."""
+        cells = self.cells
+        places = self.low + self.weight * (self.high - self.low) - cells.start
+        return np.asarray((places * 2 + 1) / (cells.stop - cells.start) - 1, np.float32)
+
     def served(self, cells: int) -> Floats:
         """(cells,) how many of the pixels each cell serves."""
         upper = np.bincount(self.high, self.weight, cells)

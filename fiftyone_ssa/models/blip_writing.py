@@ -64,7 +64,7 @@ class _Layer:
         return keys, values, words[0], words[1]
 
     def __call__(self, state: torch.Tensor, memory: tuple[torch.Tensor, ...], step: int) -> torch.Tensor:
-        """(rows, 1, width) of the word `step`, of what its place says and what is in `memory`, where it leaves its own."""
+        """(rows, 1, width) of the word `step`, which joins those in `memory`."""
         image_keys, image_values, keys, values = memory
         query, key, value = self._split(functional.linear(state, *self._qkv), 3)
         keys[:, :, step : step + 1], values[:, :, step : step + 1] = key, value
@@ -79,7 +79,8 @@ class _Layer:
 
     def _split(self, joined: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:
         """(rows, heads, n, width of a head) each, of (rows, n, parts * width)."""
-        return joined.unflatten(-1, (parts, self._heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        parted = joined.view(*joined.shape[:2], parts, self._heads, -1)
+        return tuple(parted.permute(2, 0, 3, 1, 4))
 
 
 def _joined(*layers: Any) -> tuple[torch.Tensor, torch.Tensor]:

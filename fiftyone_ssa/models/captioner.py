@@ -11,6 +11,7 @@ import torch
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import CaptionerSlot
 from fiftyone_ssa.models.captioning import WHAT, BlipCaptioner, Captioner
+from fiftyone_ssa.models.devices import finer
 from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.faults import is_device_lost, is_out_of_memory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
@@ -61,6 +62,7 @@ def load_captioner(
             )
         processor = _processor(model, options)
         check_vocabulary(getattr(processor, "tokenizer", processor), model, WHAT)
+        dtype = finer(dtype) if config.model_type == "blip" else dtype
         network = load_whole(AutoModelForImageTextToText, model, WHAT, dtype, **options).to(device)
     if config.model_type == "blip":
         return BlipCaptioner(processor, network, max_new_tokens)

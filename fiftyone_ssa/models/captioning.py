@@ -95,7 +95,7 @@ class BlipCaptioner(Captioner):
             lambda rows: self._write([seen] * rows),
             network.text_decoder,
             device,
-            most=256 if device.type == "cuda" else 64,
+            most=128 if device.type == "cuda" else 64,
             what=WHAT,
         )
         # what was looked at is held for one batch of writing only

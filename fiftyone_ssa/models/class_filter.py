@@ -17,6 +17,7 @@ from fiftyone_ssa.models.clip_checkpoint import load_clip
 from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.factories import is_filter_factory
 from fiftyone_ssa.models.hub_filter import HuggingFaceFilter
+from fiftyone_ssa.models.quick_gelu import in_one_pass
 from fiftyone_ssa.models.resizing import Resizing, Squares
 from fiftyone_ssa.models.two_towers import Embeddings, TwoTowers, unit, without_ends
 from fiftyone_ssa.models.user_slots import build_class_filter
@@ -57,7 +58,8 @@ class ClassFilter(TwoTowers):
         self.logit_scale = float(network.logit_scale.detach().exp())
         bias = getattr(network, "logit_bias", None)
         self.logit_bias = None if bias is None else float(bias.detach())
-        self._network = network.requires_grad_(False).eval().to(device, dtype)
+        network = network.requires_grad_(False).eval()
+        self._network = in_one_pass(network, device, dtype).to(device, dtype)
         self._device, self._dtype = device, dtype
         self._prepare_squares(preprocess.transforms)
         self._plan_batches(self._network.visual, self._network, template)

@@ -12,9 +12,10 @@ import torch
 from fiftyone_ssa.masks import rle as masks
 from fiftyone_ssa.models import Question
 from fiftyone_ssa.models.clipseg import WHAT, NameDecoder, Tower, load_clipseg
-from fiftyone_ssa.models.devices import plan_chunks, upload
+from fiftyone_ssa.models.devices import finer, plan_chunks, upload
 from fiftyone_ssa.models.enlarging import EnlargedPatches
 from fiftyone_ssa.models.memo import Memo
+from fiftyone_ssa.models.quick_gelu import in_one_pass
 from fiftyone_ssa.models.ragged import Ragged
 from fiftyone_ssa.models.windows import Windows
 
@@ -33,9 +34,9 @@ class Decider:
     """
 
     def __init__(self, model: str, device: torch.device, dtype: torch.dtype) -> None:
-        self._device, self._dtype = device, dtype
-        processor, self._tokenizer, network = load_clipseg(model, dtype)
-        self._network = network.to(device)
+        self._device, self._dtype = device, finer(dtype)
+        processor, self._tokenizer, network = load_clipseg(model, self._dtype)
+        self._network = in_one_pass(network, device, self._dtype).to(device)
         self._grid = SIDE // network.config.vision_config.patch_size
         self._longest = int(network.config.text_config.max_position_embeddings)
         self._tower = Tower(network, SIDE).requires_grad_(False).eval()

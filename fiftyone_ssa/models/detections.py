@@ -80,7 +80,7 @@ class Detector:
         logits = self._network.query_masks(outputs)
         if self._network.kind.startswith("eomt"):
             logits = self._network.merge_patches(logits, offsets, (image.shape[0], image.shape[1]))[None]
-        shares = outputs.class_queries_logits[0].float().softmax(-1)
+        shares = outputs["class_queries_logits"][0].float().softmax(-1)
         scores, labels = shares.max(-1) if self.task == "panoptic" else shares[:, :-1].max(-1)
         return Queries(logits[0], scores, labels)
 

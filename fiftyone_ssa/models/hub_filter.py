@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.quick_gelu import in_one_pass
 from fiftyone_ssa.models.two_towers import WHAT, Embeddings, TwoTowers, unit, without_ends
 
 KINDS = {
@@ -37,7 +38,7 @@ class HuggingFaceFilter(TwoTowers):
             check_kind(config, model, WHAT, KINDS, TAKES)
             self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
             self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT)
-            self._network = load_whole(AutoModel, model, WHAT, dtype).to(device)
+            self._network = in_one_pass(load_whole(AutoModel, model, WHAT, dtype), device, dtype).to(device)
         self._siglip = config.model_type in SIGLIP
         self._tokenizer.padding_side = "right"
         self._longest = int(config.text_config.max_position_embeddings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from fiftyone_ssa.masks.grids import AxisSources, axis_sources
 from fiftyone_ssa.models.devices import upload
+from fiftyone_ssa.models.faults import free_memory, is_out_of_memory
 from fiftyone_ssa.types import Floats, SemanticMap, class_ids
+
+logger = logging.getLogger(__name__)
 
 Owners = npt.NDArray[np.integer[Any]]
 """(h, w) the mask that each pixel belongs to, -1 for none."""
@@ -21,6 +26,8 @@ TILE_BYTES = 64 << 20
 """Upsampled scores held at once; bounds memory whatever the image size and number of classes."""
 DEVICE_TILE_BYTES = 512 << 20
 """The same on a GPU, where every tile is launched anew."""
+LEAST_TILE_BYTES = 1 << 20
+"""No tile is made smaller where memory runs out."""
 TILE_CELLS = 8
 """Side of a tile on the CPU, in cells: small enough that few classes can win in it."""
 
@@ -58,25 +65,37 @@ class ClassScores:
         if self.antialias and (self.values.shape[1] > self.size_hw[0] or self.values.shape[2] > self.size_hw[1]):
             # a grid of the image's own size is then sampled cell by cell
             return self._averaged().semantic_map(owners, priors)
+        most = TILE_BYTES if not self.dense else DEVICE_TILE_BYTES
+        while True:
+            try:
+                return SemanticMap(class_ids(self._best(owners, priors, most), len(self.names)), self.names)
+            except Exception as error:
+                if most <= LEAST_TILE_BYTES or not is_out_of_memory(error):
+                    raise
+            most //= 2
+            logger.warning("out of memory in a class map: going on with tiles of %d MB", most >> 20)
+            free_memory()
+
+    def _best(self, owners: Owners | None, priors: Floats | None, most: int) -> npt.NDArray[Any]:
+        """(H, W) the best class of every pixel, `most` bytes of enlarged scores at a time."""
         dtype = torch.uint8 if len(self.names) <= 255 else torch.int32
         ids = torch.empty(self.size_hw, dtype=dtype, device=self.values.device)
-        on_cpu = not self.dense
         rows, columns = (
             axis_sources(cells, pixels, self.align_corners)
             for cells, pixels in zip(self.values.shape[1:], self.size_hw, strict=True)
         )
         changes = None if priors is None else self._changes(priors)
-        for top, bottom, left, right in self._tiles(on_cpu):
+        for top, bottom, left, right in self._tiles(most):
             y, x = rows.part(top, bottom), columns.part(left, right)
             tile = ids[top:bottom, left:right]
             owned = None if owners is None else owners[top:bottom, left:right]
-            if not on_cpu:
-                tile[:] = self._dense(y, x, owned, changes).argmax(0).to(dtype)
+            if self.dense:
+                tile[:] = self._enlarged(y, x, owned, changes).argmax(0).to(dtype)
             elif owned is None or changes is None:
                 tile[:] = winners(self.values[:, y.cells, x.cells], y, x).to(dtype)
             else:
                 self._decide(tile, y, x, owned, changes)
-        return SemanticMap(class_ids(ids.cpu().numpy(), len(self.names)), self.names)
+        return ids.cpu().numpy()
 
     def _averaged(self) -> ClassScores:
         small = torch.nn.functional.interpolate(self.values[None], self.size_hw, mode="bilinear", antialias=True)
@@ -106,10 +125,14 @@ class ClassScores:
             best = winners(cells, part_y, part_x).to(tile.dtype)
             tile[box] = torch.where(torch.from_numpy(mine[box]), best, tile[box])
 
-    def _dense(
+    def _enlarged(
         self, y: AxisSources, x: AxisSources, owned: Owners | None, changes: torch.Tensor | None
     ) -> torch.Tensor:
-        mixed = mix(mix(self.values[:, y.cells, x.cells], x, 2), y, 1)
+        """(C, h, w) all classes of a tile, in one launch."""
+        cells = self.values[None, :, y.cells, x.cells]
+        down, across = (upload(of.normalised(), cells.device) for of in (y, x))
+        places = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)
+        mixed = functional.grid_sample(cells, places[None], align_corners=False)[0]
         if owned is None or changes is None:
             return mixed
         return self._changed(mixed, changes[upload(np.ascontiguousarray(owned), mixed.device).long()].permute(2, 0, 1))
@@ -122,13 +145,12 @@ class ClassScores:
             shares = self.values / self.values.sum(0, keepdim=True).clamp_min(1e-12)
         return shares.cpu().numpy()
 
-    def _tiles(self, small: bool) -> Iterator[tuple[int, int, int, int]]:
+    def _tiles(self, most: int) -> Iterator[tuple[int, int, int, int]]:
         height, width = self.size_hw
-        wide = min(width, max(1, TILE_CELLS * width // self.values.shape[2])) if small else width
-        most = TILE_BYTES if small else DEVICE_TILE_BYTES
+        wide = width if self.dense else min(width, max(1, TILE_CELLS * width // self.values.shape[2]))
         wide = min(wide, max(1, most // (4 * len(self.names))))
         high = max(1, most // (4 * len(self.names) * wide))
-        high = min(high, max(1, TILE_CELLS * height // self.values.shape[1])) if small else high
+        high = high if self.dense else min(high, max(1, TILE_CELLS * height // self.values.shape[1]))
         for top in range(0, height, high):
             for left in range(0, width, wide):
                 yield top, min(top + high, height), left, min(left + wide, width)

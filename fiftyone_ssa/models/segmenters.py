@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, lo
 from fiftyone_ssa.models.images import images_on
 from fiftyone_ssa.models.neighbourhood import has_neighbourhoods, plain_neighbourhoods
 from fiftyone_ssa.models.open_segmenters import TAKES_NAMES, load_open_segmenter, needs_vocabulary
+from fiftyone_ssa.models.replay import Replay, tf32_products
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.unwaiting import let_run_ahead
 from fiftyone_ssa.models.user_segmenter import adopt
@@ -29,6 +30,8 @@ TAKES = (
 )
 FLOAT32_BUT_BACKBONE = ("oneformer", "mask2former")
 """Their pixel decoders place reference points, and OneFormer's task encoder reads token ids: neither bears half."""
+ANSWERS = ("logits", "class_queries_logits", "masks_queries_logits")
+"""What is read of a network's outputs."""
 FIXED_SIDES = ("beit", "data2vec-vision")
 """Kinds that take images of the one size that they were trained with."""
 
@@ -113,6 +116,8 @@ class HuggingFaceSegmenter:
         self._task = self._task_tokens(model, task) if self.kind == "oneformer" else {}
         if mixed:
             _halve_backbone(network, dtype, self._task)
+        self._mixed = mixed
+        self._network = Replay(self.model, ANSWERS, device)
         parallel = device.type == "cpu" and is_small(self.model)
         self._images = Chunks(1, f"the segmenter {model}", pad=False, parallel=parallel)
         self.classes: Sequence[str] = published_names(config.id2label)
@@ -126,7 +131,7 @@ class HuggingFaceSegmenter:
         return self._images.map(lambda alone: [self._scores(*alone)], images)
 
     @torch.inference_mode()
-    def answer(self, image: Image) -> tuple[Any, Any]:
+    def answer(self, image: Image) -> tuple[dict[str, torch.Tensor], Any]:
         """The network's own outputs for an image, and the places of EoMT's windows in it, where it looks at several."""
         (there,) = images_on([image], self.device)
         pixels = there.permute(2, 0, 1).contiguous()  # on a GPU it is resized there
@@ -139,7 +144,8 @@ class HuggingFaceSegmenter:
             for key, value in inputs.items()
             if isinstance(value, torch.Tensor)
         }
-        return self.model(**tensors, **self._task), offsets
+        with tf32_products(self._mixed):
+            return self._network({**tensors, **self._task}), offsets
 
     @torch.inference_mode()
     def _scores(self, image: Image) -> ClassScores:
@@ -150,12 +156,16 @@ class HuggingFaceSegmenter:
             return ClassScores(values, tuple(self.classes), size_hw, logits=False, antialias=self.kind == "oneformer")
         # SegFormer's published upsampling is align_corners=True; Hugging Face's for all others is not
         return ClassScores(
-            outputs.logits[0].float(), tuple(self.classes), size_hw, logits=True, align_corners=self.kind == "segformer"
+            outputs["logits"][0].float(),
+            tuple(self.classes),
+            size_hw,
+            logits=True,
+            align_corners=self.kind == "segformer",
         )
 
-    def query_masks(self, outputs: Any) -> torch.Tensor:
+    def query_masks(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(windows, Q, h, w) float32 logits of the queries' masks, on the grid of the families' own post-processing."""
-        mask_logits: torch.Tensor = outputs.masks_queries_logits.float()
+        mask_logits = outputs["masks_queries_logits"].float()
         grid = {"mask2former": (384, 384)}.get(self.kind)
         if self.kind.startswith("eomt"):
             edge = self.processor.size
@@ -164,10 +174,12 @@ class HuggingFaceSegmenter:
             mask_logits = torch.nn.functional.interpolate(mask_logits, size=grid, mode="bilinear", align_corners=False)
         return mask_logits
 
-    def _query_scores(self, outputs: Any, offsets: Any, size_hw: tuple[int, int]) -> torch.Tensor:
+    def _query_scores(
+        self, outputs: Mapping[str, torch.Tensor], offsets: Any, size_hw: tuple[int, int]
+    ) -> torch.Tensor:
         """(C, h, w): each query's classes times its mask, as the families' own post-processing does it."""
         mask_logits = self.query_masks(outputs)
-        classes = outputs.class_queries_logits.float().softmax(-1)[..., :-1]
+        classes = outputs["class_queries_logits"].float().softmax(-1)[..., :-1]
         scores = torch.einsum("bqc,bqhw->bchw", classes, mask_logits.sigmoid())
         if self.kind.startswith("eomt"):
             return self.merge_patches(scores, offsets, size_hw)

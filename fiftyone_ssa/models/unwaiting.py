@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 import torch
 
 CHECK = "torch_compilable_check"
 """transformers' own check of its shapes, which reads a sum from the device in every layer."""
+
+PIXEL_DECODERS = ("OneFormerPixelDecoder", "Mask2FormerPixelDecoder")
 
 
 def let_run_ahead(network: torch.nn.Module) -> None:
@@ -18,8 +21,34 @@ def let_run_ahead(network: torch.nn.Module) -> None:
     if hasattr(module, CHECK):
         setattr(module, CHECK, lambda *_, **__: None)
     for layer in network.modules():
-        if type(layer).__name__ == "OneFormerTransformerDecoderLayer":
+        kind = type(layer)
+        if kind.__name__ == "OneFormerTransformerDecoderLayer":
             layer.forward = partial(_decode, layer)
+        if kind.__name__ in PIXEL_DECODERS:
+            plain = kind.forward
+            names = {**plain.__globals__, "torch": _UploadsOnce()}
+            layer.forward = partial(
+                FunctionType(plain.__code__, names, None, plain.__defaults__, plain.__closure__), layer
+            )
+
+
+class _UploadsOnce:
+    """What `torch` offers, but that a small table is brought to the device once: no graph can hold an upload."""
+
+    def __init__(self) -> None:
+        self._tables: dict[tuple[Any, ...], torch.Tensor] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    def as_tensor(self, data: Any, dtype: torch.dtype | None = None, device: Any = None) -> torch.Tensor:
+        """`torch.as_tensor`, of a list of shapes the one that was made before."""
+        if not isinstance(data, list):
+            return torch.as_tensor(data, dtype=dtype, device=device)
+        key = (str(data), dtype, device)
+        if key not in self._tables:
+            self._tables[key] = torch.as_tensor(data, dtype=dtype, device=device)
+        return self._tables[key]
 
 
 def _decode(

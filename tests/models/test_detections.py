@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from transformers.modeling_outputs import ModelOutput
 from transformers.models.eomt.image_processing_eomt import compute_segments
 
 from fiftyone_ssa.errors import InputError
@@ -82,7 +83,7 @@ def test_masks_are_the_processors_own(family: str, task: str, folder: Callable[[
     thresh = 0.05 if family == "oneformer" else 0.1
     generator = detector(folder(family), task=task, score_thresh=thresh)
     image = photo(*GRIDS[family], seed=3)
-    outputs, _ = generator._network.answer(image)
+    outputs = ModelOutput(generator._network.answer(image)[0])
     found = generator(image)
     if task == "panoptic":  # EoMT's is the authors' rule; the others keep pixels of which no query is sure
         queries = generator.queries(image)

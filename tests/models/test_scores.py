@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from fiftyone_ssa.masks.grids import axis_sources
+from fiftyone_ssa.masks.grids import AxisSources, axis_sources
 from fiftyone_ssa.models import scores as module
 from fiftyone_ssa.models.scores import ClassScores
 
@@ -35,6 +37,34 @@ def test_map_is_interpolate_and_argmax(
     full = torch.nn.functional.interpolate(values[None], size_hw, mode="bilinear", align_corners=align)[0]
     np.testing.assert_array_equal(answer.ids, full.argmax(0).numpy())
     assert answer.ids.dtype == (np.uint8 if grid[0] <= 255 else np.uint16)
+    monkeypatch.setattr(module, "DEVICE_TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(ClassScores, "dense", True)  # as a GPU does it
+    dense = ClassScores(values, names, size_hw, logits=True, align_corners=align).semantic_map()
+    differ = answer.ids != dense.ids
+    two = full.topk(2, 0).values[:, torch.from_numpy(differ)]
+    assert ((two[0] - two[1]) < 1e-4).all()  # places are rounded otherwise
+    assert differ.mean() < 0.001
+
+
+def test_a_map_that_does_not_fit_is_made_in_smaller_tiles(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scores = ClassScores(torch.rand((7, 20, 24)), tuple("abcdefg"), (900, 1300), logits=True)
+    expected = scores.semantic_map().ids
+    enlarge, room = ClassScores._enlarged, 5 << 20
+
+    def scarce(scores: ClassScores, y: AxisSources, x: AxisSources, *more: Any) -> torch.Tensor:
+        if 4 * len(scores.names) * len(y.low) * len(x.low) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return enlarge(scores, y, x, *more)
+
+    monkeypatch.setattr(ClassScores, "dense", True)
+    monkeypatch.setattr(ClassScores, "_enlarged", scarce)
+    assert (scores.semantic_map().ids == expected).mean() > 0.999
+    assert "going on with tiles of 4 MB" in caplog.text
+    room = 100
+    with pytest.raises(torch.OutOfMemoryError):
+        scores.semantic_map()
 
 
 def test_antialias_averages_where_the_image_is_smaller_than_the_grid() -> None:
@@ -57,7 +87,7 @@ def test_priors_of_masks_are_added_before_the_argmax(logits: bool, strength: flo
     expected = ((full if logits else np.log(full)) + added).argmax(0)
     np.testing.assert_array_equal(scores.semantic_map(owners, priors).ids, expected)
     rows, columns = axis_sources(20, 130, False), axis_sources(24, 180, False)
-    dense = scores._dense(rows, columns, owners, scores._changes(priors))  # as a GPU does it
+    dense = scores._enlarged(rows, columns, owners, scores._changes(priors))  # as a GPU does it
     np.testing.assert_array_equal(dense.argmax(0).numpy(), expected)
 
 
