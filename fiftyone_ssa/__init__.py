@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from fiftyone_ssa.layouts.ontology import Ontology as Ontology
     from fiftyone_ssa.naming.pipeline import build_pipeline as build_pipeline
     from fiftyone_ssa.presets import load_preset as load_preset
+    from fiftyone_ssa.scale.counting import stats as stats
+    from fiftyone_ssa.scale.loading import select as select
+    from fiftyone_ssa.scale.returning import return_corrections as return_corrections
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -66,7 +69,10 @@ _HOMES = {
     "relabel": "curation.decisions",
     "rename_classes": "curation.decisions",
     "repaint": "labels.repaint",
+    "return_corrections": "scale.returning",
     "review": "curation.decisions",
+    "select": "scale.loading",
+    "stats": "scale.counting",
     "undo": "curation.decisions",
     "undo_ontology": "curation.ontology_journal",
 }

@@ -44,7 +44,9 @@ from fiftyone_ssa.commands import (
     presets,
     quickstart,
     repaint,
+    select,
     serve,
+    stats,
 )
 from fiftyone_ssa.commands.terminal import FAILED, INTERRUPTED, WRONG_INPUT, Parser, say, say_line
 from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
@@ -147,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
         calibrate,
         export,
         import_,
+        stats,
+        select,
         quickstart,
         clean,
         serve,

@@ -83,7 +83,18 @@ def is_drawn(detection: Detection) -> bool:
 
 def is_edited(detection: Detection) -> bool:
     """Whether a mask's label, pixels or box are not those that SSA wrote."""
-    return value(detection, "label") != value(detection, "class_name") or _mask_changed(detection)
+    return value(detection, "label") != value(detection, "class_name") or is_redrawn(detection)
+
+
+def is_redrawn(detection: Detection) -> bool:
+    """Whether a mask's pixels or box are not those that SSA wrote."""
+    written = value(detection, "mask_digest")
+    if written is None:
+        return False  # written before digests were: what is not known cannot have changed
+    try:
+        return bool(digest_of(detection) != written)
+    except InputError:
+        return value(detection, "mask") is not None  # a file that is gone or damaged is no person's work
 
 
 def is_rejected(detection: Detection) -> bool:
@@ -159,13 +170,3 @@ def check_review(review: Any) -> None:
 def _is_box(box: Any) -> bool:
     numbers = isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
     return numbers and all(map(math.isfinite, box)) and bool(box[2] > 0 and box[3] > 0)
-
-
-def _mask_changed(detection: Detection) -> bool:
-    written = value(detection, "mask_digest")
-    if written is None:
-        return False  # written before digests were: what is not known cannot have changed
-    try:
-        return bool(digest_of(detection) != written)
-    except InputError:
-        return value(detection, "mask") is not None  # a file that is gone or damaged is no person's work

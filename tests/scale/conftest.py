@@ -72,3 +72,12 @@ def tars(tmp_path: Path) -> Path:
     for tar in range(3):
         write_tar(tmp_path / "data" / f"sa_{tar:06d}.tar", pairs(range(5 * tar, 5 * tar + 5)))
     return tmp_path / "data"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> tuple[Path, list[dict[str, object]]]:
+    """An output folder that questions are put to, and the rows of its masks."""
+    pytest.importorskip("duckdb")
+    from tests.scale.outputs import make_output
+
+    return make_output(tmp_path)

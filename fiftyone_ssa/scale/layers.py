@@ -1,0 +1,60 @@
+"""Corrections over an output folder: what people changed lies beside the parts, which nobody rewrites.
+
+Each file of `OUT/corrections` is one return of a dataset; the latest row of a mask holds, all of it. A row whose
+`review` is null and whose label is the model's takes an earlier correction back.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fiftyone_ssa.files.atomic import whole_file
+
+CORRECTIONS = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("member", pa.string(), nullable=False),
+        pa.field("mask_id", pa.int64(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        *(pa.field(name, pa.float32()) for name in ("x", "y", "w", "h")),
+        pa.field("area", pa.int64()),
+        pa.field("rle", pa.binary()),
+        pa.field("label", pa.string()),
+        pa.field("review", pa.string()),
+        pa.field("reviewed_at", pa.timestamp("us")),
+        pa.field("reviewed_by", pa.string()),
+        pa.field("tags", pa.list_(pa.string())),
+        pa.field("dataset", pa.string(), nullable=False),
+    ]
+)
+"""A mask as a person left it. `mask_id` below 0 is one that a person drew; x to `rle` are null where its pixels are the
+model's; `review` is accepted, corrected, rejected or null, `reviewed_at` UTC; `dataset` the id of the FiftyOne dataset
+that it came from.
+"""
+SHAPE = ("x", "y", "w", "h", "area", "rle")
+"""What a mask's pixels say."""
+WORDS = ("label", "review", "reviewed_at", "reviewed_by", "tags")
+"""What a person says of it."""
+
+
+def layer_files(out: Path) -> list[Path]:
+    """The files of corrections, the oldest first."""
+    return sorted((out / "corrections").glob("*.parquet"))
+
+
+def write_layer(out: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """Lay corrections over all that is there, in one file, whole or not at all. Raises InputError if it cannot be."""
+    table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["image_id"], row["mask_id"])), CORRECTIONS)
+    path = out / "corrections" / f"{time.time_ns():020d}-{secrets.token_hex(4)}.parquet"
+    with whole_file(path) as file:
+        pq.write_table(table, file, compression="zstd")
+    return path

@@ -1,0 +1,206 @@
+"""Chosen masks in FiftyOne, equal to their rows, and what people corrected there laid over the rows."""
+
+import fiftyone as fo
+import numpy as np
+import PIL.Image
+import pytest
+
+pytest.importorskip("duckdb")
+
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.labels.database import documents
+from fiftyone_ssa.labels.stored_masks import mask_counts
+from fiftyone_ssa.masks import rle
+from fiftyone_ssa.scale.loading import select
+from fiftyone_ssa.scale.query import Output
+from fiftyone_ssa.scale.returning import return_corrections
+from tests.scale.outputs import SIZE_HW, pixels, write_shard
+
+
+@pytest.fixture
+def loaded(output, tmp_path):
+    """A dataset with all masks of an output folder, that folder, and its rows."""
+    out, rows = output
+    dataset = select(out, media_dir=tmp_path / "media").dataset
+    yield dataset, out, rows
+    dataset.delete()
+
+
+def held(out, where="true"):
+    """The masks as a question sees them now."""
+    with Output(out) as output:
+        found = output.rows(f"SELECT * EXCLUDE (filename, file_row_number) FROM masks WHERE {where}")
+        return {(row["image_id"], row["mask_id"]): row for row in found}
+
+
+def change(dataset, image_id, mask_id, **values):
+    """Edit one mask as the App does."""
+    sample = dataset.match(fo.ViewField("image_id") == image_id).first()
+    for detection in sample.ssa.detections:
+        if detection.sa1b_id == mask_id:
+            for name, value in values.items():
+                detection[name] = value
+    sample.save()
+
+
+def test_masks_are_the_rows_and_images_come_from_their_tars(loaded, tmp_path):
+    dataset, out, rows = loaded
+    assert dataset.count() == 8
+    left = {(row["image_id"], row["mask_id"]): row for row in rows}
+    for document in documents(dataset):
+        for detection in document["ssa"]["detections"]:
+            row = left.pop((document["image_id"], detection["sa1b_id"]))
+            assert mask_counts(detection, SIZE_HW) == row["rle"]
+            assert (detection["label"] if row["label"] else None) == row["label"]
+            assert detection.get("class_name") == row["label"]
+            assert detection["area"] == row["area"]
+            assert detection["confidence"] == pytest.approx(row["confidence"])
+            assert detection.get("vote_margin") == (row["margin"] and pytest.approx(row["margin"]))
+            assert detection["class_proposals"] == row["proposals"]
+            assert "review" not in detection
+        if document["image_id"] == "t1/sa_2.png":
+            np.testing.assert_array_equal(np.asarray(PIL.Image.open(document["filepath"])), pixels(102))
+    assert not left
+    assert return_corrections(dataset).layer is None
+    assert not (out / "corrections").exists()
+
+
+def test_only_what_is_chosen_is_unpacked(output, tmp_path):
+    out, _ = output
+    done = select(out, "label = 'car'", limit=2, media_dir=tmp_path / "media")
+    pictures = list((tmp_path / "media").rglob("*.png"))
+    assert len(pictures) == done.images == done.dataset.count()
+    assert done.masks == 2
+    assert str(done).startswith("2 masks on")
+    done.dataset.delete()
+
+
+def test_corrections_come_back_and_the_next_select_sees_them(loaded):
+    dataset, out, _ = loaded
+    image, other = "t0/sa_0.png", "t1/sa_1.png"
+    before = held(out)
+    change(dataset, image, 100, label="house")
+    change(dataset, image, 101, review="accepted", reviewed_by="ann")
+    change(dataset, image, 102, tags=["odd"])
+    mask = dataset.match(fo.ViewField("image_id") == other).first().ssa.detections[0].mask.copy()
+    mask[0] = False
+    change(dataset, other, 100, mask=mask)
+    sample = dataset.match(fo.ViewField("image_id") == other).first()
+    sample.ssa.detections = [each for each in sample.ssa.detections if each.sa1b_id != 101]
+    box = [8 / 64, 8 / 48, 4 / 64, 4 / 48]
+    sample.ssa.detections.append(fo.Detection(label="kite", bounding_box=box, mask=np.ones((4, 4), bool)))
+    sample.save()
+
+    told = return_corrections(dataset, dry_run=True)
+    assert told.layer is None
+    assert str(told).startswith("would return 6 corrections")
+    done = return_corrections(dataset)
+    assert done.counts == dict.fromkeys(("relabelled", "redrawn", "drawn", "deleted"), 1) | {"reviewed or tagged": 2}
+    after = held(out)
+    assert len(after) == len(before) + 1
+    assert (after[image, 100]["label"], after[image, 100]["class_name"]) == ("house", before[image, 100]["label"])
+    assert after[image, 100]["review"] == "corrected"
+    assert (after[image, 101]["review"], after[image, 101]["reviewed_by"]) == ("accepted", "ann")
+    assert after[image, 102]["tags"] == ["odd"]
+    redrawn = after[other, 100]
+    assert rle.decode(redrawn["rle"], SIZE_HW).sum() == redrawn["area"] < before[other, 100]["area"]
+    assert (after[other, 101]["review"], after[other, 101]["label"]) == ("rejected", before[other, 101]["label"])
+    (new,) = [row for key, row in after.items() if key[1] < 0]
+    assert (new["label"], new["class_name"], new["area"], new["x"]) == ("kite", None, 16, 8)
+    untouched = set(before) - {(image, 100), (image, 101), (image, 102), (other, 100), (other, 101)}
+    assert all(after[key] == before[key] for key in untouched)
+    assert return_corrections(dataset).layer is None  # once
+
+    again = select(out, "review IS NOT NULL OR tags IS NOT NULL", media_dir=out.parent / "media").dataset
+    words = {(s.image_id, d.sa1b_id): (d.label, getattr(d, "review", None)) for s in again for d in s.ssa.detections}
+    assert words[image, 100] == ("house", "corrected")
+    assert len(words) == 6
+    assert return_corrections(again).layer is None
+    again.delete()
+
+
+def test_what_was_corrected_can_be_taken_back(loaded):
+    dataset, out, rows = loaded
+    said = rows[0]["label"]
+    change(dataset, "t0/sa_0.png", 100, label="house")
+    return_corrections(dataset)
+    change(dataset, "t0/sa_0.png", 100, label=said)
+    assert return_corrections(dataset).counts == {"taken back": 1}
+    now = held(out)["t0/sa_0.png", 100]
+    assert (now["label"], now["review"]) == (said, None)
+
+
+def test_what_another_dataset_returned_meanwhile_stays(loaded, tmp_path):
+    dataset, out, _ = loaded
+    second = select(out, media_dir=tmp_path / "media").dataset
+    change(dataset, "t0/sa_0.png", 100, label="house")
+    return_corrections(dataset)
+    assert return_corrections(second).layer is None  # what it has not touched is not its own
+    change(second, "t0/sa_0.png", 100, label="barn")
+    change(second, "t0/sa_0.png", 101, label="barn")
+    done = return_corrections(second)
+    assert done.counts == {"decided elsewhere": 1, "relabelled": 1}
+    assert "decided elsewhere" in str(done)
+    assert held(out)["t0/sa_0.png", 100]["label"] == "house"
+    return_corrections(second, overwrite=True)
+    assert held(out)["t0/sa_0.png", 100]["label"] == "barn"
+    second.delete()
+
+
+def test_a_bad_image_costs_itself_only(output, tmp_path):
+    out, rows = output
+    images = [
+        {"image_id": f"t0/{name}", "shard": "t0", "member": name, "offset": place, "size": size}
+        for name, place, size in (
+            ("sa_0.png", 512, 9_000_000),
+            ("sa_1.png", 0, 512),
+            ("sa_2.png", -4, 9),
+            ("sa_3.png", None, None),
+        )
+    ]
+    images = [{**image, "height": 48, "width": 64, "masks": 3, "status": "done"} for image in images]
+    write_shard(out, "t0", tmp_path / "t0.tar", images, [row for row in rows if row["shard"] == "t0"])
+    done = select(out, media_dir=tmp_path / "media")
+    assert sorted(done.errors) == [f"t0/sa_{index}.png" for index in range(4)]
+    assert done.images == 4
+    done.dataset.delete()
+
+
+def test_images_of_a_folder_stay_where_they_are_and_no_path_leaves_it(output, tmp_path):
+    out, rows = output
+    mine = [row | {"shard": "f", "image_id": f"f/{row['member']}"} for row in rows if row["image_id"] == "t0/sa_0.png"]
+    mine.append(mine[0] | {"image_id": "f/out", "member": "../../secret.png"})
+    (tmp_path / "folder").mkdir()
+    PIL.Image.fromarray(pixels(0)).save(tmp_path / "folder" / "sa_0.png")
+    PIL.Image.fromarray(pixels(0)).save(tmp_path.parent / "secret.png")
+    images = [
+        {
+            "image_id": row["image_id"],
+            "shard": "f",
+            "member": row["member"],
+            "height": 48,
+            "width": 64,
+            "masks": 1,
+            "status": "done",
+        }
+        for row in (mine[0], mine[-1])
+    ]
+    write_shard(out, "f", tmp_path / "folder", images, mine)
+    done = select(out, "shard = 'f'")
+    assert [sample.filepath for sample in done.dataset] == [str(tmp_path / "folder" / "sa_0.png")]
+    assert "leaves its folder" in done.errors["f/out"]
+    done.dataset.delete()
+
+
+def test_refusals(output, tmp_path):
+    out, _ = output
+    with pytest.raises(InputError, match="no mask"):
+        select(out, "label = 'nothing'")
+    for values in ({"sample": "best"}, {"limit": 0}, {"per_class": "3"}, {"seed": 1.5}):
+        with pytest.raises(InputError):
+            select(out, **values)
+    dataset = fo.Dataset()
+    dataset.add_sample(fo.Sample(filepath="a.png", ssa=fo.Detections()))
+    with pytest.raises(InputError, match="not filled by select"):
+        return_corrections(dataset)
+    dataset.delete()
