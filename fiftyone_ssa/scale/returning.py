@@ -161,7 +161,7 @@ def _changes(document: Document, label_field: str, known: _Known) -> Iterator[tu
     head |= {"height": size_hw[0], "width": size_hw[1]}
     left = {*(label.get(MASK_IDS) or ()), *known.drawn[image_id]}
     for detection in whole_rows(label):
-        known_id = detection.get("sa1b_id")  # of a mask drawn here, or of a copy, it is none that is left
+        known_id: Any = detection.get("sa1b_id")  # of a mask drawn here, or of a copy, it is none that is left
         mask_id: int = known_id if known_id in left else _drawn_id(detection["_id"])
         left.discard(mask_id)
         is_theirs = mask_id < 0 or is_redrawn(detection)

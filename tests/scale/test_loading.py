@@ -192,6 +192,21 @@ def test_images_of_a_folder_stay_where_they_are_and_no_path_leaves_it(output, tm
     done.dataset.delete()
 
 
+def test_what_a_run_wrote_is_asked_and_loaded(tars, tmp_path, preset):
+    from fiftyone_ssa.scale.running import annotate_shards
+
+    annotate_shards(tars, tmp_path / "out", preset, device="cpu", progress=False)
+    done = select(tmp_path / "out", "label = 'grass' OR area > 0")
+    assert done.errors == {}
+    assert done.masks > done.images == done.dataset.count() > 0
+    rows = held(tmp_path / "out")
+    for document in documents(done.dataset):
+        size_hw = document["metadata"]["height"], document["metadata"]["width"]
+        for detection in document["ssa"]["detections"]:
+            assert mask_counts(detection, size_hw) == rows[document["image_id"], detection["sa1b_id"]]["rle"]
+    done.dataset.delete()
+
+
 def test_refusals(output, tmp_path):
     out, _ = output
     with pytest.raises(InputError, match="no mask"):
