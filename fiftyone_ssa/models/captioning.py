@@ -10,6 +10,7 @@ import torch
 
 from fiftyone_ssa.models.blip_writing import Writer
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
+from fiftyone_ssa.models.replay import Replay
 from fiftyone_ssa.models.resizing import squares_of
 
 WHAT = "the captioner"
@@ -80,9 +81,15 @@ class BlipCaptioner(Captioner):
     def _plan(self) -> None:
         for layer in self._network.vision_model.encoder.layers:
             layer.self_attn.forward = partial(_attend, layer.self_attn)
-        self._writer = Writer(self._network.text_decoder)
+        self._writer = Writer(self._network.text_decoder, self._device)
         network, device, blank = self._network, self._device, self._blank(1, 1)
-        self._squares = squares_of(self._processor.image_processor, device) if device.type == "cuda" else None
+        tower = network.vision_model
+        self._look = Replay(lambda **seen: {"states": tower(**seen).last_hidden_state}, device, "BLIP's vision tower")
+        self._squares = (
+            squares_of(self._processor.image_processor, device, tf32=self._dtype != torch.float32)
+            if device.type == "cuda"
+            else None
+        )
         self._encoding = plan_chunks(
             lambda rows: self._encode([blank] * rows),
             network.vision_model,
@@ -95,7 +102,7 @@ class BlipCaptioner(Captioner):
             lambda rows: self._write([seen] * rows),
             network.text_decoder,
             device,
-            most=128 if device.type == "cuda" else 64,
+            most=256 if device.type == "cuda" else 64,
             what=WHAT,
         )
         # what was looked at is held for one batch of writing only
@@ -109,7 +116,7 @@ class BlipCaptioner(Captioner):
         pixels = (
             self._pixels(crops) if self._squares is None else {"pixel_values": self._squares(crops).to(self._dtype)}
         )
-        return list(self._network.vision_model(**pixels).last_hidden_state)
+        return list(self._look(**pixels)["states"])
 
     @torch.inference_mode()
     def _write(self, seen: Sequence[torch.Tensor]) -> Sequence[str]:

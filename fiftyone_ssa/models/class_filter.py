@@ -18,6 +18,7 @@ from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.factories import is_filter_factory
 from fiftyone_ssa.models.hub_filter import HuggingFaceFilter
 from fiftyone_ssa.models.quick_gelu import in_one_pass
+from fiftyone_ssa.models.replay import Replay
 from fiftyone_ssa.models.resizing import Resizing, Squares
 from fiftyone_ssa.models.two_towers import Embeddings, TwoTowers, unit, without_ends
 from fiftyone_ssa.models.user_slots import build_class_filter
@@ -58,9 +59,10 @@ class ClassFilter(TwoTowers):
         self.logit_scale = float(network.logit_scale.detach().exp())
         bias = getattr(network, "logit_bias", None)
         self.logit_bias = None if bias is None else float(bias.detach())
-        network = network.requires_grad_(False).eval()
-        self._network = in_one_pass(network, device, dtype).to(device, dtype)
+        network = in_one_pass(network.requires_grad_(False).eval(), device, dtype).to(device, dtype)
+        self._network = network
         self._device, self._dtype = device, dtype
+        self._look = Replay(lambda pixels: {"looks": unit(network.encode_image(pixels))}, device, "CLIP's vision tower")
         self._prepare_squares(preprocess.transforms)
         self._plan_batches(self._network.visual, self._network, template)
 
@@ -77,7 +79,7 @@ class ClassFilter(TwoTowers):
 
     def _all_at_once(self, device: torch.device) -> Squares | None:
         """What shapes many crops in few launches; None where it is not known."""
-        return _squares_of(*self._steps, device)
+        return _squares_of(*self._steps, device, tf32=self._dtype != torch.float32)
 
     @torch.inference_mode()
     def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
@@ -86,7 +88,7 @@ class ClassFilter(TwoTowers):
             pixels = squares.to(self._device, torch.float32).div_(255).sub_(self._mean).div_(self._std)
         else:
             pixels = self._squares([without_ends(crop) for crop in crops] if self._cut_ends else crops)
-        return list(unit(self._network.encode_image(pixels.to(self._dtype))))
+        return list(self._look(pixels=pixels.to(self._dtype))["looks"])
 
     @torch.inference_mode()
     def _embed_texts(self, names: Sequence[str]) -> Sequence[Embeddings]:
@@ -103,7 +105,7 @@ class ClassFilter(TwoTowers):
         return square
 
 
-def _squares_of(shape: Sequence[Any], normalize: Any, device: torch.device) -> Squares | None:
+def _squares_of(shape: Sequence[Any], normalize: Any, device: torch.device, *, tf32: bool) -> Squares | None:
     """All crops at once, where they are squeezed, or the middle of what keeps its proportions is seen, bicubically."""
     from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
@@ -113,9 +115,9 @@ def _squares_of(shape: Sequence[Any], normalize: Any, device: torch.device) -> S
     sides = [first.size] if isinstance(first.size, int) else list(first.size)
     middle = [tuple(step.size) for step in rest if isinstance(step, CenterCrop)]
     if len(sides) == 2 and not rest:
-        resizing = Resizing((sides[0], sides[1]), bicubic=True)
+        resizing = Resizing((sides[0], sides[1]), bicubic=True, tf32=tf32)
     elif len(sides) == 1 and len(rest) == 1 and middle == [(sides[0], sides[0])]:
-        resizing = Resizing(middle[0], bicubic=True, keep_ratio=True)
+        resizing = Resizing(middle[0], bicubic=True, keep_ratio=True, tf32=tf32)
     else:
         return None
     return Squares.of(resizing, normalize.mean, normalize.std, 1 / 255, device)

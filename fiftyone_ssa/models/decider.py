@@ -17,6 +17,7 @@ from fiftyone_ssa.models.enlarging import EnlargedPatches
 from fiftyone_ssa.models.memo import Memo
 from fiftyone_ssa.models.quick_gelu import in_one_pass
 from fiftyone_ssa.models.ragged import Ragged
+from fiftyone_ssa.models.replay import Replay
 from fiftyone_ssa.models.windows import Windows
 
 SIDE = 512
@@ -41,6 +42,7 @@ class Decider:
         self._longest = int(network.config.text_config.max_position_embeddings)
         self._tower = Tower(network, SIDE).requires_grad_(False).eval()
         self._decoder = NameDecoder(network, self._grid).requires_grad_(False).eval()
+        self._one_pass = Replay(self._all_names, device, WHAT)
         std = torch.tensor(processor.image_std)[:, None, None]
         self._scale = (processor.rescale_factor / std).to(device)
         self._shift = (-torch.tensor(processor.image_mean)[:, None, None] / std).to(device)
@@ -68,7 +70,7 @@ class Decider:
             seen: torch.Tensor = embed(pixels.mul_(self._scale).add_(self._shift).to(self._dtype)).flatten(2).mT
             return seen
 
-        return Ragged(embedded, self._decoder.spread, self._grid, SIDE)
+        return Ragged(embedded, self._decoder.spread, self._grid, SIDE, tf32=self._dtype != torch.float32)
 
     def __call__(self, groups: Sequence[Sequence[Question]]) -> list[list[npt.NDArray[np.int64]]]:
         """For each question (names, 2): of its box's pixels those that each name wins, inside the mask and outside.
@@ -88,17 +90,23 @@ class Decider:
     @torch.inference_mode()
     def _decide(self, chunk: Sequence[Question]) -> Sequence[torch.Tensor]:
         """(most names, 2) counts for each question; nothing here waits for the device."""
-        seen = self._tower(self._ends.patches(chunk))
-        places = self._ends.places(chunk)
+        patches, places = self._ends.patches(chunk), self._ends.places(chunk)
         most = max(len(question.names) for question in chunk)
         asked = [[question.names[min(turn, len(question.names) - 1)] for question in chunk] for turn in range(most)]
         conditions = self._conditions(asked)
         if self._ends.one_pass:
-            seen = [tokens.repeat(most, 1, 1) for tokens in seen]
-            cells = self._decoder(seen, conditions.flatten(0, 1)).unflatten(0, (most, len(chunk))).transpose(0, 1)
+            cells = self._one_pass(patches=patches, conditions=conditions)["cells"]
         else:
+            seen = self._tower(patches)
             cells = torch.stack([self._decoder(seen, of_names, places) for of_names in conditions], 1)
         return list(self._ends.counts(chunk, cells))
+
+    def _all_names(self, patches: torch.Tensor, conditions: torch.Tensor) -> dict[str, torch.Tensor]:
+        """`"cells"` (rows, names, channels, grid, grid), of (names, rows, width) conditions, all in one pass."""
+        names, rows, _ = conditions.shape
+        seen = [tokens.repeat(names, 1, 1) for tokens in self._tower(patches)]
+        cells = self._decoder(seen, conditions.flatten(0, 1))
+        return {"cells": cells.view(names, rows, *cells.shape[1:]).transpose(0, 1)}
 
     def _conditions(self, asked: Sequence[Sequence[str]]) -> torch.Tensor:
         """(turns, rows, width) what stands for each name."""

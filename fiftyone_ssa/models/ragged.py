@@ -30,9 +30,17 @@ class Ragged:
     one_pass = True
     """Whether all names of a crop go through the decoder at once."""
 
-    def __init__(self, embed: Callable[[torch.Tensor], torch.Tensor], spread: Spread, grid: int, side: int) -> None:
+    def __init__(
+        self,
+        embed: Callable[[torch.Tensor], torch.Tensor],
+        spread: Spread,
+        grid: int,
+        side: int,
+        *,
+        tf32: bool = False,
+    ) -> None:
         self._embed, self._spread, self._side = embed, spread, grid * spread.side
-        self._enlarge = Resizing((side, side), antialias=False)
+        self._enlarge = Resizing((side, side), antialias=False, tf32=tf32)
 
     def patches(self, chunk: Sequence[Question]) -> torch.Tensor:
         """(rows, grid * grid, width)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,30 +24,30 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 class Replay:
-    """`network(**inputs)`: the tensors `named` among its answers, from a CUDA graph where that is possible.
+    """`function(**inputs)`, tensors by name from tensors by name, from a CUDA graph where that is possible.
 
-    A recording is compared with the plain answers it was made beside. A network that cannot be recorded (it reads from
-    the device, say) or answers otherwise is called plainly from then on. What is answered is the caller's to keep.
+    A recording is compared with the plain answers it was made beside. What cannot be recorded (it reads from the
+    device, say) or answers otherwise is called plainly from then on. What is answered is the caller's to keep.
     """
 
-    def __init__(self, network: Any, named: tuple[str, ...], device: torch.device) -> None:
-        self._network, self._named = network, named
+    def __init__(self, function: Callable[..., Tensors], device: torch.device, what: str) -> None:
+        self._function, self._what = function, what
         self._able = device.type == "cuda"
         self._met: Counter[tuple[Any, ...]] = Counter()
         self._recorded: dict[tuple[Any, ...], _Recording] = {}
         self._pool: Any = None
 
-    def __call__(self, inputs: Tensors) -> dict[str, torch.Tensor]:
-        """What the network answers to `inputs`."""
+    def __call__(self, **inputs: torch.Tensor) -> Tensors:
+        """What the function answers to `inputs`."""
         if not self._able:
-            return self._plainly(inputs)
+            return self._function(**inputs)
         shape = tuple((name, value.shape, value.dtype) for name, value in inputs.items())
         if shape in self._recorded:
             return self._recorded[shape](inputs)
         self._met[shape] += 1
         if self._met[shape] == 1 or len(self._recorded) == SHAPES:
-            return self._plainly(inputs)
-        answers = self._plainly(inputs)
+            return self._function(**inputs)
+        answers = self._function(**inputs)
         recording = self._record(inputs, answers)
         if recording is None:
             self._able = False
@@ -55,16 +55,12 @@ class Replay:
             self._recorded[shape] = recording
         return answers
 
-    def _plainly(self, inputs: Tensors) -> dict[str, torch.Tensor]:
-        found = self._network(**inputs)
-        return {name: found[name] for name in self._named if name in found}
-
     def _record(self, inputs: Tensors, answers: Tensors) -> _Recording | None:
         """A recording that answers as the plain call did, or None."""
         try:
             if self._pool is None:
                 self._pool = torch.cuda.graph_pool_handle()
-            recording = _Recording.of(self._plainly, inputs, self._pool)
+            recording = _Recording.of(self._function, inputs, self._pool)
             if all(_close(answers[name], value) for name, value in recording(inputs).items()):
                 return recording
             reason = "a replay answers otherwise"
@@ -72,7 +68,7 @@ class Replay:
             if is_device_lost(error):
                 raise
             reason = str(error).splitlines()[0]
-        logger.info("%s is not replayed from a CUDA graph: %s", type(self._network).__name__, reason)
+        logger.info("%s is not replayed from a CUDA graph: %s", self._what, reason)
         free_memory()
         return None
 
@@ -84,17 +80,17 @@ class _Recording:
     answers: Tensors
 
     @classmethod
-    def of(cls, function: Any, inputs: Tensors, pool: Any) -> _Recording:
+    def of(cls, function: Callable[..., Tensors], inputs: Tensors, pool: Any) -> _Recording:
         kept = {name: value.clone() for name, value in inputs.items()}
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # libraries choose their kernels before they are recorded
-            function(kept)
+            function(**kept)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # other threads pin memory and copy meanwhile
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            answers = function(kept)
+            answers = function(**kept)
         return cls(graph, kept, answers)
 
     def __call__(self, inputs: Tensors) -> dict[str, torch.Tensor]:

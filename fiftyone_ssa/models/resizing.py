@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fiftyone_ssa.models.devices import upload
+from fiftyone_ssa.models.replay import tf32_products
 
 BILINEAR, BICUBIC = 2, 3
 """Pillow's numbers."""
@@ -28,6 +29,8 @@ class Resizing:
     bicubic: bool = False
     antialias: bool = True
     keep_ratio: bool = False
+    tf32: bool = False
+    """Whether CUDA may weigh pixels with 10 bits, a tenth of a level off: enough for networks of half precision."""
 
     def __call__(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
         """(N, 3, h, w) float32, in the crops' units and not rounded, of (h, w, 3) uint8 views of images.
@@ -46,8 +49,9 @@ class Resizing:
         height, width = (max(crop.shape[axis] for crop in crops) for axis in (0, 1))
         values = _gathered(crops, height, width).view(len(crops), height, width * 3)
         down, across = self._shares(crops, 0, height), self._shares(crops, 1, width)
-        rows = (down @ values).view(len(crops), -1, width, 3).permute(0, 3, 1, 2).reshape(len(crops), -1, width)
-        return (rows @ across.mT).view(len(crops), 3, *self.size_hw)
+        with tf32_products(self.tf32):
+            rows = (down @ values).view(len(crops), -1, width, 3).permute(0, 3, 1, 2).reshape(len(crops), -1, width)
+            return (rows @ across.mT).view(len(crops), 3, *self.size_hw)
 
     def _shares(self, crops: list[torch.Tensor], axis: int, most: int) -> torch.Tensor:
         """(N, out, most) float32: how much of each row (or column) of a crop each of the result's takes."""
@@ -103,7 +107,7 @@ class Squares:
         return self.resizing(crops).clamp_(0, 255).round_().mul_(self.scale).add_(self.shift)
 
 
-def squares_of(processor: Any, device: torch.device) -> Squares | None:
+def squares_of(processor: Any, device: torch.device, *, tf32: bool = False) -> Squares | None:
     """What a Hugging Face image processor does where it makes every crop the same size; None where it does more."""
     size, sampling = getattr(processor, "size", None), int(getattr(processor, "resample", 0) or 0)
     steps = [bool(getattr(processor, name, False)) for name in ("do_resize", "do_rescale", "do_normalize")]
@@ -111,7 +115,7 @@ def squares_of(processor: Any, device: torch.device) -> Squares | None:
     height, width = (getattr(size, side, None) or (size or {}).get(side) for side in ("height", "width"))
     if not (all(steps) and not any(more) and height and width and sampling in (BILINEAR, BICUBIC)):
         return None
-    resizing = Resizing((int(height), int(width)), bicubic=sampling == BICUBIC)
+    resizing = Resizing((int(height), int(width)), bicubic=sampling == BICUBIC, tf32=tf32)
     return Squares.of(resizing, processor.image_mean, processor.image_std, float(processor.rescale_factor), device)
 
 

@@ -117,7 +117,7 @@ class HuggingFaceSegmenter:
         if mixed:
             _halve_backbone(network, dtype, self._task)
         self._mixed = mixed
-        self._network = Replay(self.model, ANSWERS, device)
+        self._network = Replay(self._outputs, device, f"the segmenter {model}")
         parallel = device.type == "cpu" and is_small(self.model)
         self._images = Chunks(1, f"the segmenter {model}", pad=False, parallel=parallel)
         self.classes: Sequence[str] = published_names(config.id2label)
@@ -131,7 +131,7 @@ class HuggingFaceSegmenter:
         return self._images.map(lambda alone: [self._scores(*alone)], images)
 
     @torch.inference_mode()
-    def answer(self, image: Image) -> tuple[dict[str, torch.Tensor], Any]:
+    def answer(self, image: Image) -> tuple[Mapping[str, torch.Tensor], Any]:
         """The network's own outputs for an image, and the places of EoMT's windows in it, where it looks at several."""
         (there,) = images_on([image], self.device)
         pixels = there.permute(2, 0, 1).contiguous()  # on a GPU it is resized there
@@ -145,7 +145,11 @@ class HuggingFaceSegmenter:
             if isinstance(value, torch.Tensor)
         }
         with tf32_products(self._mixed):
-            return self._network({**tensors, **self._task}), offsets
+            return self._network(**tensors, **self._task), offsets
+
+    def _outputs(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = self.model(**inputs)
+        return {name: found[name] for name in ANSWERS if name in found}
 
     @torch.inference_mode()
     def _scores(self, image: Image) -> ClassScores:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,12 +20,11 @@ def test_a_cpu_is_asked_plainly_for_what_is_named() -> None:
 
     def network(**inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         calls.append(inputs)
-        return {"logits": inputs["pixels"] + 1, "other": inputs["pixels"]}
+        return {"logits": inputs["pixels"] + 1}
 
-    replay = Replay(network, ("logits", "absent"), CPU)
+    replay = Replay(network, CPU, "a test")
     for value in range(3):
-        found = replay({"pixels": torch.full((2,), float(value))})
-        assert list(found) == ["logits"]
+        found = replay(pixels=torch.full((2,), float(value)))
         assert found["logits"].tolist() == [value + 1] * 2
     assert len(calls) == 3
 
@@ -60,13 +58,12 @@ def test_segmenters_are_replayed_and_answer_the_same(model: str, dtype: torch.dt
 @pytest.mark.gpu
 @needs_gpu
 def test_what_reads_from_the_device_is_not_recorded() -> None:
-    class Reads(torch.nn.Module):
-        def forward(self, pixels: torch.Tensor) -> SimpleNamespace | dict[str, torch.Tensor]:
-            return {"logits": pixels * (2 if float(pixels.sum()) > 0 else 3)}
+    def reads(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": pixels * (2 if float(pixels.sum()) > 0 else 3)}
 
-    replay = Replay(Reads(), ("logits",), torch.device("cuda:0"))
+    replay = Replay(reads, torch.device("cuda:0"), "a test")
     for value in (1.0, -1.0, 1.0, -1.0):
-        found = replay({"pixels": torch.full((2,), value, device="cuda:0")})
+        found = replay(pixels=torch.full((2,), value, device="cuda:0"))
         assert found["logits"].tolist() == [value * (2 if value > 0 else 3)] * 2
     assert not replay._recorded
     torch.ones(3, device="cuda:0").sum().item()  # the device still answers
@@ -75,9 +72,9 @@ def test_what_reads_from_the_device_is_not_recorded() -> None:
 @pytest.mark.gpu
 @needs_gpu
 def test_no_more_shapes_are_recorded_than_are_kept() -> None:
-    replay = Replay(lambda pixels: {"logits": pixels.mul(2).sin()}, ("logits",), torch.device("cuda:0"))
+    replay = Replay(lambda pixels: {"logits": pixels.mul(2).sin()}, torch.device("cuda:0"), "a test")
     for turn in range(3):
         for size in range(1, SHAPES + 3):
             pixels = torch.full((size,), float(turn + size), device="cuda:0")
-            torch.testing.assert_close(replay({"pixels": pixels})["logits"], pixels.mul(2).sin())
+            torch.testing.assert_close(replay(pixels=pixels)["logits"], pixels.mul(2).sin())
     assert len(replay._recorded) == SHAPES
