@@ -6,6 +6,7 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from benchmarks._sections import Figures
 from benchmarks._stand_ins import DrawnMasks
 from fiftyone_ssa.models.devices import pick_dtype
 from fiftyone_ssa.models.everything import EverythingGenerator
+from fiftyone_ssa.models.mask_decoder import PointDecoder
 from fiftyone_ssa.models.sam import load_sam
 from fiftyone_ssa.presets import Masks, load_preset
+from fiftyone_ssa.types import Floats
 
 MODULES = ("SamVisionEncoder", "SamPromptEncoder", "SamMaskDecoder")
 POINTS = 64
+POINTS_TFLOP = round(_estimates.SAM_POINTS_TFLOP * POINTS / 1024, 3)
 
 
 def measure(figures: Figures, scale: Scale) -> None:
@@ -36,6 +40,7 @@ def measure(figures: Figures, scale: Scale) -> None:
     figures.measure("first run", partial(bench.everything, bench.engine_settings, 1))
     figures.measure("encoder", bench.encoder)
     figures.measure(f"{POINTS} points", bench.points)
+    figures.measure(f"{POINTS} points, by our decoder", bench.points_by_ours)
     figures.measure("everything", partial(bench.everything, bench.engine_settings, 2), needs_s=2 * bench.seconds)
     figures.measure("modules", bench.modules, needs_s=bench.seconds)
     figures.measure("waits", bench.waits, needs_s=2 * bench.seconds)
@@ -73,13 +78,25 @@ class Bench:
         return self._share(lambda: self.model.encode(self.image), _estimates.SAM_ENCODER_TFLOP)
 
     @torch.inference_mode()
+    def points_by_ours(self) -> dict[str, Any]:
+        """The same points by the decoder that CPUs use, and how far its logits are from transformers'."""
+        encoding, points_xy = self.model.encode(self.image), self._points_xy()
+        plain, _ = self.model.decode(encoding, points_xy)
+        with mock.patch.object(self.model, "_decoder", PointDecoder(self.model.model.mask_decoder)):
+            ours, _ = self.model.decode(encoding, points_xy)
+            told = self._share(lambda: self.model.decode(encoding, points_xy), POINTS_TFLOP)
+        apart = float((ours - plain).norm() / plain.norm())
+        return {**told, "logits_apart": round(apart, 5)}
+
+    @torch.inference_mode()
     def points(self) -> dict[str, Any]:
         """A batch of points, decoded."""
-        encoding = self.model.encode(self.image)
+        encoding, points_xy = self.model.encode(self.image), self._points_xy()
+        return self._share(lambda: self.model.decode(encoding, points_xy), POINTS_TFLOP)
+
+    def _points_xy(self) -> Floats:
         height, width = self.image.shape[:2]
-        points_xy = np.random.default_rng(0).uniform(0, 1, (POINTS, 2)) * [width, height]
-        expected = round(_estimates.SAM_POINTS_TFLOP * POINTS / 1024, 3)
-        return self._share(lambda: self.model.decode(encoding, points_xy), expected)
+        return np.asarray(np.random.default_rng(0).uniform(0, 1, (POINTS, 2)) * [width, height])
 
     def _share(self, run: Any, expected: float) -> dict[str, Any]:
         told, _ = _probes.best(run, self.device, repeat=3)
