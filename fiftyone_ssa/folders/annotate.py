@@ -86,6 +86,7 @@ def annotate_files(
         save_images=save_images,
         needs_masks=images.needs_masks,
         reads_names=chosen.masks.names == "proposed",
+        levels=chosen.masks.levels == "written",
         keeps_header=chosen.pipeline == "engine",
     ) as output:
         todo = output.count(islice(images, limit))

@@ -49,6 +49,8 @@ class Output(AbstractContextManager["Output"]):
     """Whether masks come from the JSON beside each image."""
     reads_names: bool = False
     """Whether the names in it are read, too (`masks.names`)."""
+    levels: bool = False
+    """Whether results say where each mask stands among the others (`masks.levels`)."""
     keeps_header: bool = False
     """Whether a result repeats the `image` of its mask file, as the engine's do."""
     summary: Summary = field(default_factory=Summary)
@@ -148,7 +150,8 @@ class Output(AbstractContextManager["Output"]):
             overlay = overlay_jpeg(result.inputs.image, annotation, stamps.comment(stamp))
         if self.branches is not None and annotation.branch is not None:
             branch = _json(stamps.stamped(self.branches.stamp(known.inputs), map_record(annotation.branch)))
-        record = _json(stamps.stamped(stamp, annotation_record(annotation, self._header(result.id, known, annotation))))
+        header = self._header(result.id, known, annotation)
+        record = _json(stamps.stamped(stamp, annotation_record(annotation, header, levels=self.levels)))
         if overlay:
             self.results.write(result.id, OVERLAY_ENDING, overlay)
         else:

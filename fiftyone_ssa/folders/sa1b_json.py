@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain, read_json
 from fiftyone_ssa.masks import foreign, rle
+from fiftyone_ssa.masks.containment import contain
 from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
 
@@ -38,18 +39,22 @@ def masks_of(content: Mapping[str, Any], name: str, size_hw: tuple[int, int], *,
         raise InputError(f"{name}: {error}") from error
 
 
-def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def annotation_record(
+    annotation: Annotation, image: Mapping[str, Any] | None = None, *, levels: bool = False
+) -> dict[str, Any]:
     """What the published `<stem>_semantic.json` holds of one image, as plain JSON values without NaN.
 
     `{"annotations": [...], "classes": [...], "semantic_mask": {"<class id>": RLE}}` for SSA, annotations by descending
     area and the names of all classes in id order; `{"image": image, "annotations": [...]}` in the source's order for
     the engine, which has no class map. Each annotation is the source's own with `class_name` (null: no name),
-    `class_proposals` (of SSA the winner alone, as published) and our scores added.
+    `class_proposals` (of SSA the winner alone, as published) and our scores added, and with `levels`
+    where it stands among the others: its `level`, and the `id` of its `parent` and of the mask that it is
+    `duplicate_of` (where ids are missing or not unique, their places in `annotations`, from 0).
     """
     masks, votes = annotation.masks, annotation.votes
     kept = None if votes is None else 1
     order = range(len(masks)) if annotation.semantic is None else masks.order_by_area()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for i in map(int, order):
         row = _source_annotation(masks, i)
         row["class_name"] = annotation.labels[i]
@@ -66,12 +71,24 @@ def annotation_record(annotation: Annotation, image: Mapping[str, Any] | None = 
             score = masks.source_scores[i]
             row |= {"source_name": name} if _is_nan(score) else {"source_name": name, "source_score": score}
         rows.append(row)
+    if levels:
+        for row, told in zip(rows, _levels(annotation, list(map(int, order)), rows), strict=True):
+            row |= {"level": None, "parent": None, "duplicate_of": None} | told
     record: dict[str, Any] = {} if image is None else {"image": dict(image)}
     record["annotations"] = rows
     if annotation.semantic is not None:
         record |= map_record(annotation.semantic)
     content: dict[str, Any] = plain(record)
     return content
+
+
+def _levels(annotation: Annotation, order: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the records of masks in this order say of their levels."""
+    ids = [row.get("id") for row in rows]
+    if any(type(each) not in (int, str) for each in ids) or len(set(ids)) < len(ids):
+        ids = list(range(len(rows)))
+    found = contain(annotation.masks[list(order)], names=[annotation.labels[i] for i in order])
+    return found.told(ids)
 
 
 def map_record(semantic: SemanticMap) -> dict[str, Any]:

@@ -257,6 +257,7 @@ def _run(
         job.source.taken,
         everything=job.overwrite == "everything",
         in_place=job.source.masks_field == fields.label,
+        levels=job.preset.masks.levels == "written",
         from_before=chosen.from_before,
     )
     writer.declare(job.preset.pipeline, job.keeps_branch, job.keeps_embeddings)

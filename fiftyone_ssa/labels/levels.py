@@ -98,15 +98,21 @@ def levels(samples: Any, label_field: str = "ssa", *, progress: bool | Callable[
 
 def levels_of(rows: Sequence[Mapping[str, Any]], masks: MaskSet) -> list[dict[str, str]]:
     """The three attributes of N detections with those masks, as far as each has them; N ids are in `rows`."""
-    found = contain(masks, names=[row.get("label") for row in rows])
-    ids = [str(row["_id"]) for row in rows]
-    told: list[dict[str, str]] = []
-    for index in range(len(rows)):
-        level, parent, duplicate = found.level(index), int(found.parents[index]), int(found.duplicates[index])
-        told.append({} if level is None else {"level": level})
-        told[-1] |= {"parent": ids[parent]} if parent >= 0 else {}
-        told[-1] |= {"duplicate_of": ids[duplicate]} if duplicate >= 0 else {}
-    return told
+    return contain(masks, names=[row.get("label") for row in rows]).told([str(row["_id"]) for row in rows])
+
+
+def with_levels(label: Document, size_hw: tuple[int, int], masks: MaskSet | None = None) -> Document:
+    """A Detections document with the three attributes as they are now; `masks` are its detections', if known."""
+    rows = whole_rows(label)
+    told = _look(rows, size_hw).told if masks is None else levels_of(rows, masks)
+    by_row = {id(row): attributes for row, attributes in zip(rows, told, strict=True)}
+    levelled = [
+        {**{key: value for key, value in row.items() if key not in LEVEL_ATTRIBUTES}, **by_row[id(row)]}
+        if id(row) in by_row
+        else row
+        for row in label["detections"]
+    ]
+    return {**label, "detections": levelled}
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,7 @@ def _write_some(
     for document in collection.find({"_id": {"$in": list(paths)}}, {label_field: 1, "last_modified_at": 1}):
         sample, read = document["_id"], document.get("last_modified_at")
         try:
-            image = _look(whole_rows(document.get(label_field)), paths[sample])
+            image = _look(whole_rows(document.get(label_field)), image_size_hw(paths[sample]))
         except InputError as error:
             failed[sample] = str(error)
             continue
@@ -177,9 +183,9 @@ def _write_some(
     return late
 
 
-def _look(rows: Sequence[Mapping[str, Any]], path: str) -> _Image:
-    """The levels of one image's masks. Raises InputError if its size cannot be read."""
-    found = readable_masks(rows, image_size_hw(path))
+def _look(rows: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) -> _Image:
+    """The levels of one image's masks."""
+    found = readable_masks(rows, size_hw)
     told: list[Mapping[str, str]] = [{}] * len(rows)
     attributes = levels_of([rows[place] for place in found.places], found.masks)
     for place, attribute in zip(found.places, attributes, strict=True):

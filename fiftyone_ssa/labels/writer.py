@@ -22,6 +22,7 @@ from fiftyone_ssa.labels import embeddings, looked
 from fiftyone_ssa.labels.database import Document, dataset_document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import (
     ENGINE_ATTRIBUTES,
+    LEVEL_ATTRIBUTES,
     SOURCE_NAMES,
     SSA_ATTRIBUTES,
     UnstorableError,
@@ -34,6 +35,7 @@ from fiftyone_ssa.labels.documents import (
 )
 from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
+from fiftyone_ssa.labels.levels import with_levels
 from fiftyone_ssa.labels.merge import Merged, beside_touched, in_place
 from fiftyone_ssa.labels.metadata import mended
 from fiftyone_ssa.labels.source import Taken
@@ -94,6 +96,8 @@ class LabelWriter:
     """Whether masks that people touched go, too."""
     in_place: bool = False
     """Whether the masks are those of the field itself, which stay."""
+    levels: bool = False
+    """Whether each mask gets its `level`, `parent` and `duplicate_of`, those that people touched among them."""
     from_before: frozenset[str] = frozenset()
     """Samples whose labels are of a version that wrote no `class_name`."""
     refused: dict[str, str] = field(default_factory=dict)
@@ -127,6 +131,8 @@ class LabelWriter:
                     self.dataset.add_sample_field(f"{name}.painted_from", fo.StringField)
                 else:
                     self.dataset.add_sample_field(name, kind)
+            if self.levels:
+                declare_detections(self.dataset, self.fields.label, LEVEL_ATTRIBUTES)
             if keep_embeddings:
                 embeddings.declare(self.dataset, self.fields.label)
         self._declared = frozenset(types)
@@ -299,7 +305,11 @@ class LabelWriter:
             entry.dates = (document.get("last_modified_at"), values["last_modified_at"])
             old = document.get(self.fields.label)
             merged = self._merged(entry, old)
-            values[self.fields.label] = self._with_embeddings(entry, merged.label, old)
+            label = self._with_embeddings(entry, merged.label, old)
+            if self.levels:
+                alone = merged.label is entry.label  # no mask of before stays
+                label = with_levels(label, entry.masks.size_hw, entry.masks if alone else None)
+            values[self.fields.label] = label
             values[self.fields.inputs] = entry.taken.stamp(len(merged.label["detections"]), self.run)
             entry.kept, entry.unused = merged.kept, merged.unused_files
             size_hw = entry.masks.size_hw

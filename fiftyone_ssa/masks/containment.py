@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,16 @@ class Containment:
         """Of one mask: "whole", "part" or "subpart"; None where it is empty."""
         depth = int(self.depths[index])
         return None if depth < 0 else LEVELS[min(depth, 2)]
+
+    def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """`level`, `parent` and `duplicate_of` of each mask, as far as it has them; (N,) `ids` name the masks."""
+        rows: list[dict[str, Any]] = []
+        for index in range(len(ids)):
+            level, parent, duplicate = self.level(index), int(self.parents[index]), int(self.duplicates[index])
+            rows.append({} if level is None else {"level": level})
+            rows[-1] |= {"parent": ids[parent]} if parent >= 0 else {}
+            rows[-1] |= {"duplicate_of": ids[duplicate]} if duplicate >= 0 else {}
+        return rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,9 @@ class Masks:
     some of stuff (sky, grass) among them."""
     score_thresh: float = _sam(0.5, 0.0, 1.0)
     """Masks of an instance or panoptic segmenter that it is less sure of than this are dropped."""
+    levels: Literal["none", "written"] = "none"
+    """`written`: results say where each mask stands among the others, in `level`, `parent` and `duplicate_of`
+    (docs/parts.md)."""
     concepts: str = ""
     """A Hugging Face id or folder of a SAM 3, which is asked for the engine's vocabulary, or for the classes of SSA's
     segmenter: what it finds names masks, and masks that only it found are added; empty: none."""

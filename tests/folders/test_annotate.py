@@ -444,3 +444,10 @@ def test_a_lost_device_ends_the_run_and_the_next_one_goes_on(
     assert "3 already done" in capsys.readouterr().out
     assert [(tmp_path / "out" / name).read_bytes() for name in results] == before
     assert len(written(tmp_path / "out")) == 7
+
+
+def test_levels_are_written_where_the_preset_asks(tmp_path: Path, preset: Preset) -> None:
+    add_image(tmp_path / "in/a.png")
+    annotate_files(tmp_path / "in", tmp_path / "out", load_preset(preset, {"masks.levels": "written"}), progress=False)
+    rows = json.loads((tmp_path / "out/a_semantic.json").read_text())["annotations"]
+    assert {row["id"]: (row["level"], row["parent"]) for row in rows} == {1: ("part", 2), 2: ("whole", None)}

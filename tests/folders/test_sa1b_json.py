@@ -221,3 +221,14 @@ def test_names_in_a_mask_file(tmp_path: Path) -> None:
     assert [row.get("source_name") for row in written] == ["dog", "cat", None]
     assert [row.get("source_score") for row in written] == [0.5, None, None]
     assert [row["class_name"] for row in written] == ["sky"] * 3
+
+
+@pytest.mark.parametrize("ids", [(7, 9), (None, None), (4, 4)])
+def test_levels_name_masks_by_their_ids_or_places(ids: tuple[Any, ...]) -> None:
+    masks = mask_set((4, 5), [encode(_square()), encode(np.ones((4, 5), bool))], source_ids=ids)
+    semantic = SemanticMap(np.zeros((4, 5), np.uint8), ("a", "sky"))
+    plain = annotation_record(_annotation(masks, semantic=semantic))["annotations"]
+    assert not {"level", "parent", "duplicate_of"} & set().union(*plain)
+    whole, part = annotation_record(_annotation(masks, semantic=semantic), levels=True)["annotations"]
+    assert (whole["level"], whole["parent"]) == ("whole", None)
+    assert (part["level"], part["parent"], part["duplicate_of"]) == ("part", 9 if ids == (7, 9) else 0, None)

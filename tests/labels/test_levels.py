@@ -100,3 +100,35 @@ def test_wrong_arguments_are_told(dataset):
     dataset.add_sample_field("ssa.detections.level", fo.IntField)
     with pytest.raises(InputError, match="another type"):
         ssa.levels(dataset)
+
+
+def test_runs_write_levels_where_a_setting_asks(make_dataset, name_masks):
+    dataset = make_dataset(2)
+    for sample in dataset:
+        sample.masks.detections.append(fo.Detection(bounding_box=[0.3, 0.1, 0.1, 0.1], mask=np.ones((6, 9), bool)))
+        sample.save()
+    name_masks(dataset)
+    assert "ssa.detections.level" not in dataset.get_field_schema(flat=True)
+    written = {"masks.levels": "written"}
+    with pytest.raises(InputError, match="results of other settings"):
+        name_masks(dataset, overrides=written)
+    sample = dataset.first()
+    sample.ssa.detections[0].label = "a person said so"
+    sample.save()
+    name_masks(dataset, overrides=written, overwrite=True)
+    dataset.reload()
+    for sample in dataset:
+        found = dict(zip((mask.id for mask in sample.ssa.detections), told(sample), strict=True))
+        (part,) = [mask for mask in sample.ssa.detections if mask.level == "part"]
+        assert found[part.parent] == "whole"
+        assert sorted(found.values()) == ["part", "whole", "whole", "whole"]
+    before = dataset.values("last_modified_at")
+    ssa.levels(dataset, progress=False)  # finds the same
+    dataset.reload()
+    assert dataset.values("last_modified_at") == before
+
+
+def test_masks_named_in_place_get_levels_too(make_dataset, name_masks):
+    dataset = make_dataset(1)
+    name_masks(dataset, label_field="masks", overrides={"masks.levels": "written"})
+    assert told(dataset.first(), field="masks") == ["whole"] * 3
