@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 import types
 import zlib
@@ -197,9 +198,9 @@ class DrawnMasks:
         """The model's own encodings."""
         return self.model.encode_all(images)
 
-    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(self, encoding: Encoding, points_xy: Floats, _: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """The model's own decoding, and drawn logits and predicted IoU in the place of its answer."""
-        logits, _ = self.model.decode(encoding, points_xy)
+        logits, _ = self.model.decode(encoding, points_xy, -math.inf)
         planes = self._drawn(encoding, (logits.shape[2], logits.shape[3]))
         places = points_xy / np.array(encoding.frame.size_hw[::-1])
         inside = (((places[:, None] - self._middles) / self._radii) ** 2).sum(-1) < 1

@@ -137,7 +137,7 @@ class _Nothing:
             found.append(Encoding(None, Frame((height, width), input_hw, self.side, by_input=True)))
         return found
 
-    def decode(self, encoding: Any, points_xy: Any) -> Any:
+    def decode(self, encoding: Any, points_xy: Any, from_iou: float) -> Any:
         import torch
 
         return torch.zeros((len(points_xy), 3, 256, 256)), torch.zeros((len(points_xy), 3))

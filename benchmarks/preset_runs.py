@@ -58,9 +58,9 @@ class Clock:
         sam = self._load_sam(*arguments)
         drawn = DrawnMasks(copy.copy(sam), OBJECTS)
 
-        def decode(encoding: Any, points_xy: Any) -> Any:
+        def decode(encoding: Any, points_xy: Any, from_iou: float) -> Any:
             self.points += len(points_xy)
-            return drawn.decode(encoding, points_xy)
+            return drawn.decode(encoding, points_xy, from_iou)
 
         sam.decode = decode
         return sam

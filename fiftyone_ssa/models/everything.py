@@ -10,6 +10,7 @@ leave becomes runs. So memory depends on the batch, not on the image, and little
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Protocol
@@ -61,10 +62,11 @@ class PointModel(Protocol):
     def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
         """The encoding of each (H, W, 3) uint8 RGB image, of all in one batch."""
 
-    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(self, encoding: Encoding, points_xy: Floats, from_iou: float) -> tuple[torch.Tensor, torch.Tensor]:
         """M masks for each of (P, 2) points in the image's pixels: (P, M, h, w) logits and (P, M) predicted IoU.
 
-        Both float32 on the device; a logit above zero is inside.
+        Both float32 on the device; a logit above zero is inside. Masks of a point may be empty where all of them have a
+        predicted IoU below `from_iou`.
         """
 
 
@@ -81,7 +83,12 @@ class EverythingGenerator:
         self._encoding = Chunks(ENCODED_CROPS[kind], "encoding crops", pad=False, parallel=parallel)
         self._crops = Chunks(1, "crops", parallel=parallel)
         most = max(1, DECODED_PIXELS_CPU // model.side**2) if kind == "cpu" else settings.points_per_batch
-        self._decoding = Chunks(min(settings.points_per_batch, most), "decoding points", pad=False)
+        self._decoding = Chunks(
+            min(settings.points_per_batch, most), "decoding points", pad=False, parallel=kind == "cpu"
+        )
+        self._from_iou = -math.inf  # zero or less turns that threshold off, as in segment_anything
+        if settings.pred_iou_thresh > 0:
+            self._from_iou = min(settings.pred_iou_thresh, settings.answered_iou_thresh or math.inf)
         self._enlarging: dict[int, Chunks] = {}
 
     @torch.inference_mode()
@@ -127,7 +134,7 @@ class EverythingGenerator:
         """The masks at every point, in the points' order."""
 
         def process(points: Sequence[Floats]) -> list[list[Passing]]:
-            return self._passing(crop, *self.model.decode(crop.encoding, np.stack(points)))
+            return self._passing(crop, *self.model.decode(crop.encoding, np.stack(points), self._from_iou))
 
         return self._decoding.map(process, list(crop.points_xy))
 
@@ -135,7 +142,7 @@ class EverythingGenerator:
         """The masks at every point that no mask of an earlier turn has answered, in the points' order."""
 
         def process(points: Sequence[Floats]) -> list[tuple[list[Passing], npt.NDArray[np.bool_]]]:
-            logits, ious = self.model.decode(crop.encoding, np.stack(points))
+            logits, ious = self.model.decode(crop.encoding, np.stack(points), self._from_iou)
             return list(zip(self._passing(crop, logits, ious), self._answered(crop, logits, ious), strict=True))
 
         found_at: list[list[Passing]] = [[] for _ in crop.points_xy]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.found_masks import Encoding
 from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
-from fiftyone_ssa.models.mask_decoder import HQPointDecoder, PointDecoder
+from fiftyone_ssa.models.mask_decoder import Cells, HQPointDecoder, PointDecoder
 from fiftyone_ssa.models.sam_checkpoint import TAKES, read_checkpoint
 from fiftyone_ssa.models.user_masks import adopt_generator
 from fiftyone_ssa.presets import Masks
@@ -170,6 +171,7 @@ class Sam:
         )
         with torch.inference_mode():
             self.positions = self.model.get_image_wide_positional_embeddings().to(dtype)
+            self._dense = self._prompts(torch.zeros((1, 1, 1, 2), dtype=double(device), device=device))[1]
 
     def encode(self, image: Image) -> Encoding:
         """The encoding of one (H, W, 3) uint8 RGB image, as the family's own processor prepares it."""
@@ -182,38 +184,47 @@ class Sam:
         found = self.model.get_image_embeddings(pixels)
         return [Encoding(self._features(found, index), frame) for index, frame in enumerate(frames)]
 
-    def _features(self, found: Any, index: int) -> dict[str, Any]:
+    def _features(self, found: Any, index: int) -> Any:
         """What `decode` wants of one image, of what the encoder made of several."""
-        one = slice(index, index + 1)
-        if self.family.model == "SamModel":
-            return {"image_embeddings": found[one]}
+        one, finest = slice(index, index + 1), None
+        embeddings, fine = found, ()
         if self.family.model == "SamHQModel":
-            return {"image_embeddings": found[0][one], "intermediate_embeddings": [each[one] for each in found[1]]}
-        return {
+            embeddings, early = found
+            finest = self._decoder.fine_features(embeddings[one], early[0][one])
+        elif self.family.model != "SamModel":
             # SAM 2 adds a float32 parameter to this one
-            "image_embeddings": found[-1][one].to(self.dtype),
-            "high_resolution_features": [level[one] for level in found[:-1]],
-        }
+            embeddings, fine = found[-1].to(self.dtype), tuple(level[one] for level in found[:-1])
+        if isinstance(self._decoder, PointDecoder):
+            return self._decoder.cells(embeddings[one] + self._dense, self.positions, fine, finest)
+        return {"image_embeddings": embeddings[one], **({"high_resolution_features": list(fine)} if fine else {})}
 
-    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(
+        self, encoding: Encoding, points_xy: Floats, from_iou: float = -math.inf
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Three masks (SAM-HQ: one) for each of (P, 2) points: (P, 3, h, w) logits, (P, 3) predicted IoU, float32."""
-        features: Mapping[str, Any] = encoding.features
         points_in = torch.as_tensor(encoding.frame.to_input(points_xy)).to(double(self.device))
-        points = points_in.to(self.device)[None, :, None]
+        sparse, dense = self._prompts(points_in.to(self.device)[None, :, None])
+        if isinstance(encoding.features, Cells):
+            logits, ious = self._decoder(encoding.features, sparse[0], from_iou)
+            return logits.float(), ious.float()
+        logits, ious = self._decoder(
+            image_positional_embeddings=self.positions,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+            **encoding.features,
+        )[:2]
+        return logits[0].float(), ious[0].float()
+
+    def _prompts(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(1, P, S, C) and (1, C, h, w) embeddings of (1, P, 1, 2) points that are inside."""
         sparse, dense = self.model.prompt_encoder(
             input_points=points,
             input_labels=torch.ones(points.shape[:3], dtype=torch.int64, device=self.device),
             input_boxes=None,
             input_masks=None,
         )
-        logits, ious = self._decoder(
-            image_positional_embeddings=self.positions,
-            sparse_prompt_embeddings=sparse.to(self.dtype),
-            dense_prompt_embeddings=dense.to(self.dtype),
-            multimask_output=True,
-            **features,
-        )[:2]
-        return logits[0].float(), ious[0].float()
+        return sparse.to(self.dtype), dense.to(self.dtype)
 
     def pixels(self, image: Image) -> torch.Tensor:
         """(1, 3, side, side) what the image encoder takes of an (H, W, 3) uint8 RGB image."""

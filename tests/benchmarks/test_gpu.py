@@ -201,7 +201,7 @@ def test_drawn_masks_hold_their_points() -> None:
         def encode_all(self, images: Any) -> list[Encoding]:
             return [Encoding(None, Frame((200, 256), (200, 256), 256, by_input=True)) for _ in images]
 
-        def decode(self, encoding: Encoding, points_xy: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        def decode(self, encoding: Encoding, points_xy: Any, from_iou: float) -> tuple[torch.Tensor, torch.Tensor]:
             return torch.zeros(len(points_xy), 3, 64, 64), torch.zeros(len(points_xy), 3)
 
     drawn = DrawnMasks(Flat())

@@ -148,10 +148,10 @@ def test_crops_and_masks_for_which_there_is_no_room_go_on_in_smaller_batches(
 class SmallMemory(SegmentAnything):
     """Runs out of memory with more than two points."""
 
-    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(self, encoding: Encoding, points_xy: Floats, from_iou: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
         if len(points_xy) > 2:
             raise torch.OutOfMemoryError("too many points")
-        return super().decode(encoding, points_xy)
+        return super().decode(encoding, points_xy, from_iou)
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,7 +209,7 @@ class Quadrants:
     def encode_all(self, images: Sequence[Image]) -> list[Encoding]:
         return [Encoding(None, Frame(image.shape[:2], (32, 32), 32, by_input=False)) for image in images]
 
-    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(self, encoding: Encoding, points_xy: Floats, from_iou: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
         self.asked += [(float(x), float(y)) for x, y in points_xy]
         height, width = encoding.frame.size_hw
         logits = torch.full((len(points_xy), 2, 32, 32), 9.0)

@@ -118,7 +118,7 @@ class SegmentAnything:
         frame = Frame(self.predictor.original_size, self.predictor.input_size, self.side, by_input=True)
         return Encoding(self.predictor.features, frame)
 
-    def decode(self, encoding: Encoding, points_xy: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(self, encoding: Encoding, points_xy: Floats, from_iou: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
         model = self.predictor.model
         points = torch.as_tensor(encoding.frame.to_input(points_xy))[:, None]
         sparse, dense = model.prompt_encoder(
