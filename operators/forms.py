@@ -176,6 +176,10 @@ class Form:
         """A sentence or two to read."""
         self.inputs.view(name, types.Notice(label=text))
 
+    def picture(self, name: str, address: str, told: str) -> None:
+        """A picture to look at, and what it shows in words."""
+        self.inputs.view(name, types.ImageView(alt=told, width="100%"), default=address)
+
     def warn(self, name: str, text: str) -> None:
         """A sentence that stands out, and stops nothing."""
         self.inputs.view(name, types.Warning(label=text))

@@ -10,15 +10,15 @@ from fiftyone.operators import types
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.bringing_back import import_corrections
 from fiftyone_ssa.exports.export_arguments import detections_fields
-from fiftyone_ssa.exports.importing import import_labels
+from fiftyone_ssa.exports.importing import check_new_field, import_labels
 from fiftyone_ssa.labels.database import root_dataset
-from fiftyone_ssa.labels.fields import check_label_field
 from fiftyone_ssa.naming.arguments import check_path
 
 from .export import format_cards
 from .forms import Card, Form, by_sight, given, target_of
 from .job import Job, Outcome, report
 
+NEW_FIELD = "imported"
 CORRECTIONS, LABELS = "corrections", "labels"
 KINDS = (
     Card(CORRECTIONS, "Corrections", "Masks of a field that was exported: who renamed, redrew, drew or deleted what"),
@@ -29,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "format": "label-studio",
     "folder": "",
     "label_field": "",
+    "to": "",
     "by": "",
     "accept": False,
     "overwrite": False,
@@ -36,7 +37,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 class ImportLabels(Job):
-    """Read a data set of another tool."""
+    """Read a data set of another tool; `to` is the field of labels, `label_field` the one of corrections."""
 
     job = "import_labels"
     label = "SSA: import masks"
@@ -63,10 +64,10 @@ class ImportLabels(Job):
         )
         if params["kind"] == LABELS:
             form.text(
-                "label_field",
-                label="Field",
-                description="A new one, or one to replace; empty: imported",
-                check=lambda: check_label_field(params["label_field"] or "imported"),
+                "to",
+                label="New field",
+                description="Or one to replace with Overwrite; empty: imported",
+                check=lambda: check_new_field(samples, params["to"] or NEW_FIELD, overwrite=params["overwrite"]),
             )
             form.switch("overwrite", label="Overwrite", description="Whether the field may exist")
             return
@@ -87,7 +88,7 @@ class ImportLabels(Job):
                 params["folder"],
                 format=params["format"],
                 dataset=samples if samples.view()._stages else root_dataset(samples),
-                label_field=params["label_field"] or "imported",
+                label_field=params["to"] or NEW_FIELD,
                 overwrite=params["overwrite"],
                 progress=report(ctx),
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fiftyone.operators import types
 
 from fiftyone_ssa.curation.ontology_apply import apply, check_target
 from fiftyone_ssa.curation.ontology_journal import undo_ontology
+from fiftyone_ssa.curation.ontology_pictures import caption, example_sheet, pages
 from fiftyone_ssa.curation.ontology_suggest import suggest
 from fiftyone_ssa.curation.remembered import remembered
 from fiftyone_ssa.errors import InputError, counted
@@ -37,6 +39,7 @@ ABOUT = {
     APPLY: "Give the masks their classes in a new field, by what was proposed for them; no model runs",
     UNDO: "Take the last ontology back that was applied to a field",
 }
+NO_PICTURES = "none"
 TOLD = 6
 """Pairs that a note lists before it only counts."""
 
@@ -84,15 +87,17 @@ class ApplyOntology(Job):
             check=(lambda: Ontology.load(Path(values["file"]))) if values["file"] else None,
         )
         if not values["file"] and not form.refused(lambda: remembered(suggest, samples, field)):
-            self._classes(form, remembered(suggest, samples, field))
+            found = remembered(suggest, samples, field)
+            self._classes(form, found, lambda page: remembered(_sheet, samples, field, page))
 
-    def _classes(self, form: Form, found: Ontology) -> None:
-        """The suggestion, a line a class."""
+    def _classes(self, form: Form, found: Ontology, sheet: Callable[[str], str]) -> None:
+        """The suggestion, in pictures and a line a class."""
         unsure = [f"{entry.name} and {', '.join(entry.maybe)}" for entry in found.classes if entry.maybe]
         if unsure:
             more = f" and {len(unsure) - TOLD} more" if len(unsure) > TOLD else ""
             form.note("unsure", f"May be the same, and stay apart: {'; '.join(unsure[:TOLD])}{more}.")
             form.switch("join", label="Put together what may be the same")
+        _examples(form, found, sheet)
         masks = [count for entry in found.classes for count in entry.counts.values()]
         told = f"{counted(len(masks), 'name')}, here in {counted(len(found.classes), 'class')}"
         form.note("amount", f"{counted(sum(masks), 'mask')} have {told}.")
@@ -134,6 +139,24 @@ def _chosen(params: dict[str, Any], samples: Any, field: str) -> Ontology:
     if not lines:
         return replace(with_joined(suggested) if params["join"] else suggested, others=others)
     return ontology_of_lines(lines, base=suggested, others=others, name=field)
+
+
+def _examples(form: Form, found: Ontology, sheet: Callable[[str], str]) -> None:
+    """What classes look like, a page of them at a time."""
+    shown = pages(found)
+    if not shown:
+        return
+    name = f"pictures_of_{form.values['label_field']}"  # a form keeps what it has shown, and other masks have others
+    page = form.values[name] = form.params.get(name) or next(iter(shown))
+    form.choice(name, [*shown, NO_PICTURES], label="Pictures", description="The surest masks of each class")
+    if page in shown:
+        form.picture("sheet", sheet(page), ", ".join(map(caption, shown[page])))
+
+
+def _sheet(samples: Any, field: str, page: str) -> str:
+    """A page of pictures, as an address that a browser shows."""
+    sheet = example_sheet(samples, field, pages(remembered(suggest, samples, field))[page])
+    return f"data:image/jpeg;base64,{base64.b64encode(sheet).decode()}"
 
 
 def _lines_of(params: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from fiftyone_ssa.exports.imported import Imported
 from fiftyone_ssa.exports.reading import ImportedImage
 from fiftyone_ssa.labels.database import needs_database, root_dataset
 from fiftyone_ssa.labels.documents import ATTRIBUTES, declare_detections
+from fiftyone_ssa.labels.fields import check_field_types, check_label_field
 from fiftyone_ssa.labels.loaders import check_dataset_name
 from fiftyone_ssa.labels.metadata import image_metadata
 from fiftyone_ssa.naming.arguments import check_flag
@@ -87,8 +88,12 @@ def import_labels(
     check_flag("add_images", add_images)
     samples, is_new = _target(dataset)
     goal = root_dataset(samples)
-    if not check_flag("overwrite", overwrite) and goal.has_field(label_field):
-        raise InputError(f"{goal.name!r} has a field {label_field!r}; name a new one, or pass overwrite=True")
+    try:
+        check_new_field(samples, label_field, overwrite=check_flag("overwrite", overwrite))
+    except InputError:
+        if is_new:
+            goal.delete()
+        raise
     summary = ImportSummary(goal, label_field)
     try:
         declare_detections(goal, label_field, ())
@@ -98,6 +103,17 @@ def import_labels(
             goal.delete()
         raise
     return summary
+
+
+def check_new_field(samples: Any, label_field: Any, *, overwrite: bool) -> None:
+    """Raise InputError unless labels may be read into this field; `overwrite` says whether it may be there."""
+    goal = root_dataset(samples)
+    check_label_field(label_field)
+    check_field_types(goal, {label_field: fo.Detections})
+    if not overwrite and goal.has_field(label_field):
+        raise InputError(
+            f"{goal.name!r} has a field {label_field!r}; name a new one, or say that it may be overwritten"
+        )
 
 
 def _fill(found: Imported, summary: ImportSummary, places: _Places, adds: bool, progress: Any) -> None:

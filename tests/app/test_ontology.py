@@ -13,7 +13,12 @@ def test_classes_are_suggested_applied_and_taken_back(app, scenes, shot):
     form = open_form(page, LABEL, {"Masks": "ssa", "Name of what means no class": "other"})
     shown = form.locator("textarea").first
     wait_until(lambda: "sky" in (shown.input_value() or ""), "the form suggests no classes", 20, page)
+    sheet = form.get_by_role("img", name="sky (")
+    sheet.wait_for(timeout=20_000)
+    assert sheet.evaluate("picture => picture.naturalWidth") > 500
     shot(page, "ontology_form")
+    sheet.scroll_into_view_if_needed()
+    shot(page, "ontology_pictures")
     masks = scenes.count("ssa.detections")
     press(page, form)
 

@@ -52,7 +52,7 @@ def test_labels_come_from_the_command_and_python(registry, dataset, tmp_path, ca
     assert (fresh.persistent, fresh.count("imported.detections")) == (True, 2)
     fresh.delete()
     assert cli.main(["import", str(tmp_path / "yolo"), dataset.name, "--by", "me"]) == 2
-    result = registry.get_operator(URI)(dataset, tmp_path / "yolo", kind="labels", format="yolo", label_field="y")
+    result = registry.get_operator(URI)(dataset, tmp_path / "yolo", kind="labels", format="yolo", to="y")
     assert result.result["message"].startswith("2 masks in 'y'")
     dataset.reload()
     assert dataset.count("y.detections") == 2
@@ -64,8 +64,10 @@ def test_form_tells_what_is_wrong(form, registry, dataset, tmp_path):
     assert fields["label_field"]["default"] == "ssa"
     assert "absolute path of what is there" in fields["folder"]["error_message"]
     assert not form("import_labels", dataset, folder=str(tmp_path))["folder"]["invalid"]
-    assert "label_field must be" in form("import_labels", dataset, kind="labels", label_field="a b")["label_field"][
-        "error_message"
-    ]  # fmt: skip
+    for to, expected in (("a b", "label_field must be"), ("ssa", "has a field 'ssa'"), ("filepath", "exists and is")):
+        assert expected in form("import_labels", dataset, kind="labels", to=to)["to"]["error_message"]
+    assert not form("import_labels", dataset, kind="labels", to="ssa", overwrite=True)["to"]["invalid"]
+    changed = form("import_labels", dataset, kind="labels", label_field="ssa")  # what the form showed as corrections'
+    assert changed["to"]["default"] is None
     with pytest.raises(ExecutionError, match="holds no tasks"):
         registry.get_operator(URI)(dataset, tmp_path / "out" / "data", label_field="ssa")

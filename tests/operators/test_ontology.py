@@ -51,6 +51,17 @@ def test_the_form_begins_with_the_suggestion_and_says_what_is_unsure(form, datas
     assert "classes_of_ssa" not in form("ontology", dataset, action="undo")
 
 
+def test_the_form_shows_what_classes_look_like(form, dataset):
+    fields = form("ontology", dataset)
+    assert fields["pictures_of_ssa"]["default"] == "May be the same 1 to 2: chair ... wooden chair"
+    assert fields["sheet"]["view"]["alt"] == "chair (3), wooden chair (3)"
+    assert fields["sheet"]["default"].startswith("data:image/jpeg;base64,")
+    every = form("ontology", dataset, pictures_of_ssa="Classes 1 to 3: couch ... wooden chair")
+    assert every["sheet"]["view"]["alt"] == "couch (6), chair (3), wooden chair (3)"
+    assert "sheet" not in form("ontology", dataset, pictures_of_ssa="none")
+    assert form("ontology", dataset, pictures_of_ssa="Classes of another")["pictures_of_ssa"]["invalid"]
+
+
 def test_it_runs_without_a_form_and_is_taken_back(registry, dataset):
     message = foo.execute_operator(URI, {"dataset": dataset}).result["message"]
     assert message.startswith("gave 12 masks in 3 images a class in 'ssa_classes'; 3 another than their name")
