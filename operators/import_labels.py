@@ -104,6 +104,11 @@ class ImportLabels(Job):
         )
         return Outcome(str(back), back.problems)
 
+    def new_field(self, ctx: Any) -> str:
+        """The field of labels of others."""
+        params = given(ctx.params, DEFAULTS)
+        return str(params["to"] or NEW_FIELD) if params["kind"] == LABELS else ""
+
 
 def _check_there(folder: str) -> None:
     path = check_path("folder", folder)

@@ -191,10 +191,18 @@ class Job(FormOperator):
         ctx.ops.notify(f"{self.label} has started; its progress is in the panel Masks, tab Runs", variant="info")
         return {"job": identity, "state": "running", "message": "started"}
 
+    def new_field(self, ctx: Any) -> str:
+        """The field that the App is to show when the job is done, besides those that it shows; empty: none."""
+        return ""
+
     def show(self, ctx: Any, row: JobRow) -> None:
         """Show in the App what a job that has ended has done."""
         if row.changes_dataset and is_from_app(ctx):
             show_anew(ctx, row.began)
+            field = self.new_field(ctx) if row.state == "done" else ""
+            if field:  # in place of the masks that it was made of
+                active = [name for name in ctx.active_fields or () if name not in (field, self._field(ctx))]
+                ctx.ops.set_active_fields([*active, field])
 
     def _close(self, ctx: Any, row: JobRow) -> dict[str, Any]:
         self.show(ctx, row)

@@ -127,6 +127,12 @@ class ApplyOntology(Job):
         done = apply(ontology, samples, field, to=to, overwrite=params["overwrite"])
         return Outcome(str(replace(done, errors={})), done.errors)
 
+    def new_field(self, ctx: Any) -> str:
+        """The classes, unless they were taken back or are an attribute of the masks that are shown."""
+        params = given(ctx.params, DEFAULTS)
+        to = params["to"] or _usual_target(params["label_field"] or field_of_masks(ctx, target_of(ctx)))
+        return "" if params["action"] == UNDO or "." in to else str(to)
+
 
 def _chosen(params: dict[str, Any], samples: Any, field: str) -> Ontology:
     """The ontology of the file, of the form's lines, or the suggested one."""

@@ -61,11 +61,13 @@ class Rates:
 
 
 def _network(address: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 one, which has as many addresses as it likes."""
+    """An IPv4 address, also where it comes as an IPv6 one; or the /64 of an IPv6 one, which has as many as it likes."""
     try:
-        return str(ipaddress.ip_network((address, 64 if ":" in address else 32), strict=False))
+        known = ipaddress.ip_address(address)
     except ValueError:
         return address
+    known = getattr(known, "ipv4_mapped", None) or known
+    return str(ipaddress.ip_network((known, 64 if known.version == 6 else 32), strict=False))
 
 
 class Gate:

@@ -12,8 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from fiftyone_ssa.errors import DeviceLostError
@@ -118,7 +118,7 @@ class Labeller:
             try:
                 pipeline = self._counted(self._pipelines(kind))
                 for result in run(self._tasks(kind, taken), pipeline, batch_size=self._batch_size):
-                    taken.pop(result.id).outcome.set_result(result)
+                    _end(taken.pop(result.id), result)
             except DeviceLostError as error:
                 self._give_up(describe(error), taken)
             except Exception as error:
@@ -165,7 +165,7 @@ class Labeller:
             else:
                 jobs = list(taken.values())
         for job in jobs:
-            job.outcome.set_result(Result(job.task.id, error=error))
+            _end(job, Result(job.task.id, error=error))
 
     def _give_up(self, error: str, taken: dict[str, _Job]) -> None:
         with self._changed:
@@ -173,4 +173,11 @@ class Labeller:
             jobs = [*taken.values(), *self._jobs]
             self._jobs.clear()
         for job in jobs:
-            job.outcome.set_exception(ClosedError(error))
+            with suppress(InvalidStateError):
+                job.outcome.set_exception(ClosedError(error))
+
+
+def _end(job: _Job, result: Result) -> None:
+    """Answer whoever waits for a job; nobody does where the request was cancelled."""
+    with suppress(InvalidStateError):
+        job.outcome.set_result(result)

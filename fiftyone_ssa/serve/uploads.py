@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ from fiftyone_ssa.types import Inputs
 
 EXPECTED = "send a picture as the file `image` of a form, or as the body itself"
 _FIELDS = ("image", "masks", "vocabulary", "only", "format")
+_NO_PICTURES = ("application/json", "application/x-www-form-urlencoded", "text/plain", "text/html")
+"""What says that it is something else; a form of this kind would be taken apart into as many fields as it has bytes."""
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -76,14 +79,15 @@ async def read_upload(request: Request, limits: Limits) -> Upload:
     Raises UploadError, with the status that it is answered with.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+    if kind == "multipart/form-data":
         try:
             async with request.form(max_files=2, max_fields=8, max_part_size=limits.upload_bytes) as form:
                 return await _of_form(form, request, limits)
         except FormParserError as error:
             raise UploadError(400, f"the form is damaged: {error}; {EXPECTED}") from error
-    if kind in ("application/json", "text/plain", "text/html"):
-        raise UploadError(415, f"got {shown(kind)}; {EXPECTED}")
+    if kind in _NO_PICTURES:
+        raise UploadError(415, f"got {shown(kind)}; {EXPECTED}, with its type (curl -H 'Content-Type: image/jpeg')")
+    _check_known(request.query_params, "query")
     data = await request.body()
     if not data:
         raise UploadError(422, f"there is no picture; {EXPECTED}")
@@ -91,8 +95,11 @@ async def read_upload(request: Request, limits: Limits) -> Upload:
 
 
 async def _of_form(form: FormData, request: Request, limits: Limits) -> Upload:
-    if unknown := sorted(set(form) - set(_FIELDS)):
-        raise UploadError(422, f"the form has a field {shown(unknown[0])}; it may have {', '.join(_FIELDS)}")
+    _check_known(form, "form")
+    _check_known(request.query_params, "query")
+    for name in _FIELDS[2:]:
+        if isinstance(form.get(name), UploadFile):
+            raise UploadError(422, f"{name} must be text, got a file; with curl: -F '{name}=<FILE'")
     image, masks = form.get("image"), form.get("masks")
     if not isinstance(image, UploadFile):
         raise UploadError(422, f"there is no picture; {EXPECTED}")
@@ -106,6 +113,11 @@ async def _of_form(form: FormData, request: Request, limits: Limits) -> Upload:
         wishes,
         limits,
     )
+
+
+def _check_known(given: Iterable[str], what: str) -> None:
+    if unknown := sorted(set(given) - set(_FIELDS)):
+        raise UploadError(422, f"the {what} has a field {shown(unknown[0])}; it may have {', '.join(_FIELDS)}")
 
 
 def _upload(name: str, data: bytes, masks: bytes | None, wishes: dict[str, Any], limits: Limits) -> Upload:

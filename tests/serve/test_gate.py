@@ -95,6 +95,9 @@ def test_what_is_no_form_is_refused(client):
         client.post("/label", content=b"nonsense", headers={"content-type": "multipart/form-data"}),
         client.post("/label", data={"image": "text"}),
         client.post("/label", json={"image": "x"}),
+        client.post("/label", content=b"a&" * 5_000, headers={"content-type": "application/x-www-form-urlencoded"}),
+        client.post("/label?fromat=coco", content=b"x", headers={"content-type": "image/jpeg"}),
+        client.post("/label", files={"image": b"x", "vocabulary": b"sky"}),
         client.post("/label"),
         client.get("/label"),
         client.get("/nothing"),
@@ -180,6 +183,9 @@ def test_rate_refills_evenly_and_knows_addresses_apart():
     assert rates.wait_seconds("1.2.3.5") == 0
     assert [rates.wait_seconds("2001:db8::1") for _ in range(60)] == [0.0] * 60
     assert rates.wait_seconds("2001:db8::2") > 0, "one network has as many addresses as it likes"
+    assert [rates.wait_seconds("::ffff:1.2.3.6") for _ in range(60)] == [0.0] * 60
+    assert rates.wait_seconds("1.2.3.6") > 0
+    assert rates.wait_seconds("::ffff:1.2.3.7") == 0, "addresses of IPv4 are no network of IPv6"
     now = 2.0
     assert [rates.wait_seconds("1.2.3.4") > 0 for _ in range(3)] == [False, False, True]
 
@@ -260,8 +266,11 @@ def test_closing_finishes_what_was_taken(ssa, pictures):
 
     labeller = Labeller(ssa)
     upload = Upload(PictureBytes("x.jpg", pictures[0]), Limits())
-    outcomes = [labeller.submit(upload.read, Kind()) for _ in range(5)]
+    outcomes = [labeller.submit(upload.read, Kind()) for _ in range(6)]
+    cancelled = outcomes.pop(4)
+    assert cancelled.cancel()  # nobody waits for it any more, which costs nobody else
     labeller.close()
+    assert labeller.failure is None
     assert all(outcome.result(0).annotation is not None for outcome in outcomes)
     with pytest.raises(ClosedError):
         labeller.submit(upload.read, Kind())

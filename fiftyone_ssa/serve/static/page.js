@@ -2,7 +2,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const state = { file: null, masks: null, bitmap: null, answer: null, pieces: [], owners: null, chosen: -1, hidden: new Set(), pointed: -1, scale: 1 };
+const state = { file: null, masks: null, bitmap: null, answer: null, pieces: [], owners: null, chosen: -1, hidden: new Set(), pointed: -1, scale: 1, turn: 0 };
 
 /** A colour that stays the same for a name. */
 function colour(name) {
@@ -55,8 +55,8 @@ async function greet() {
 
 async function take(files) {
   const pictures = [...files].filter((file) => !/json/.test(file.type) && !file.name.endsWith(".json"));
-  state.masks = [...files].find((file) => file.name.endsWith(".json")) ?? null;
   if (!pictures.length) return say("there is no picture among these files", true);
+  state.masks = [...files].find((file) => file.name.endsWith(".json")) ?? null;
   state.file = pictures[0];
   $("vocabulary").value = $("vocabulary").value.trim();
   await label();
@@ -74,14 +74,16 @@ async function label() {
   document.body.dataset.phase = "waiting";
   $("again").disabled = true;
   say(`labelling ${state.file.name} ...`);
-  const started = performance.now();
+  const started = performance.now(), turn = ++state.turn;
   try {
     const [answer, bitmap] = await Promise.all([ask("/label", { method: "POST", body: form }), createImageBitmap(state.file).catch(() => null)]);
+    if (turn !== state.turn) return; // another picture was dropped meanwhile
     show(answer, bitmap);
     const masks = state.answer.ssa.annotations.length;
     say(`${masks} mask${masks === 1 ? "" : "s"} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
     document.body.dataset.phase = "done";
   } catch (error) {
+    if (turn !== state.turn) return;
     say(error.message, true);
     document.body.dataset.phase = "failed";
   }
@@ -204,7 +206,7 @@ function choose(index) {
   if (index >= 0) {
     const mask = state.answer.ssa.annotations[index];
     $("mask-name").textContent = nameOf(mask);
-    const facts = [`confidence ${percent(mask.confidence)}`, `${state.areas[index].toLocaleString("en")} pixels`];
+    const facts = [...(mask.confidence == null ? [] : [`confidence ${percent(mask.confidence)}`]), `${state.areas[index].toLocaleString("en")} pixels`];
     if (mask.caption) facts.push(`“${mask.caption}”`);
     if (mask.label_source) facts.push(`from ${mask.label_source}`);
     $("mask-facts").textContent = facts.join(" · ");
@@ -234,7 +236,7 @@ function point(event) {
   tip.hidden = index < 0;
   if (index >= 0) {
     const mask = state.answer.ssa.annotations[index];
-    tip.textContent = `${nameOf(mask)} ${percent(mask.confidence)}`;
+    tip.textContent = mask.confidence == null ? nameOf(mask) : `${nameOf(mask)} ${percent(mask.confidence)}`;
     const box = $("picture").getBoundingClientRect();
     tip.style.left = `${Math.min(event.clientX - box.left + 14, box.width - 120)}px`;
     tip.style.top = `${event.clientY - box.top + 14}px`;
