@@ -25,6 +25,7 @@ from fiftyone_ssa.masks.containment import contain
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix
 from fiftyone_ssa.models.devices import pick_device, pick_dtype
 from fiftyone_ssa.models.sam import load_mask_generator
+from fiftyone_ssa.naming.part_names import nested
 from fiftyone_ssa.naming.pipeline import build_pipeline
 from fiftyone_ssa.presets import Preset, load_preset, parse_override
 from fiftyone_ssa.presets.settings import FILTER
@@ -101,7 +102,7 @@ class LevelQuality:
         every = np.arange(len(masks))
         for what, rows, named in (("all", every, True), ("unnamed", every, False), ("stable", stable, True)):
             chosen = masks[rows]
-            found = contain(chosen, names=[labels[i] for i in rows.tolist()] if named else None)
+            found = nested(chosen, [labels[i] for i in rows.tolist()]) if named else contain(chosen)
             levels, fits = [found.level(i) for i in range(len(chosen))], ious(scene, chosen)
             for of_found in (False, True):
                 key = f"{what}, of those with a mask" if of_found else what

@@ -11,8 +11,8 @@ import numpy as np
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain, read_json
 from fiftyone_ssa.masks import foreign, rle
-from fiftyone_ssa.masks.containment import contain
 from fiftyone_ssa.masks.records import mask_set_from_records
+from fiftyone_ssa.naming.part_names import nested
 from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
 
 
@@ -87,7 +87,7 @@ def _levels(annotation: Annotation, order: Sequence[int], rows: Sequence[Mapping
     ids = [row.get("id") for row in rows]
     if any(type(each) not in (int, str) for each in ids) or len(set(ids)) < len(ids):
         ids = list(range(len(rows)))
-    found = contain(annotation.masks[list(order)], names=[annotation.labels[i] for i in order])
+    found = nested(annotation.masks[list(order)], [annotation.labels[i] for i in order])
     return found.told(ids)
 
 

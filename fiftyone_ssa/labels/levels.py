@@ -32,7 +32,8 @@ from fiftyone_ssa.labels.readable_masks import readable_masks
 from fiftyone_ssa.labels.shown import check_masks
 from fiftyone_ssa.labels.stored_masks import whole_rows
 from fiftyone_ssa.labels.updates import later
-from fiftyone_ssa.masks.containment import LEVELS, contain
+from fiftyone_ssa.masks.containment import LEVELS
+from fiftyone_ssa.naming.part_names import nested
 from fiftyone_ssa.types import MaskSet
 
 TRIES = 5
@@ -98,7 +99,12 @@ def levels(samples: Any, label_field: str = "ssa", *, progress: bool | Callable[
 
 def levels_of(rows: Sequence[Mapping[str, Any]], masks: MaskSet) -> list[dict[str, str]]:
     """The three attributes of N detections with those masks, as far as each has them; N ids are in `rows`."""
-    return contain(masks, names=[row.get("label") for row in rows]).told([str(row["_id"]) for row in rows])
+    return nested(masks, [_name(row) for row in rows]).told([str(row["_id"]) for row in rows])
+
+
+def _name(row: Mapping[str, Any]) -> str | None:
+    label = row.get("label")
+    return label if isinstance(label, str) else None
 
 
 def with_levels(label: Document, size_hw: tuple[int, int], masks: MaskSet | None = None) -> Document:

@@ -2,12 +2,13 @@
 
 Masks nest as SA-1B's do, where SAM answers a point with a whole, a part of it and a part of that. Its masks leak over
 their borders, and often it answers twice with the same thing, more or less of it: two masks are taken for the same if
-they are as alike as masks so unstable can be, or, with less, if both have one name.
+they are as alike as masks so unstable can be, or, with less, if both have one name. Where it is known which names are
+parts of which (`Lore`), a balloon's envelope is no balloon, however alike their masks are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ INSIDE = 0.8
 """Share of a mask's pixels that its parent has to hold."""
 ALIKE, LEAST_ALIKE, MOST_ALIKE = 0.95, 0.5, 0.95
 """Two masks show the same from an IoU of `ALIKE` times both stability scores on, within these bounds."""
+USUAL_INSIDE = 0.5
+"""The same of a parent of which its name is a usual part: a wheel under a truck whose mask ends where wheels begin."""
 NAMESAKES = 0.4
 """IoU from which two masks of one name show the same."""
 DUPLICATE = 0.7
@@ -31,17 +34,30 @@ LEVELS = (WHOLE, PART, SUBPART)
 Flags = npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Lore:
+    """What is known of names."""
+
+    is_part: Callable[[str, str], bool]
+    """Whether the first names a usual part of what the second names."""
+    is_only_part: Callable[[str], bool]
+    """Whether a name is of parts only: nothing that stands alone has it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Containment:
     """How N masks of one image lie in each other."""
 
     parents: Ints
-    """(N,) the smallest mask that holds each one, and repeats none; -1 where there is none."""
+    """(N,) the smallest mask that holds each one, and repeats none; -1 where there is none.
+
+    With `Lore`, one between a part and its usual whole that is neither's is passed over."""
     duplicates: Ints
     """(N,) the mask that each one repeats, which repeats none; -1 where it is the best, or the only one."""
     depths: Ints
     """(N,) how many things lie around each, one within the other; -1 for an empty mask. A mask that shows less of the
-    same thing than its parent has the parent's."""
+    same thing than its parent has the parent's. With `Lore`, what only parts are called is 1 deep at least, though
+    no mask shows its whole."""
 
     def level(self, index: int) -> str | None:
         """Of one mask: "whole", "part" or "subpart"; None where it is empty."""
@@ -68,7 +84,7 @@ class Pairs:
     shared_px: Ints
 
 
-def contain(masks: MaskSet, *, names: Sequence[str | None] | None = None) -> Containment:
+def contain(masks: MaskSet, *, names: Sequence[str | None] | None = None, lore: Lore | None = None) -> Containment:
     """Whole, part and subpart among N masks of one image, which may overlap as they like.
 
     Without a known stability score a mask counts as exact. Of two that show the same, the one of higher predicted IoU
@@ -77,14 +93,19 @@ def contain(masks: MaskSet, *, names: Sequence[str | None] | None = None) -> Con
     Args:
         masks: of one image
         names (None): (N,) what they are called, None where that is not known
+        lore (None): what is known of these names (`naming.part_names.nested` knows a table)
     """
     areas = masks.areas_px
-    pairs = overlapping_pairs(masks, min(INSIDE, 2 * NAMESAKES / (1 + NAMESAKES)))
+    called = list(names) if names is not None else [None] * len(masks)
+    pairs = overlapping_pairs(masks, min(INSIDE, USUAL_INSIDE, 2 * NAMESAKES / (1 + NAMESAKES)))
     iou = pairs.shared_px / (areas[pairs.smaller] + areas[pairs.larger] - pairs.shared_px)
-    same = iou >= _alike_from(masks, pairs, names)
-    holds = pairs.shared_px >= INSIDE * areas[pairs.smaller]
+    usual = _usual_parts(pairs, called, lore)
+    same = (iou >= _alike_from(masks, pairs, names)) & ~usual
+    holds = (pairs.shared_px >= INSIDE * areas[pairs.smaller]) | usual
     duplicates = _duplicates(masks, pairs, same & (iou >= DUPLICATE))
-    return _nest(masks, pairs, np.where(same, iou, -1.0), holds, duplicates)
+    least = np.array([bool(name and lore and lore.is_only_part(name)) for name in called], np.int64)
+    nesting = _Nesting(pairs, np.where(same, iou, -1.0), holds, usual, least)
+    return _nest(masks, nesting, duplicates)
 
 
 def overlapping_pairs(masks: MaskSet, share: float) -> Pairs:
@@ -137,6 +158,14 @@ def _alike_from(masks: MaskSet, pairs: Pairs, names: Sequence[str | None] | None
     return np.where(namesakes, NAMESAKES, alike)
 
 
+def _usual_parts(pairs: Pairs, names: Sequence[str | None], lore: Lore | None) -> Flags:
+    """(P,) whether the smaller mask of each pair has the name of a usual part of the larger."""
+    if lore is None:
+        return np.zeros(len(pairs.smaller), bool)
+    both = ((names[one], names[other]) for one, other in zip(pairs.smaller, pairs.larger, strict=True))
+    return np.array([bool(part and whole and lore.is_part(part, whole)) for part, whole in both], bool)
+
+
 def _duplicates(masks: MaskSet, pairs: Pairs, alike: Flags) -> Ints:
     """The mask that each one repeats: from the best to the worst, each takes those like it that are still free."""
     near: dict[int, list[int]] = {}
@@ -152,28 +181,52 @@ def _duplicates(masks: MaskSet, pairs: Pairs, alike: Flags) -> Ints:
     return found
 
 
-def _nest(masks: MaskSet, pairs: Pairs, same_iou: Floats, holds: Flags, duplicates: Ints) -> Containment:
-    """Parents and depths, from the largest mask to the smallest: what is around a mask is larger.
+@dataclass(frozen=True, eq=False)
+class _Nesting:
+    """What is known of P pairs, and of N masks."""
 
-    `same_iou` is -1 for pairs that do not show the same.
-    """
-    around: dict[int, list[tuple[int, float, bool]]] = {}
-    rows = (pairs.smaller, pairs.larger, same_iou, holds)
-    for one, other, iou, inside in zip(*(row.tolist() for row in rows), strict=True):
-        around.setdefault(one, []).append((other, iou, inside))
-    order = masks.order_by_area()
+    pairs: Pairs
+    same_iou: Floats
+    """(P,) -1 for pairs that do not show the same."""
+    holds: Flags
+    """(P,) whether the larger mask may be the smaller one's parent."""
+    usual: Flags
+    """(P,) whether the smaller has the name of a usual part of the larger."""
+    least: Ints
+    """(N,) how deep each mask is at least."""
+
+    def around(self) -> dict[int, list[tuple[int, float, bool, bool]]]:
+        """Each mask to the larger ones that share much of it: which, and the three facts of the pair."""
+        found: dict[int, list[tuple[int, float, bool, bool]]] = {}
+        rows = (self.pairs.smaller, self.pairs.larger, self.same_iou, self.holds, self.usual)
+        for one, *facts in zip(*(row.tolist() for row in rows), strict=True):
+            found.setdefault(one, []).append((facts[0], facts[1], facts[2], facts[3]))
+        return found
+
+
+def _nest(masks: MaskSet, nesting: _Nesting, duplicates: Ints) -> Containment:
+    """Parents and depths, from the largest mask to the smallest: what is around a mask is larger."""
+    around, order = nesting.around(), masks.order_by_area()
     ranks = dict(zip(order.tolist(), range(len(order)), strict=True))
+    usual = set(
+        zip(*(ends[nesting.usual].tolist() for ends in (nesting.pairs.smaller, nesting.pairs.larger)), strict=True)
+    )
     parents, depths = np.full(len(masks), -1, np.int64), np.full(len(masks), -1, np.int64)
     for index in order[masks.areas_px[order] > 0].tolist():
         near = around.get(index, [])
         depths[index] = 0
-        like, iou, inside = max(near, key=lambda row: (row[1], ranks[row[0]]), default=(-1, -1.0, False))
+        like, iou, inside, _ = max(near, key=lambda row: (row[1], ranks[row[0]]), default=(-1, -1.0, False, False))
         if iou >= 0:
             depths[index] = depths[like]
             parents[index] = like if inside and iou < DUPLICATE else parents[like]
-        elif holders := [other for other, _, inside in near if inside]:
+        elif holders := [other for other, _, inside, _ in near if inside]:
             parents[index] = max(holders, key=lambda other: ranks[other])
+            wholes = [other for other, _, _, is_usual in near if is_usual]
+            whole = max(wholes, key=lambda other: ranks[other], default=parents[index])
+            if parents[index] not in wholes and (parents[index], whole) not in usual:
+                parents[index] = whole  # what lies between is neither its whole nor a part of that
             depths[index] = depths[parents[index]] + 1
+        depths[index] = max(depths[index], nesting.least[index])
     repeats = (parents >= 0) & (duplicates[parents] >= 0)
     parents[repeats] = duplicates[parents[repeats]]
     return Containment(parents, duplicates, depths)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+
+from fiftyone_ssa.layouts.ontology_names import is_known_stuff
+from fiftyone_ssa.masks.containment import Containment, Lore, contain
+from fiftyone_ssa.types import MaskSet
 
 FILE = Path(__file__).parents[1] / "presets/part-names.txt"
 
@@ -17,6 +21,30 @@ def part_names(whole: str) -> tuple[str, ...]:
     words = whole.lower().split()
     table = _table()
     return next((table[name] for i in range(len(words)) if (name := " ".join(words[i:])) in table), ())
+
+
+def is_usual_part(part: str, whole: str) -> bool:
+    """Whether a thing of the second name usually has a part of the first."""
+    return part.lower() != whole.lower() and part.lower() in part_names(whole)
+
+
+def is_only_part(name: str) -> bool:
+    """Whether a name is known of parts only: no whole that has parts, no stuff ("wall")."""
+    known = name.lower()
+    return known in _all_parts() and known not in known_wholes() and not is_known_stuff(known)
+
+
+LORE = Lore(is_usual_part, is_only_part)
+
+
+def nested(masks: MaskSet, names: Sequence[str | None]) -> Containment:
+    """Wholes, parts and subparts among the masks of one image with these (N,) names, and what is known of names."""
+    return contain(masks, names=names, lore=LORE)
+
+
+@cache
+def _all_parts() -> frozenset[str]:
+    return frozenset(part for parts in _table().values() for part in parts)
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fiftyone_ssa.masks.containment import contain
+from fiftyone_ssa.naming.part_names import nested
 from fiftyone_ssa.scale.rows import mask_schema
 from fiftyone_ssa.types import Annotation, Floats, Ints
 
@@ -20,7 +20,7 @@ def mask_rows(annotation: Annotation, **of_all: str) -> pa.RecordBatch:
     """
     masks, names = annotation.masks, annotation.labels
     count, ids = len(masks), _ids(masks.source_ids)
-    nested = contain(masks, names=names)
+    found = nested(masks, names)
     proposals = annotation.proposals
     columns: dict[str, Any] = {name: [value] * count for name, value in of_all.items()}
     columns |= {name: masks.boxes_xywh[:, place] for place, name in enumerate("xywh")}
@@ -37,8 +37,8 @@ def mask_rows(annotation: Annotation, **of_all: str) -> pa.RecordBatch:
         "margin": _nullable(_margins(annotation)),
         "source": annotation.label_sources or [None] * count,
         "caption": annotation.captions or [None] * count,
-        "level": [nested.level(index) for index in range(count)],
-        "parent": [int(ids[parent]) if parent >= 0 else None for parent in nested.parents],
+        "level": [found.level(index) for index in range(count)],
+        "parent": [int(ids[parent]) if parent >= 0 else None for parent in found.parents],
     }
     embeddings = annotation.embeddings
     schema = mask_schema(None if embeddings is None else embeddings.shape[1])

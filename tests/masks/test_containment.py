@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fiftyone_ssa.masks.containment import contain, overlapping_pairs
+from fiftyone_ssa.masks.containment import Lore, contain, overlapping_pairs
 from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.quickstart.scenes import draw_scene
 from fiftyone_ssa.types import MaskSet
@@ -21,13 +21,16 @@ def masks_of(dense, **columns):
     return mask_set(dense[0].shape, [encode(mask) for mask in dense], **columns)
 
 
-def plain(masks: MaskSet, dense, names=None):
+LORE = Lore(lambda part, whole: (part, whole) in {("b", "a"), ("c", "b")}, lambda name: name == "b")
+
+
+def plain(masks: MaskSet, dense, names=None, lore=None):
     """Depths, parents and duplicates, one pair of dense masks at a time, as `contain` defines them."""
     count, areas = len(dense), [int(mask.sum()) for mask in dense]
     stability = np.nan_to_num(masks.stability_score, nan=1.0)
     score = np.nan_to_num(masks.predicted_iou, nan=1.0) * stability
     by_area = sorted(range(count), key=lambda i: (-areas[i], i))
-    iou, same, holds = {}, {}, {}
+    iou, same, holds, usual = {}, {}, {}, {}
     for place, big in enumerate(by_area):
         for small in by_area[place + 1 :]:
             if not areas[small]:
@@ -37,8 +40,11 @@ def plain(masks: MaskSet, dense, names=None):
             alike = min(max(0.95 * stability[big] * stability[small], 0.5), 0.95)
             if names is not None and names[big] is not None and names[big] == names[small]:
                 alike = 0.4
-            same[small, big] = iou[small, big] >= alike
-            holds[small, big] = shared >= 0.8 * areas[small]
+            known = lore is not None and names[small] is not None and names[big] is not None
+            part = known and shared >= 0.5 * areas[small] and lore.is_part(names[small], names[big])
+            usual[small, big] = part
+            same[small, big] = iou[small, big] >= alike and not part
+            holds[small, big] = shared >= 0.8 * areas[small] or part
     duplicates = [-1] * count
     kept = []
     for best in sorted(range(count), key=lambda i: (-score[i], -areas[i], i)):
@@ -63,15 +69,20 @@ def plain(masks: MaskSet, dense, names=None):
             depths[one] = depths[like]
             parents[one] = like if holds[one, like] and best_iou < 0.7 else parents[like]
         elif holders:
-            parents[one] = holders[-1]
-            depths[one] = depths[holders[-1]] + 1
+            wholes = [other for other in larger if usual[one, other]]
+            between = holders[-1]
+            passed = wholes and between not in wholes and not usual[between, wholes[-1]]
+            parents[one] = wholes[-1] if passed else between
+            depths[one] = depths[parents[one]] + 1
+        if lore is not None and names[one] is not None and lore.is_only_part(names[one]):
+            depths[one] = max(depths[one], 1)
     parents = [duplicates[p] if p >= 0 and duplicates[p] >= 0 else p for p in parents]
     return depths, parents, duplicates
 
 
-def check_like_plain(masks, dense, names=None):
-    found = contain(masks, names=names)
-    depths, parents, duplicates = plain(masks, dense, names)
+def check_like_plain(masks, dense, names=None, lore=None):
+    found = contain(masks, names=names, lore=lore)
+    depths, parents, duplicates = plain(masks, dense, names, lore)
     assert found.depths.tolist() == depths
     assert found.parents.tolist() == parents
     assert found.duplicates.tolist() == duplicates
@@ -95,6 +106,7 @@ def test_it_finds_what_the_plain_twin_finds(seed):
     names = random.choice(np.array(["a", "b", "c", None], object), len(dense)).tolist()
     check_like_plain(masks_of(dense, **scores), dense)
     check_like_plain(masks_of(dense, **scores), dense, names)
+    check_like_plain(masks_of(dense, **scores), dense, names, LORE)
 
 
 @pytest.mark.parametrize("seed", range(3))
