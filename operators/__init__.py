@@ -15,9 +15,11 @@ from .parts_of import PartsOf
 from .relabel import Relabel
 from .rename_classes import RenameClasses
 from .repaint import Repaint
+from .return_corrections import ReturnCorrections
 from .review import Review
 from .review_item import ReviewItem
 from .review_queue import ReviewQueue
+from .select_masks import SelectMasks
 from .show_confusions import ShowConfusions
 from .show_doubtful import ShowDoubtful
 from .show_like import ShowLike
@@ -34,6 +36,8 @@ OPERATORS = (
     Export,
     ExportCoco,
     ImportLabels,
+    SelectMasks,
+    ReturnCorrections,
     MeanIoU,
     Relabel,
     RenameClasses,

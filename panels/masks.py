@@ -11,19 +11,27 @@ from fiftyone_ssa.curation.counts import latest_change
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.labels.database import needs_database, see_filters
 
-from . import charts, compare, confusions, filters, overview, runs, scores
+from . import charts, compare, confusions, filters, overview, parquet, runs, scores
 from .kept import chosen, dropped, expect_reload, kept, reloads
 from .shared import choice, field_of, fields_of, nothing_to_show
 
-TABS = {"overview": "Overview", "confusions": "Confusions", "compare": "Compare", "scores": "Scores", "runs": "Runs"}
+TABS = {
+    "overview": "Overview",
+    "confusions": "Confusions",
+    "compare": "Compare",
+    "scores": "Scores",
+    "parquet": "Parquet",
+    "runs": "Runs",
+}
 LOADERS = {
     "overview": overview.load,
     "confusions": confusions.load,
     "compare": compare.load,
     "scores": scores.load,
+    "parquet": parquet.load,
     "runs": runs.load,
 }
-OF_DATASET = ("scores", "runs")
+OF_DATASET = ("scores", "parquet", "runs")
 """Tabs that need no field with masks."""
 
 
@@ -119,6 +127,14 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
     def on_difference(self, ctx: Any) -> None:
         """Show the masks that two fields name differently."""
         compare.open_pair(ctx, self._shape(ctx).get("by") or "mask")
+
+    def on_select(self, ctx: Any) -> None:
+        """Ask which masks of Parquet labels to open."""
+        parquet.ask_for_masks(ctx)
+
+    def on_return(self, ctx: Any) -> None:
+        """Ask whether to return what people corrected to the Parquet labels."""
+        parquet.ask_to_return(ctx)
 
     def on_clear(self, ctx: Any) -> None:
         """Take the sidebar's filters of this field away."""
@@ -223,6 +239,8 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
             compare.draw(panel, ctx, shape, self)
         elif tab == "scores":
             scores.draw(panel, shape)
+        elif tab == "parquet":
+            parquet.draw(panel, shape, self)
         else:
             runs.draw(panel, shape, self)
 

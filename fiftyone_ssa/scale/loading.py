@@ -17,6 +17,7 @@ from fiftyone_ssa.labels.database import Document, dataset_id, needs_database
 from fiftyone_ssa.labels.documents import declare_detections, masks_document
 from fiftyone_ssa.labels.loaders import Progress, check_dataset_name
 from fiftyone_ssa.labels.metadata import image_metadata
+from fiftyone_ssa.labels.selected import record_origin
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.naming.arguments import check_path
 from fiftyone_ssa.scale.pictures import picture_of
@@ -24,8 +25,6 @@ from fiftyone_ssa.scale.query import Output, Row
 from fiftyone_ssa.scale.sampling import UNIFORM, Sample
 from fiftyone_ssa.scale.selecting import Selection, choose
 
-INFO = "fiftyone_ssa_selection"
-"""The key of `dataset.info` under which each field says where its masks are from."""
 MASK_IDS = "mask_ids"
 """The attribute of a Detections label that lists the masks that were loaded."""
 BATCH = 64
@@ -144,15 +143,13 @@ def _declare(dataset: fo.Dataset, label_field: str, selection: Selection) -> Non
     for name in ("image_id", "shard"):
         dataset.add_sample_field(name, fo.StringField)
     layers, taken = selection.output.layers, selection.sample
-    dataset.info[INFO] = {
-        label_field: {
-            "out": str(selection.output.root),
-            "where": selection.where,
-            "sample": f"near {taken.near}" if taken.near else taken.how,
-            "layer": layers[-1].name if layers else "",
-        }
+    origin = {
+        "out": str(selection.output.root),
+        "where": selection.where,
+        "sample": f"near {taken.near}" if taken.near else taken.how,
+        "layer": layers[-1].name if layers else "",
     }
-    dataset.save()
+    record_origin(dataset, label_field, origin)
 
 
 def _media(selection: Selection, media_dir: Any) -> Path:

@@ -24,12 +24,13 @@ from fiftyone_ssa.labels.database import (
     samples_of,
 )
 from fiftyone_ssa.labels.review import CORRECTED, REJECTED, REVIEWS, is_redrawn
+from fiftyone_ssa.labels.selected import origin_of
 from fiftyone_ssa.labels.shown import check_masks
 from fiftyone_ssa.labels.stored_masks import mask_counts, whole_rows
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.naming.arguments import check_flag
 from fiftyone_ssa.scale.layers import write_layer
-from fiftyone_ssa.scale.loading import INFO, MASK_IDS
+from fiftyone_ssa.scale.loading import MASK_IDS
 from fiftyone_ssa.scale.query import Output, Row, latest, quoted
 
 DELETED, ELSEWHERE = "deleted", "decided elsewhere"
@@ -84,7 +85,7 @@ def return_corrections(
     check_whole_images(samples, "a return of corrections")
     check_flag("overwrite", overwrite)
     dataset = root_dataset(samples)
-    origin, identity = origin_of(dataset, label_field), str(dataset_id(dataset))
+    origin, identity = check_origin(dataset, label_field), str(dataset_id(dataset))
     where = {} if samples is dataset else {"_id": {"$in": list(map(ObjectId, samples.values("id")))}}
     shown = {label_field: 1, "image_id": 1, "shard": 1, "metadata": 1}
     rows: list[Row] = []
@@ -107,9 +108,9 @@ def return_corrections(
     return done
 
 
-def origin_of(dataset: Any, label_field: str) -> Mapping[str, str]:
-    """Where a field's masks are from: `out`, `where`, `sample`, `layer`. Raises InputError if not from `select`."""
-    origin: Mapping[str, str] | None = (dataset.info.get(INFO) or {}).get(label_field)
+def check_origin(dataset: Any, label_field: str) -> Mapping[str, str]:
+    """Where a field's masks are from (`labels.selected`). Raises InputError if `select` did not fill it."""
+    origin = origin_of(dataset, label_field)
     if origin is None:
         raise InputError(
             f"{label_field!r} of {dataset.name!r} was not filled by select, so it has no rows to return to; export it"

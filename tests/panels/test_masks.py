@@ -21,7 +21,7 @@ from tools.app import wait_until
 SHOWN = ("MarkdownView", "ProgressView", "Button")
 """Views of values that FiftyOne writes nowhere."""
 VALUELESS = ("Object", "Void", "Plot", "List")
-TABS = ("overview", "confusions", "compare", "scores", "runs")
+TABS = ("overview", "confusions", "compare", "scores", "parquet", "runs")
 
 
 class App:
