@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -35,6 +36,7 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     MKL_NUM_THREADS="1",
 )
+gc.disable()  # until the first test: importing all libraries makes much and leaves little to collect
 os.environ.pop("FIFTYONE_PRIVATE_DATABASE_PORT", None)  # how one FiftyOne process tells another to use its server
 
 
@@ -45,11 +47,26 @@ SLOW = (
 """The files that take longest begin first, so that no worker is left alone with one at the end (`make test`)."""
 
 
+_begun: set[Path] = set()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of slow files before all others."""
     here = Path(__file__).parent
     places = {here / name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where a file begins, set aside what libraries hold: else each full collection, as after "out of memory" in a
+    batch, walks all of it, a second a time.
+    """
+    if item.path not in _begun:
+        _begun.add(item.path)
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def start_database() -> None:

@@ -25,6 +25,8 @@ QUICK = {
     "masks.stability_score_thresh": 0.0,
     "masks.min_mask_region_area": 0,
 }
+FEW = {"masks.points_per_side": 12, "masks.crop_n_layers": 0}
+"""The quickstart's own presets run whole in tests/quickstart."""
 SCRIPT = """
 import json, sys
 from fiftyone_ssa.cli import main
@@ -44,7 +46,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, parity: Path) -> Path:
     _draw(folder / "in")
     settings = {}
     for preset in preset_names():
-        changes = {} if preset.startswith("mini") else dict(QUICK)
+        changes = dict(FEW) if preset.startswith("mini") else dict(QUICK)
         if load_preset(preset).open_vocabulary.class_filter.endswith(":openai"):
             changes["open_vocabulary.class_filter"] = str(home / "clip")  # an open_clip tag names its size
         settings[preset] = [f"{key}={value}" for key, value in changes.items()]

@@ -102,22 +102,37 @@ class UnstorableError(InputError):
     """The labels of one image are such as no document of the database holds; other images are not concerned."""
 
 
-def declare_detections(dataset: fo.Dataset, field: str, attributes: Sequence[str]) -> None:
-    """Declare a Detections field and `attributes` of its detections.
+def declare_fields(dataset: fo.Dataset, kinds: Mapping[str, type[Any]]) -> None:
+    """Declare those of these paths that are not there, with their label or field types.
+
+    All at once: `add_sample_field` reads and writes all that is known of the dataset for each.
+    """
+    schema = {
+        path: create_field(path.rsplit(".", 1)[-1], fo.EmbeddedDocumentField, embedded_doc_type=kind)
+        if issubclass(kind, fo.Label)
+        else create_field(path.rsplit(".", 1)[-1], kind)
+        for path, kind in kinds.items()
+        if dataset.get_field(path) is None
+    }
+    if schema:
+        dataset._merge_sample_field_schema(schema)
+
+
+def declare_detections(dataset: fo.Dataset, field: str, attributes: Sequence[str], texts: Sequence[str] = ()) -> None:
+    """Declare a Detections field and `attributes` of its detections, and `texts`, paths of attributes of other fields.
 
     Raises InputError if `field` or an attribute exists with another type.
     """
     existing = dataset.get_field(field)
     if existing is None:
-        dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
+        declare_fields(dataset, {field: fo.Detections})
     elif getattr(existing, "document_type", None) is not fo.Detections:
         raise InputError(f"field {field!r} exists and is not Detections but {existing}; choose another label_field")
-    schema = {}
+    schema = {path: create_field(path.rsplit(".", 1)[-1], fo.StringField) for path in texts}
     for name in attributes:
         kind, subfield = ATTRIBUTES[name]
         schema[f"{field}.detections.{name}"] = create_field(name, kind, subfield=subfield)
     try:
-        # at once: `add_sample_field` reads and writes all that is known of the dataset for each
         dataset._merge_sample_field_schema(schema)
     except ValueError as error:
         raise InputError(

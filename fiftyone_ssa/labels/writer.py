@@ -29,6 +29,7 @@ from fiftyone_ssa.labels.documents import (
     annotation_document,
     check_size,
     declare_detections,
+    declare_fields,
     extended_targets,
     name_documents,
     segmentation_document,
@@ -123,16 +124,11 @@ class LabelWriter:
         """Declare every field that this run fills, so that the App's sidebar shows and filters them."""
         types = self.fields.types(pipeline, keep_branch)
         with hold(self.dataset, SCHEMA, wait_seconds=30):
-            for name, kind in types.items():
-                if kind is fo.Detections:
-                    declare_detections(self.dataset, name, SSA_ATTRIBUTES if pipeline == "ssa" else ENGINE_ATTRIBUTES)
-                elif kind is fo.Segmentation:
-                    self.dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind)
-                    self.dataset.add_sample_field(f"{name}.painted_from", fo.StringField)
-                else:
-                    self.dataset.add_sample_field(name, kind)
-            if self.levels:
-                declare_detections(self.dataset, self.fields.label, LEVEL_ATTRIBUTES)
+            declare_fields(self.dataset, types)
+            attributes = SSA_ATTRIBUTES if pipeline == "ssa" else ENGINE_ATTRIBUTES
+            painted = [f"{name}.painted_from" for name, kind in types.items() if kind is fo.Segmentation]
+            levels = LEVEL_ATTRIBUTES if self.levels else ()
+            declare_detections(self.dataset, self.fields.label, (*attributes, *levels), painted)
             if keep_embeddings:
                 embeddings.declare(self.dataset, self.fields.label)
         self._declared = frozenset(types)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Literal
 
 from fiftyone_ssa.errors import MissingDependencyError
@@ -23,6 +25,7 @@ FACES = frozenset({"back", "bottom", "front", "rear", "top"})
 """Of these, what names a part where a caption begins with it: "the back of a chair"."""
 # fmt: on
 CAPACITY = 1 << 16
+_turn = threading.Lock()
 
 
 class NounPhrases:
@@ -37,10 +40,7 @@ class NounPhrases:
     def __init__(self, mode: Mode = "head") -> None:
         self.mode = mode
         # noun chunks need tags and the parse, singulars the lemmatizer
-        model = find_model()
-        import spacy
-
-        self._nlp = spacy.load(model, exclude=["ner", "lemmatizer"] if mode == "raw" else ["ner"])
+        self._nlp = _load(find_model(), lemmas=mode != "raw")
         self._memo = Memo(self._read, CAPACITY)
 
     def __call__(self, captions: Sequence[str]) -> list[tuple[str, ...]]:
@@ -50,7 +50,7 @@ class NounPhrases:
     def _read(self, captions: list[str]) -> list[tuple[str, ...]]:
         if self.mode != "raw":
             captions = [caption.lower() for caption in captions]
-        with self._nlp.memory_zone():  # spaCy keeps every word it ever met otherwise
+        with _turn, self._nlp.memory_zone():  # spaCy keeps every word it ever met otherwise
             return [tuple(dict.fromkeys(self._phrases(doc))) for doc in self._nlp.pipe(captions)]
 
     def _phrases(self, doc: Any) -> Iterator[str]:
@@ -63,6 +63,14 @@ class NounPhrases:
                 phrase = _head(chunk, plural=self.mode == "parts")
             if phrase:
                 yield phrase
+
+
+@cache
+def _load(model: str, *, lemmas: bool) -> Any:
+    """A pipeline, half a second the first time; whoever reads with it holds `_turn`."""
+    import spacy
+
+    return spacy.load(model, exclude=["ner"] if lemmas else ["ner", "lemmatizer"])
 
 
 def _is_face(chunk: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,36 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels.clean import clean
 from fiftyone_ssa.labels.database import own_collection, samples_of
+from tests.labels.conftest import dataset_in, name_masks_of, segmenters_in
 
 Make = Callable[..., fo.Dataset]
 Run = Callable[..., Any]
 DECIDED = {"label", "review", "reviewed_at"}
 
 
-@pytest.fixture
-def dataset(make_dataset: Make, name_masks: Run) -> fo.Dataset:
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fo.Dataset]:
     """Three images, of each two masks named sky and one named grass."""
+    folder = tmp_path_factory.mktemp("named")
+    made = dataset_in(folder, 3)
+    name_masks_of(made, segmenters_in(folder))
+    made.reload()
+    yield made
+    made.delete()
+
+
+@pytest.fixture
+def dataset(named: fo.Dataset) -> Iterator[fo.Dataset]:
+    """Those, to change."""
+    clone = named.clone()
+    yield clone
+    if not clone.deleted:
+        clone.delete()
+
+
+@pytest.fixture
+def fresh(make_dataset: Make, name_masks: Run) -> fo.Dataset:
+    """The same of its own: a clone has the samples' ids, and no settings of ours for the App."""
     made = make_dataset(3)
     name_masks(made)
     made.reload()
@@ -65,10 +86,10 @@ def test_a_name_is_written_and_nothing_else(dataset: fo.Dataset) -> None:
     assert dataset.first().ssa.detections[0].label == "kite"  # a sample in memory, too
 
 
-def test_a_new_name_is_offered_by_the_app(dataset: fo.Dataset) -> None:
-    relabel(dataset, ids=mask_ids(dataset, 0), label="kite")
-    dataset.reload()
-    colours = next(entry for entry in dataset.app_config.color_scheme.fields if entry["path"] == "ssa")
+def test_a_new_name_is_offered_by_the_app(fresh: fo.Dataset) -> None:
+    relabel(fresh, ids=mask_ids(fresh, 0), label="kite")
+    fresh.reload()
+    colours = next(entry for entry in fresh.app_config.color_scheme.fields if entry["path"] == "ssa")
     assert "kite" in [row["value"] for row in colours["valueColors"]]
 
 
@@ -371,23 +392,23 @@ def test_two_people_at_one_image_lose_nothing(dataset: fo.Dataset) -> None:
     assert [label for label, _ in said(dataset)][:3] == ["sky", "sky", "grass"]
 
 
-def test_a_sample_that_changes_while_it_is_written(dataset: fo.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    (mask, other) = mask_ids(dataset, 0, 1)
+def test_a_sample_that_changes_while_it_is_written(fresh: fo.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    (mask, other) = mask_ids(fresh, 0, 1)
     read, nested = deciding._Writer._read, []
 
     def late(self: Any, samples: Any) -> Any:
         found = read(self, samples)
         if not nested:
             nested.append(True)
-            relabel(dataset, ids=[mask, other], label="bird")
+            relabel(fresh, ids=[mask, other], label="bird")
         return found
 
     monkeypatch.setattr(deciding._Writer, "_read", late)
-    relabel(dataset, ids=[mask], label="kite")
-    assert said(dataset)[:2] == [("kite", "corrected"), ("bird", "corrected")]
-    undo(dataset)
-    assert said(dataset)[:2] == [("bird", "corrected"), ("bird", "corrected")]
-    assert own_collection("decisions").count_documents({"sample": ObjectId(dataset.first().id)}) == 2
+    relabel(fresh, ids=[mask], label="kite")
+    assert said(fresh)[:2] == [("kite", "corrected"), ("bird", "corrected")]
+    undo(fresh)
+    assert said(fresh)[:2] == [("bird", "corrected"), ("bird", "corrected")]
+    assert own_collection("decisions").count_documents({"sample": ObjectId(fresh.first().id)}) == 2
 
 
 def test_what_was_decided_in_datasets_that_are_gone_is_forgotten(dataset: fo.Dataset, make_dataset: Make) -> None:

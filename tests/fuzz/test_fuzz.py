@@ -1,4 +1,4 @@
-"""2,000 seeded inputs a format: each is read, or refused in a sentence; none kills the process, hangs or bloats it."""
+"""1,000 seeded inputs a format: each is read, or refused in a sentence; none kills the process, hangs or bloats it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from tests.fuzz.inputs import FORMATS
 
-INPUTS = int(os.environ.get("SSA_FUZZ_INPUTS", "2000"))
-"""More, to look for more: the first 2,000 stay the same."""
+INPUTS = int(os.environ.get("SSA_FUZZ_INPUTS", "1000"))
+"""More, to look for more: the first 1,000 stay the same."""
 ROOT = Path(__file__).parents[2]
 
 

@@ -147,8 +147,11 @@ def test_another_sam_shares_nothing(sam3: Path, tmp_path: Path) -> None:
 
 def test_presets_name_it(sam3: Path) -> None:
     """SSA asks for its segmenter's classes, the engine for its vocabulary, without which it is refused."""
-    own = {"masks.concepts": str(sam3), "masks.concept_thresh": 0.01}
-    plain = build_pipeline(load_preset("mini-ssa"), device="cpu")([Inputs(photo(60, 90))])[0]
+    few = {"masks.points_per_side": 4, "masks.crop_n_layers": 0}
+    few |= {"masks.pred_iou_thresh": 0.0, "masks.stability_score_thresh": 0.0}
+    own = {"masks.concepts": str(sam3), "masks.concept_thresh": 0.01, **few}
+    plain = build_pipeline(load_preset("mini-ssa", few), device="cpu")([Inputs(photo(60, 90))])[0]
+    assert len(plain.masks) > 0
     ssa = load_preset("mini-ssa", own)
     [found] = build_pipeline(ssa, device="cpu")([Inputs(photo(60, 90))])
     assert found.masks.rles[: len(plain.masks)] == plain.masks.rles
@@ -156,7 +159,7 @@ def test_presets_name_it(sam3: Path) -> None:
     assert found.semantic is not None
     assert set(found.masks.source_names[len(plain.masks) :]) <= set(found.semantic.names)
     assert None not in found.labels
-    assert "masks.concepts" in settings_stamp(ssa).differences(settings_stamp(load_preset("mini-ssa")).values)
+    assert "masks.concepts" in settings_stamp(ssa).differences(settings_stamp(load_preset("mini-ssa", few)).values)
     with pytest.raises(InputError, match=r"masks\.concepts is asked for names; set open_vocabulary\.vocabulary"):
         load_preset("mini-engine", {**own, "open_vocabulary.vocabulary": ""})
     names = {"open_vocabulary.vocabulary": "sky\na red car\n", "open_vocabulary.segmenters": ()}

@@ -19,6 +19,7 @@ from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.models.segmenters import load_segmenter
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.quickstart.scenes import class_names, draw_scene
+from tests.tools.averaging import averaged
 from tools.mini import loop
 from tools.mini.clipseg import ClipSegStage
 from tools.mini.muon import orthogonal
@@ -112,17 +113,6 @@ def test_losses_reach_the_weights(monkeypatch):
         idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
         # SAM 2's boxes, mask prompts, single mask and object score, and what CLIPSeg's decoder does not tap
         assert len(idle) <= {"sam": 22, "clipseg": 4}.get(stage.name, 0), idle
-
-
-def averaged(rank, folder):
-    """In one of two processes: gradients of its own, then their mean, in a file."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
-    for index, weight in enumerate(model.parameters()):
-        weight.grad = torch.full_like(weight, float(10 * index + rank))
-    loop._average_gradients(model)
-    torch.save([weight.grad for weight in model.parameters()], folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_processes_train_on_the_mean_of_their_gradients(tmp_path, monkeypatch):

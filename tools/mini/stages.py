@@ -60,7 +60,7 @@ def _train(name: str, arguments: argparse.Namespace, rank: int, ranks: int) -> N
         out=arguments.out,
         work=arguments.work,
         device=torch.device(arguments.device),
-        steps=3 if arguments.smoke else arguments.steps or stage.steps,
+        steps=min(3, arguments.steps or 3) if arguments.smoke else arguments.steps or stage.steps,
         batch_size=_batch_size(stage, arguments),
         minutes=arguments.minutes,
         loaders=0 if arguments.device == "cpu" else os.cpu_count() or 1,
