@@ -1,11 +1,12 @@
-"""The parity models on the CPU in float32, and on the GPU in float32 and bfloat16: do the labels stay the same?
+"""Small models on the CPU in float32, and on the GPU in float32 and bfloat16: do the labels stay the same?
 
-The models are small and random, so that their answers lie closer together than trained ones' do: a label that changes
-here tells where arithmetic differs, not how often it would with published weights.
+The parity models are random, so that their answers lie closer together than trained ones' do: a label that changes
+there tells where arithmetic differs. How often it would with trained weights the quickstart's models tell.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from benchmarks._cases import inputs_of, load_engine, load_ssa, whole_engine
 from benchmarks._scale import Scale
 from benchmarks._sections import Figures
 from fiftyone_ssa.naming.run import Pipeline
+from fiftyone_ssa.presets import load_preset
+from fiftyone_ssa.quickstart.scenes import draw_scene
+from fiftyone_ssa.quickstart.scenes.judge import SIZES_HW
 from fiftyone_ssa.types import Annotation, Inputs
 
 TOLD = 5
@@ -54,16 +58,20 @@ def variants(device: str) -> list[Variant]:
 def measure(figures: Figures, scale: Scale) -> None:
     """Both pipelines; every variant beside the CPU's float32 and, where its models are whole, the published answers."""
     engine_answers = "engine" if whole_engine() else ""
-    batch = [photograph(stem, scale.parity_masks) for stem in scale.stems]
+    photographs = [photograph(stem, scale.parity_masks) for stem in scale.stems]
+    scenes = [scene(seed) for seed in range(scale.scenes)]
     for name, build, expected in (
         ("ssa-ade20k", partial(_ssa, "ade20k"), "ssa-ade20k"),
         ("ssa-cityscapes", partial(_ssa, "cityscapes"), "ssa-cityscapes"),
         ("engine", _engine, engine_answers),
     ):
-        published = [published_labels(expected, *case) for case in zip(scale.stems, batch, strict=True)]
-        compare = Comparison(build, batch, published if expected else None)
+        published = [published_labels(expected, *case) for case in zip(scale.stems, photographs, strict=True)]
+        compare = Comparison(build, photographs, published if expected else None)
         for variant in variants(scale.device):
             figures.measure(f"{name}, {variant.name}", partial(compare, variant))
+    compare = Comparison(_trained_engine, scenes, None)
+    for variant in variants(scale.device):
+        figures.measure(f"trained engine, {variant.name}", partial(compare, variant))
 
 
 class Comparison:
@@ -127,6 +135,12 @@ def photograph(stem: str, masks: int | None) -> Inputs:
     return inputs_of(image, records[:masks])
 
 
+def scene(seed: int) -> Inputs:
+    """A drawn scene with its true masks, none of those that the quickstart's models were trained or judged on."""
+    drawn = draw_scene(50_000 + seed, SIZES_HW[seed % len(SIZES_HW)])
+    return Inputs(drawn.image, drawn.mask_set())
+
+
 def published_labels(folder: str, stem: str, inputs: Inputs) -> list[str | None]:
     """What the published code answered, in the order of the masks here; nothing without a folder."""
     if not folder or inputs.masks is None:
@@ -142,6 +156,11 @@ def _ssa(data: str, variant: Variant) -> Pipeline:
 
 def _engine(variant: Variant) -> Pipeline:
     return load_engine(parity_models(), torch.device(variant.device), variant.dtype)
+
+
+def _trained_engine(variant: Variant) -> Pipeline:
+    settings = dataclasses.asdict(load_preset("mini-engine").open_vocabulary)
+    return load_engine(settings, torch.device(variant.device), variant.dtype)
 
 
 @contextmanager

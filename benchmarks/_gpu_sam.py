@@ -6,7 +6,6 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from benchmarks._sections import Figures
 from benchmarks._stand_ins import DrawnMasks
 from fiftyone_ssa.models.devices import pick_dtype
 from fiftyone_ssa.models.everything import EverythingGenerator
-from fiftyone_ssa.models.mask_decoder import PointDecoder
 from fiftyone_ssa.models.sam import load_sam
 from fiftyone_ssa.presets import Masks, load_preset
 from fiftyone_ssa.types import Floats
@@ -40,7 +38,6 @@ def measure(figures: Figures, scale: Scale) -> None:
     figures.measure("first run", partial(bench.everything, bench.engine_settings, 1))
     figures.measure("encoder", bench.encoder)
     figures.measure(f"{POINTS} points", bench.points)
-    figures.measure(f"{POINTS} points, by our decoder", bench.points_by_ours)
     figures.measure("everything", partial(bench.everything, bench.engine_settings, 2), needs_s=2 * bench.seconds)
     figures.measure("modules", bench.modules, needs_s=bench.seconds)
     figures.measure("waits", bench.waits, needs_s=2 * bench.seconds)
@@ -76,17 +73,6 @@ class Bench:
     def encoder(self) -> dict[str, Any]:
         """One image's encoding, its preparation included."""
         return self._share(lambda: self.model.encode(self.image), _estimates.SAM_ENCODER_TFLOP)
-
-    @torch.inference_mode()
-    def points_by_ours(self) -> dict[str, Any]:
-        """The same points by the decoder that CPUs use, and how far its logits are from transformers'."""
-        encoding, points_xy = self.model.encode(self.image), self._points_xy()
-        plain, _ = self.model.decode(encoding, points_xy)
-        with mock.patch.object(self.model, "_decoder", PointDecoder(self.model.model.mask_decoder)):
-            ours, _ = self.model.decode(encoding, points_xy)
-            told = self._share(lambda: self.model.decode(encoding, points_xy), POINTS_TFLOP)
-        apart = float((ours - plain).norm() / plain.norm())
-        return {**told, "logits_apart": round(apart, 5)}
 
     @torch.inference_mode()
     def points(self) -> dict[str, Any]:

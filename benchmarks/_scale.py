@@ -27,6 +27,8 @@ class Scale:
     """Images at a time where launches are counted: the estimates are of this many."""
     stems: tuple[str, ...]
     """The parity photographs."""
+    scenes: int
+    """Drawn scenes for the quickstart's trained models."""
     parity_masks: int | None
     """Of each photograph; None: all."""
     points_per_side: int
@@ -50,6 +52,7 @@ GPU = Scale(
     batches=(1, 4, 16),
     watched=4,
     stems=("chelsea", "coffee", "rocket"),
+    scenes=12,
     parity_masks=None,
     points_per_side=32,
     preset_points_per_side=64,
@@ -63,6 +66,7 @@ REHEARSAL = Scale(
     batches=(1, 2),
     watched=2,
     stems=("rocket",),
+    scenes=1,
     parity_masks=4,
     points_per_side=4,
     preset_points_per_side=4,

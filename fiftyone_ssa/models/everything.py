@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.models.devices import Chunks, double
+from fiftyone_ssa.models.devices import Chunks, double, upload
 from fiftyone_ssa.models.found_masks import (
     Candidate,
     Crop,
@@ -161,7 +161,7 @@ class EverythingGenerator:
         sides = np.array([logits.shape[3], logits.shape[2]])
         frame = crop.encoding.frame
         cells = (frame.to_input(crop.points_xy) * sides / frame.side).astype(np.int64).clip(max=sides - 1)
-        columns, rows = torch.as_tensor(cells.T, device=logits.device)
+        columns, rows = upload(np.ascontiguousarray(cells.T), logits.device)
         inside = logits > 0
         smallest = inside.sum((2, 3)).argmin(1)
         each = torch.arange(len(logits), device=logits.device)
@@ -178,7 +178,7 @@ class EverythingGenerator:
         enlarger = (Windows if in_parts else Planes)(frame, self.settings.stability_score_offset)
 
         def measure(some: Sequence[int]) -> list[tuple[torch.Tensor, Any]]:
-            numbers, kept = enlarger.measure(logits[torch.as_tensor(some, device=logits.device)])
+            numbers, kept = enlarger.measure(logits[upload(np.array(some), logits.device)])
             return list(zip(numbers, kept, strict=True))
 
         found: list[list[Passing]] = [[] for _ in answers]

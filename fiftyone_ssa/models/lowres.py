@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from fiftyone_ssa.models.devices import double
+from fiftyone_ssa.models.devices import double, upload
 from fiftyone_ssa.types import Floats, Ints
 
 ROUNDED = 1e-5
@@ -66,7 +66,7 @@ def stability_bound(logits: torch.Tensor, frame: Frame, offset: float) -> torch.
     is, and surely where the lowest is.
     """
     rows, columns = (
-        torch.as_tensor(counts).to(double(logits.device)).to(logits.device)
+        upload(torch.as_tensor(counts).to(double(logits.device)).numpy(), logits.device)
         for counts in frame.pixels_per_cell((logits.shape[1], logits.shape[2]))
     )
     highest, lowest = _highest_near(logits), -_highest_near(-logits)

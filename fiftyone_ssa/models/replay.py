@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,12 +31,12 @@ class Replay:
     device, say) or answers otherwise is called plainly from then on. What is answered is the caller's to keep.
     """
 
-    def __init__(self, function: Callable[..., Tensors], device: torch.device, what: str) -> None:
-        self._function, self._what = function, what
-        self._able = device.type == "cuda"
+    def __init__(self, function: Callable[..., Tensors], device: torch.device, what: str, *, able: bool = True) -> None:
+        """`able` is False for what must not be recorded: what keeps tensors from one call for the next, say."""
+        self._function, self._device, self._what = function, device, what
+        self._able = able and device.type == "cuda"
         self._met: Counter[tuple[Any, ...]] = Counter()
         self._recorded: dict[tuple[Any, ...], _Recording] = {}
-        self._pool: Any = None
 
     def __call__(self, **inputs: torch.Tensor) -> Tensors:
         """What the function answers to `inputs`."""
@@ -58,9 +59,7 @@ class Replay:
     def _record(self, inputs: Tensors, answers: Tensors) -> _Recording | None:
         """A recording that answers as the plain call did, or None."""
         try:
-            if self._pool is None:
-                self._pool = torch.cuda.graph_pool_handle()
-            recording = _Recording.of(self._function, inputs, self._pool)
+            recording = _Recording.of(self._function, inputs, _pool(self._device))
             if all(_close(answers[name], value) for name, value in recording(inputs).items()):
                 return recording
             reason = "a replay answers otherwise"
@@ -82,22 +81,36 @@ class _Recording:
     @classmethod
     def of(cls, function: Callable[..., Tensors], inputs: Tensors, pool: Any) -> _Recording:
         kept = {name: value.clone() for name, value in inputs.items()}
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries choose their kernels before they are recorded
-            function(**kept)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        # other threads pin memory and copy meanwhile
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            answers = function(**kept)
+        side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+        with _TURN, torch.cuda.stream(side):  # which `torch.cuda.graph` does not leave where recording fails
+            function(**kept)  # libraries choose their kernels before they are recorded
+            side.synchronize()
+            # other threads pin memory and copy meanwhile
+            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+            try:
+                answers = function(**kept)
+            finally:
+                graph.capture_end()
         return cls(graph, kept, answers)
 
     def __call__(self, inputs: Tensors) -> dict[str, torch.Tensor]:
-        for name, value in inputs.items():
-            self.inputs[name].copy_(value)
-        self.graph.replay()
-        return {name: value.clone() for name, value in self.answers.items()}
+        with _TURN:
+            for name, value in inputs.items():
+                self.inputs[name].copy_(value)
+            self.graph.replay()
+            return {name: value.clone() for name, value in self.answers.items()}
+
+
+_TURN = threading.RLock()
+_POOLS: dict[torch.device, Any] = {}
+
+
+def _pool(device: torch.device) -> Any:
+    """The memory in which all of a device's recordings work, one after the other: their answers are copied at once."""
+    if device not in _POOLS:
+        _POOLS[device] = torch.cuda.graph_pool_handle()
+    return _POOLS[device]
 
 
 @contextmanager

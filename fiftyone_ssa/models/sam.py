@@ -18,7 +18,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.models.detections import KINDS as DETECTORS
 from fiftyone_ssa.models.detections import Detector
-from fiftyone_ssa.models.devices import double, is_small
+from fiftyone_ssa.models.devices import double, is_small, upload
 from fiftyone_ssa.models.everything import EverythingGenerator
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.found_masks import Encoding
@@ -203,7 +203,7 @@ class Sam:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Three masks (SAM-HQ: one) for each of (P, 2) points: (P, 3, h, w) logits, (P, 3) predicted IoU, float32."""
         points_in = torch.as_tensor(encoding.frame.to_input(points_xy)).to(double(self.device))
-        sparse, dense = self._prompts(points_in.to(self.device)[None, :, None])
+        sparse, dense = self._prompts(upload(points_in.numpy(), self.device)[None, :, None])
         if isinstance(encoding.features, Cells):
             logits, ious = self._decoder(encoding.features, sparse[0], from_iou)
             return logits.float(), ious.float()
@@ -257,11 +257,12 @@ def _spare_a_copy(layers: Iterable[Any]) -> None:
     transformers adds two permuted tensors, so that its next reshape copies the sum: 0.8 GB more at vit_b's peak.
     """
     for layer in layers:
-        layer.attn.get_decomposed_rel_pos = partial(_relative_positions, layer.attn)
+        layer.attn.get_decomposed_rel_pos = partial(_relative_positions, layer.attn, {})
 
 
 def _relative_positions(
     attention: Any,
+    known: dict[tuple[int, int, int], torch.Tensor],
     query: torch.Tensor,
     rel_pos_h: torch.Tensor,
     rel_pos_w: torch.Tensor,
@@ -269,7 +270,12 @@ def _relative_positions(
     k_size: tuple[int, int],
 ) -> torch.Tensor:
     """(B, h, w, k_h, k_w) contiguous, from (B, h * w, C) queries: the decomposed positions of MViTv2."""
-    grid = query.reshape(query.shape[0], *q_size, -1)
-    heights = torch.einsum("bhwc,hkc->bhwk", grid, attention.get_rel_pos(q_size[0], k_size[0], rel_pos_h))
-    widths = torch.einsum("bhwc,wkc->bhwk", grid, attention.get_rel_pos(q_size[1], k_size[1], rel_pos_w))
+    grid, tables = query.reshape(query.shape[0], *q_size, -1), []
+    for axis, rel_pos in enumerate((rel_pos_h, rel_pos_w)):
+        place = (axis, q_size[axis], k_size[axis])
+        if place not in known:  # the same for every image
+            known[place] = attention.get_rel_pos(q_size[axis], k_size[axis], rel_pos)
+        tables.append(known[place])
+    heights = torch.einsum("bhwc,hkc->bhwk", grid, tables[0])
+    widths = torch.einsum("bhwc,wkc->bhwk", grid, tables[1])
     return heights.contiguous()[..., :, None] + widths.contiguous()[..., None, :]

@@ -32,6 +32,8 @@ FLOAT32_BUT_BACKBONE = ("oneformer", "mask2former")
 """Their pixel decoders place reference points, and OneFormer's task encoder reads token ids: neither bears half."""
 ANSWERS = ("logits", "class_queries_logits", "masks_queries_logits")
 """What is read of a network's outputs."""
+REPLAYED = ("segformer", "oneformer", "mask2former")
+"""Kinds that keep nothing from one call for the next: `let_run_ahead` sees to the latter two."""
 FIXED_SIDES = ("beit", "data2vec-vision")
 """Kinds that take images of the one size that they were trained with."""
 
@@ -117,7 +119,7 @@ class HuggingFaceSegmenter:
         if mixed:
             _halve_backbone(network, dtype, self._task)
         self._mixed = mixed
-        self._network = Replay(self._outputs, device, f"the segmenter {model}")
+        self._network = Replay(self._outputs, device, f"the segmenter {model}", able=self.kind in REPLAYED)
         parallel = device.type == "cpu" and is_small(self.model)
         self._images = Chunks(1, f"the segmenter {model}", pad=False, parallel=parallel)
         self.classes: Sequence[str] = published_names(config.id2label)
