@@ -13,6 +13,7 @@ import torch
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.faults import free_memory, is_out_of_memory
+from fiftyone_ssa.models.replay import forget_recordings
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -143,10 +144,12 @@ class Chunks:
                 try:
                     results.extend(function(chunk))
                 except Exception as error:
-                    if is_out_of_memory(error):
+                    if not is_out_of_memory(error):
+                        raise
+                    if not forget_recordings():
                         self.size = at_first  # it was not the batch
                         error.add_note(self.what)
-                    raise
+                        raise
                 continue
             found = self._unless_full(function, chunk)
             if found is None:
@@ -171,6 +174,7 @@ class Chunks:
         self.parallel = self.parallel and size > 1
         self.size = min(self.size, max(1, size // 2))
         logger.warning("out of memory in %s: going on with batches of %d", self.what, self.size)
+        forget_recordings()
         free_memory()
 
     def _chunk(self, items: Sequence[Item], start: int, size: int) -> list[Item]:

@@ -34,7 +34,8 @@ def is_device_lost(error: BaseException) -> bool:
     """Whether the device answers nothing more in this process, so that every later image would fail, too."""
     if not isinstance(error, RuntimeError) or is_out_of_memory(error):
         return False
-    text = str(error).lower()
+    # torch advises how to "enable device-side assertions" whatever the error is
+    text = "\n".join(line for line in str(error).lower().splitlines() if "torch_use_cuda_dsa" not in line)
     of_device = _is_torchs(error, "AcceleratorError") or any(f"{kind} error" in text for kind in ("cuda", "hip"))
     if any(words in text for words in _LOST) and (of_device or "device-side assert" in text or "_status_" in text):
         return True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,9 @@ SHAPES = 4
 APART = 0.01
 """How far a replay's answers may be from the plain ones, as a share of their norm; bfloat16 keeps 3 digits."""
 
+SWITCH = "FIFTYONE_SSA_CUDA_GRAPHS"
+"""Set to 0 in the environment, nothing is recorded."""
+
 Tensors = Mapping[str, torch.Tensor]
 
 
@@ -34,9 +39,10 @@ class Replay:
     def __init__(self, function: Callable[..., Tensors], device: torch.device, what: str, *, able: bool = True) -> None:
         """`able` is False for what must not be recorded: what keeps tensors from one call for the next, say."""
         self._function, self._device, self._what = function, device, what
-        self._able = able and device.type == "cuda"
+        self._able = able and device.type == "cuda" and os.environ.get(SWITCH, "1") != "0"
         self._met: Counter[tuple[Any, ...]] = Counter()
         self._recorded: dict[tuple[Any, ...], _Recording] = {}
+        _LIVE.add(self)
 
     def __call__(self, **inputs: torch.Tensor) -> Tensors:
         """What the function answers to `inputs`."""
@@ -56,10 +62,16 @@ class Replay:
             self._recorded[shape] = recording
         return answers
 
+    def forget(self) -> bool:
+        """Give up what is recorded and its memory, for good; whether there was anything."""
+        had, self._able = bool(self._recorded), False
+        self._recorded.clear()
+        return had
+
     def _record(self, inputs: Tensors, answers: Tensors) -> _Recording | None:
         """A recording that answers as the plain call did, or None."""
         try:
-            recording = _Recording.of(self._function, inputs, _pool(self._device))
+            recording = _Recording.of(self._function, inputs, self._device)
             if all(_close(answers[name], value) for name, value in recording(inputs).items()):
                 return recording
             reason = "a replay answers otherwise"
@@ -67,6 +79,7 @@ class Replay:
             if is_device_lost(error):
                 raise
             reason = str(error).splitlines()[0]
+            _PLACES.pop(self._device, None)  # where recording failed no more can be recorded
         logger.info("%s is not replayed from a CUDA graph: %s", self._what, reason)
         free_memory()
         return None
@@ -79,9 +92,9 @@ class _Recording:
     answers: Tensors
 
     @classmethod
-    def of(cls, function: Callable[..., Tensors], inputs: Tensors, pool: Any) -> _Recording:
+    def of(cls, function: Callable[..., Tensors], inputs: Tensors, device: torch.device) -> _Recording:
         kept = {name: value.clone() for name, value in inputs.items()}
-        side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()  # type: ignore[no-untyped-call]
+        graph, (side, pool) = torch.cuda.CUDAGraph(), _place(device)
         torch.cuda.synchronize()
         with _TURN, torch.cuda.stream(side):  # which `torch.cuda.graph` does not leave where recording fails
             function(**kept)  # libraries choose their kernels before they are recorded
@@ -92,6 +105,7 @@ class _Recording:
                 answers = function(**kept)
             finally:
                 graph.capture_end()
+        torch.cuda.empty_cache()  # of what was done beside it no other stream can use the memory
         return cls(graph, kept, answers)
 
     def __call__(self, inputs: Tensors) -> dict[str, torch.Tensor]:
@@ -103,14 +117,25 @@ class _Recording:
 
 
 _TURN = threading.RLock()
-_POOLS: dict[torch.device, Any] = {}
+_PLACES: dict[torch.device, tuple[Any, Any]] = {}
+_LIVE: weakref.WeakSet[Replay] = weakref.WeakSet()
 
 
-def _pool(device: torch.device) -> Any:
-    """The memory in which all of a device's recordings work, one after the other: their answers are copied at once."""
-    if device not in _POOLS:
-        _POOLS[device] = torch.cuda.graph_pool_handle()
-    return _POOLS[device]
+def _place(device: torch.device) -> tuple[Any, Any]:
+    """The stream and the memory of all of a device's recordings, which work one after the other.
+
+    Their answers are copied at once, so that the next may work in the same memory.
+    """
+    if device not in _PLACES:
+        _PLACES[device] = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+    return _PLACES[device]
+
+
+def forget_recordings() -> bool:
+    """Give up all recordings and their memory, where memory has run out; whether there were any."""
+    found = [replay.forget() for replay in _LIVE]
+    _PLACES.clear()
+    return any(found)
 
 
 @contextmanager

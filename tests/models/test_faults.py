@@ -76,6 +76,9 @@ def test_a_gpu_that_still_answers_is_not_lost(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     assert not is_device_lost(RuntimeError("CUDA error: invalid configuration argument"))
+    advice = "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions."
+    assert not is_device_lost(torch.AcceleratorError(f"CUDA error: operation not permitted\n{advice}\n"))
+    assert is_device_lost(torch.AcceleratorError(f"CUDA error: device-side assert triggered\n{advice}\n"))
     assert is_device_lost(RuntimeError("CUDA error: device-side assert triggered"))
 
 

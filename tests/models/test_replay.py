@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fiftyone_ssa.models.devices import Chunks
 from fiftyone_ssa.models.replay import SHAPES, Replay, tf32_products
 from fiftyone_ssa.models.segmenters import HuggingFaceSegmenter
 
@@ -27,6 +29,25 @@ def test_a_cpu_is_asked_plainly_for_what_is_named() -> None:
         found = replay(pixels=torch.full((2,), float(value)))
         assert found["logits"].tolist() == [value + 1] * 2
     assert len(calls) == 3
+
+
+def test_where_memory_runs_out_recordings_are_given_up_before_an_item_is() -> None:
+    replay = Replay(lambda pixels: {"logits": pixels}, CPU, "a test")
+    replay._recorded[()] = object()  # type: ignore[assignment]
+    calls = []
+
+    def full_at_first(items: Sequence[int]) -> list[int]:
+        calls.append(items)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return list(items)
+
+    assert Chunks(1, "a test").map(full_at_first, [7]) == [7]
+    assert len(calls) == 2
+    assert not replay._recorded
+    calls.clear()
+    with pytest.raises(torch.OutOfMemoryError):
+        Chunks(1, "a test").map(full_at_first, [7])
 
 
 def test_tf32_is_allowed_for_a_while() -> None:
@@ -66,6 +87,11 @@ def test_what_reads_from_the_device_is_not_recorded() -> None:
         found = replay(pixels=torch.full((2,), value, device="cuda:0"))
         assert found["logits"].tolist() == [value * (2 if value > 0 else 3)] * 2
     assert not replay._recorded
+    after = Replay(lambda pixels: {"logits": pixels * 2}, torch.device("cuda:0"), "a test")
+    for value in (1.0, 2.0, 3.0):
+        found = after(pixels=torch.full((2,), value, device="cuda:0"))
+        assert found["logits"].tolist() == [value * 2] * 2
+    assert len(after._recorded) == 1  # one that fails spoils no other
     torch.ones(3, device="cuda:0").sum().item()  # the device still answers
 
 
