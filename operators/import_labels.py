@@ -111,6 +111,8 @@ class ImportLabels(Job):
 
 
 def _check_there(folder: str) -> None:
+    if not folder:
+        raise InputError("name the folder of the data set, or the file that the tool exported")
     path = check_path("folder", folder)
     if not path.is_absolute() or not path.exists():
         raise InputError(f"folder must be an absolute path of what is there, got {folder!r}")

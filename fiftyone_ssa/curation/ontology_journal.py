@@ -181,7 +181,10 @@ def _digest(label: Document | None) -> str | None:
     if label is None:
         return None
     said = [
-        [str(row["_id"]), row.get("label"), row.get("review"), str(row.get("reviewed_at")), list(row.get("tags") or [])]
+        [
+            *(str(row["_id"]), row.get("label"), row.get("review"), str(row.get("reviewed_at"))),
+            *(list(row.get("tags") or []), row.get("bounding_box"), row.get("mask_path"), row.get("mask")),
+        ]
         for row in whole_rows(label)
     ]
     return hashlib.blake2b(repr(said).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -138,6 +138,20 @@ def test_it_is_taken_back_and_the_empty_field_goes(dataset: fo.Dataset) -> None:
     assert [len(label.detections) if label else 0 for label in dataset.values("street")] == [3, 0, 0]
 
 
+def test_a_mask_that_was_redrawn_since_is_not_taken_back(dataset: fo.Dataset) -> None:
+    STREET.apply(dataset, "ssa", to="street")
+    dataset.reload()
+    sample = dataset.first()
+    mask = sample.street.detections[0].mask.copy()
+    mask[0] = ~mask[0]
+    sample.street.detections[0].mask = mask
+    sample.save()
+    undone = undo_ontology(dataset, "street")
+    assert (undone.samples, undone.changed) == (2, 1)
+    dataset.reload()
+    assert (dataset.first().street.detections[0].mask == mask).all()
+
+
 def test_a_view_says_which_masks(dataset: fo.Dataset) -> None:
     view = dataset.limit(2).filter_labels("ssa", F("label") != "sky")
     assert STREET.apply(view, "ssa", to="street", dry_run=True).masks == 4
