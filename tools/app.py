@@ -208,15 +208,16 @@ def open_form(page: Any, label: str, fill: Mapping[str, Any] | None = None) -> A
 
 def fill_field(page: Any, form: Any, label: str, value: Any) -> None:
     """Give one field of a form a value by its label: text, number, bool, or how a choice's text begins."""
+    begins = re.compile(rf"^\s*{re.escape(str(value))}(\s|$)")
     field = form.locator(".MuiGrid-item").filter(has=page.get_by_text(label, exact=True)).last
     field.wait_for(timeout=60_000)
     if isinstance(value, bool):
         field.get_by_role("checkbox").set_checked(value)
     elif field.get_by_role("radio").count():
-        field.get_by_text(re.compile(rf"^\s*{re.escape(str(value))}(\s|$)")).first.click()
+        field.get_by_text(begins).first.click()
     elif field.get_by_role("combobox").count():
         field.get_by_role("combobox").click()
-        page.get_by_role("option", name=str(value)).first.click()
+        page.get_by_role("option", name=begins).first.click()
     else:
         field.locator("input, textarea").first.fill(str(value))
     page.wait_for_timeout(600)  # the form is resolved anew
