@@ -27,6 +27,8 @@ def test_masks_are_chosen_corrected_and_returned(app, scenes, session, out, shot
     dataset = fo.load_dataset("app-cars")
     try:
         wait_until(lambda: session.dataset is not None and session.dataset.name == "app-cars", "not open", 60, page)
+        form.get_by_role("button", name="Close").click()
+        form.wait_for(state="hidden")
         page = app(dataset)
         panel = open_panel(page, "Masks")
         panel.get_by_role("button", name="Parquet", exact=True).click()
