@@ -13,7 +13,7 @@ import multiprocessing
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,9 @@ class Figures:
         say(f"{self.name} | {what}{took}: {_short(value)}")
 
 
-def run_section(section: Section, scale: Any, folder: Path, seconds: float, *, fork: bool) -> Iterator[dict[str, Any]]:
+def run_section(
+    section: Section, scale: Any, folder: Path, seconds: float, *, fork: bool
+) -> Generator[dict[str, Any], None, None]:
     """A section's figures as they come, all of them last; under `"ended"` why, where it did not come to its end.
 
     `fork` spares the process its imports; a process that shall use CUDA must start anew.
@@ -91,16 +93,21 @@ def run_section(section: Section, scale: Any, folder: Path, seconds: float, *, f
     process = context.Process(target=_work, args=(section, scale, path, began + seconds), daemon=True)
     process.start()
     read = 0
-    while process.is_alive() and time.monotonic() < began + seconds + GRACE_S:
-        process.join(POLL_S)
-        if path.exists() and path.stat().st_mtime_ns != read:
-            read = path.stat().st_mtime_ns
-            yield json.loads(path.read_text())
-    ended = "" if process.exitcode == 0 else f"it ended with status {process.exitcode}"
-    if process.is_alive():
-        process.kill()
-        process.join()
+    try:
+        while process.is_alive() and time.monotonic() < began + seconds + GRACE_S:
+            process.join(POLL_S)
+            if path.exists() and path.stat().st_mtime_ns != read:
+                read = path.stat().st_mtime_ns
+                yield json.loads(path.read_text())
+        was_alive = process.is_alive()
+    finally:  # also where this run is stopped: the process would write to a folder that is being removed
+        if process.is_alive():
+            process.kill()
+            process.join()
+    if was_alive:
         ended = f"it was stopped after its {seconds:.0f} s"
+    else:
+        ended = "" if process.exitcode == 0 else f"it ended with status {process.exitcode}"
     figures: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     figures["seconds_in_all"] = round(time.monotonic() - began, 1)
     if ended:

@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
             weights = [later.weight for later in chosen[index:]]
             seconds = max((deadline - time.monotonic()) * section.weight / sum(weights), 0.0)
             say(f"{section.name}: at most {seconds:.0f} s")
-            for figures in run_section(section, scale, Path(folder), seconds, fork=options.rehearse):
-                report[section.name] = figures
-                report["seconds"] = round(time.monotonic() - began, 1)
-                if options.out:
-                    write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
+            with closing(run_section(section, scale, Path(folder), seconds, fork=options.rehearse)) as found:
+                for figures in found:
+                    report[section.name] = figures
+                    report["seconds"] = round(time.monotonic() - began, 1)
+                    if options.out:
+                        write_whole(options.out, (json.dumps(report, indent=2) + "\n").encode())
     for line in summary(report):
         say(line)
     if not options.out:
