@@ -42,7 +42,8 @@ os.environ.pop("FIFTYONE_PRIVATE_DATABASE_PORT", None)  # how one FiftyOne proce
 
 SLOW = (
     *("quickstart/test_quality.py", "test_published_presets.py", "benchmarks/test_gpu.py", "operators/test_job.py"),
-    *("tools/test_kills.py", "fuzz/test_fuzz.py", "quickstart/test_run.py", "tools/test_mini.py"),
+    *("tools/test_mini.py", "test_docs_code.py", "tools/test_kills.py", "fuzz/test_fuzz.py", "quickstart/test_run.py"),
+    *("labels/test_zoo_model.py", "test_cli.py"),
 )
 """The files that take longest begin first, so that no worker is left alone with one at the end (`make test`)."""
 
