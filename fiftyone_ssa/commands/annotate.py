@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BOTH = ("device", "dtype", "batch_size", "overwrite", "trust_remote_code")
 _JSON_ONLY = ("limit", "save_images", "save_branch")
-_PARQUET_ONLY = ("retry_failed", "embeddings", "price")
+_PARQUET_ONLY = ("retry_failed", "embeddings", "ray", "workers", "gpus_per_worker", "price")
 """Arguments by the format that has them, as both functions call them."""
 
 
@@ -53,6 +53,11 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     add("--format", choices=("json", "parquet"), default="json", help="of results: a file an image, or a row a mask")
     add("--retry-failed", action="store_true", help="do the images again that failed before")
     add("--embeddings", action="store_true", help="keep what CLIP saw of each mask (engine only)")
+    add("--ray", metavar="local|ADDRESS", help="work on Ray: started on this machine, or the cluster at that address")
+    add("--workers", type=number, default=1, metavar="N", help="with --ray, how many at a time (default: %(default)s)")
+    add(
+        "--gpus-per-worker", type=float, default=0.0, metavar="X", help="with --ray; .5 lets two share one (default: 0)"
+    )
     add("--price", type=float, default=0.0, metavar="X", help="of a worker an hour, for the cost in progress.jsonl")
     parser.set_defaults(command=_annotate)
 
@@ -70,7 +75,7 @@ def _annotate(arguments: argparse.Namespace) -> int:
 def _files(arguments: argparse.Namespace) -> Summary:
     from fiftyone_ssa.folders.annotate import annotate_files
 
-    given = [f"--{name.replace('_', '-')}" for name in _PARQUET_ONLY if getattr(arguments, name)]
+    given = [f"--{name.replace('_', '-')}" for name in _PARQUET_ONLY if getattr(arguments, name) not in (None, 0, 1)]
     if given or len(arguments.data) > 1:
         raise InputError(f"{given[0] if given else 'several inputs'} can only be had with --format parquet; add it")
     return annotate_files(

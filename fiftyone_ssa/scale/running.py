@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from fiftyone_ssa.errors import InputError, counted
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.lock import LockFile
 from fiftyone_ssa.folders.record import parse_record, settings_content
 from fiftyone_ssa.models.factories import tell_whose_code
@@ -21,6 +21,7 @@ from fiftyone_ssa.presets import Preset, load_preset
 from fiftyone_ssa.scale.inputs import find_shards
 from fiftyone_ssa.scale.job import Job, Unread, Work, Worker
 from fiftyone_ssa.scale.manifest import Entry, Manifest, read_manifest
+from fiftyone_ssa.scale.on_ray import Cluster, check_ray, outcomes_on_ray
 from fiftyone_ssa.scale.progress import Progress
 from fiftyone_ssa.scale.shards import Shard
 from fiftyone_ssa.scale.store import Store
@@ -95,6 +96,9 @@ def annotate_shards(
     retry_failed: bool = False,
     embeddings: bool = False,
     trust_remote_code: bool = False,
+    ray: str | None = None,
+    workers: int = 1,
+    gpus_per_worker: float = 0.0,
     price: float = 0.0,
     progress: bool = True,
     say: Callable[[str], object] = logger.info,
@@ -117,6 +121,9 @@ def annotate_shards(
         retry_failed (False): whether to do the images again that failed before; the others of their shards stay
         embeddings (False): whether to keep what CLIP saw of each mask (engine only)
         trust_remote_code (False): whether to run code that comes with a Hugging Face model
+        ray (None): None for this process; `local` starts Ray on this machine, else the address of a cluster of Ray
+        workers (1): with Ray, how many work at a time, each with models of its own
+        gpus_per_worker (0): with Ray, the GPUs that each one asks for; .5 lets two share one
         price (0): of a worker an hour, for the cost in `out/progress.jsonl`
         progress (True): whether to show a bar
         say (a log message): told, before models are loaded, whose code the preset names
@@ -139,6 +146,7 @@ def annotate_shards(
         trust_remote_code=arguments.check_flag("trust_remote_code", trust_remote_code),
         embeddings=embeddings,
     )
+    cluster = _cluster(ray, workers, gpus_per_worker)
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     shards = find_shards(named, needs_masks=job.needs_masks, leave_out=store.url)
     settings = job.settings()
@@ -154,19 +162,33 @@ def annotate_shards(
                 _begin(store, chosen, settings, overwrite=False)
             job = replace(job, revisions=settings.fingerprint)
             lines = store.local and store.local / PROGRESS
-            with Progress(len(todo), price=price, file=lines, bar=progress) as shown:
-                for outcome in _outcomes(job, todo):
+            with (
+                Progress(len(todo), workers=cluster.workers, price=price, file=lines, bar=progress) as bar,
+                closing(_outcomes(job, todo, cluster)) as outcomes,
+            ):
+                for outcome in outcomes:
                     if isinstance(outcome, Entry):
                         manifest.commit(outcome)
                     summary.add(outcome, store)
-                    shown.add(outcome)
-                summary.seconds = shown.seconds
+                    bar.add(outcome)
+                summary.seconds = bar.seconds
         return summary
 
 
-def _outcomes(job: Job, todo: Sequence[Work]) -> Iterator[Entry | Unread]:
-    worker = Worker(job)
-    return map(worker, todo)
+def _cluster(address: str | None, workers: int, gpus: float) -> Cluster:
+    workers = arguments.check_count("workers", workers)
+    if not isinstance(gpus, int | float) or not 0 <= gpus <= 64:
+        raise InputError(f"gpus_per_worker must be a number from 0 to 64, got {shown(gpus)}")
+    if address is None and (workers > 1 or gpus):
+        raise InputError("several workers, and GPUs for each, need Ray; add --ray local, or the address of a cluster")
+    if address is not None:
+        check_ray()
+    return Cluster(address or "", workers, float(gpus))
+
+
+def _outcomes(job: Job, todo: Sequence[Work], cluster: Cluster) -> Generator[Entry | Unread, None, None]:
+    """What becomes of each shard, done here or by Ray's workers: the same code."""
+    yield from outcomes_on_ray(job, todo, cluster) if cluster.address else map(Worker(job), todo)
 
 
 def _todo(

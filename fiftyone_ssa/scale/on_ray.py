@@ -1,0 +1,107 @@
+"""The same worker on Ray Data: actors that hold the models, each with a shard at a time, on one machine or on many."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
+from fiftyone_ssa.naming.run import describe
+from fiftyone_ssa.scale.job import Job, Unread, Work, Worker
+from fiftyone_ssa.scale.manifest import Entry
+
+MOST_CPUS = 4
+"""Cores that a worker asks for, where there are as many: what decoding, phrases and writing take beside a GPU."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where workers run, and what each of them asks for."""
+
+    address: str = "local"
+    """`local` starts Ray on this machine; else what `ray.init` takes: `auto`, `host:port`, `ray://host:10001`."""
+    workers: int = 1
+    gpus: float = 0.0
+    """Of a worker; a fraction lets several share one."""
+
+
+def check_ray() -> Any:
+    """The package ray. Raises MissingDependencyError, with how to get it, where it is absent."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingDependencyError(
+            "--ray needs the package ray; get it with pip install 'fiftyone-ssa[scale]', or leave --ray out, and one "
+            "process does the same work"
+        ) from error
+    return ray
+
+
+def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterator[Entry | Unread]:
+    """What becomes of each shard, as they are done, in no order.
+
+    A worker whose process or machine dies is started again elsewhere, and its shard with it. A Ray that this process is
+    connected to is used as it is. Raises InputError if no Ray can be reached, or as a worker does.
+    """
+    ray = check_ray()
+    ours = not ray.is_initialized()
+    try:
+        if ours:
+            ray.init(cluster.address, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises whatever it meets
+        raise InputError(f"no Ray answers at {cluster.address}: {error}; start one, or take --ray local") from error
+    try:
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False  # we have our own
+        context.execution_no_progress_timeout_s = -1  # a tar takes hours, and is one step
+        workers, there = min(cluster.workers, len(todo)), ray.cluster_resources()
+        if cluster.address == "local" and there.get("GPU", 0) < cluster.gpus:
+            raise InputError(
+                f"a worker asks for {cluster.gpus:g} GPUs and Ray finds {there.get('GPU', 0):g} here; ask for less"
+            )
+        cpus = max(1, min(MOST_CPUS, int(there.get("CPU", 1)) // workers))
+        pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
+        rows = [{"work": pickle.dumps(work)} for work in todo]
+        done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            _Actor, fn_constructor_args=(job,), compute=pool, num_cpus=cpus, num_gpus=cluster.gpus
+        )
+        for row in done.iter_rows():
+            outcome = pickle.loads(row["outcome"])
+            if isinstance(outcome, Exception):
+                raise outcome
+            yield outcome
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+class _Actor:
+    """A worker in a process of Ray's."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._lost = job, False
+        self._worker: Worker | None = None
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
+        """A shard's outcome, or the error that ends the run.
+
+        Where the GPU fails the shard is told as not read, and the next one finds a new process.
+        """
+        if self._lost:
+            os._exit(1)  # Ray starts this actor again, and gives the same shard to it
+        work: Work = pickle.loads(row["work"])
+        outcome: Entry | Unread | Exception
+        try:
+            self._worker = self._worker or Worker(self._job)
+            outcome = self._worker(work)
+        except DeviceLostError as error:
+            self._lost, outcome = True, Unread(work.shard.name, describe(error))
+        except (InputError, MissingDependencyError) as error:
+            outcome = type(error)(str(error))
+        return {"outcome": pickle.dumps(outcome)}

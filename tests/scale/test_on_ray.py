@@ -1,0 +1,84 @@
+"""The same rows from Ray's workers as from one process, workers that die included."""
+
+from __future__ import annotations
+
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.presets import load_preset
+from fiftyone_ssa.scale.manifest import TABLES, read_manifest
+from fiftyone_ssa.scale.running import annotate_shards
+from fiftyone_ssa.scale.store import Store
+
+DYING = """
+import os
+from pathlib import Path
+from own import Thirds
+
+class Dying(Thirds):
+    def __call__(self, images):
+        mark = Path(__file__).with_name("died")
+        if images[0][0, 0, 0] == 7 and not mark.exists():  # the third image of the second tar
+            mark.touch()
+            os._exit(1)
+        return super().__call__(images)
+"""
+
+
+def rows(out, table):
+    parts = {entry.shard: entry.part for entry in read_manifest(Store(out)).values()}
+    return [row for shard in sorted(parts) for row in pq.read_table(out / table / parts[shard]).to_pylist()]
+
+
+@pytest.fixture(scope="module")
+def ray():
+    ray = pytest.importorskip("ray", reason="needs ray (pip install 'fiftyone-ssa[scale]')")
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", object_store_memory=10**9)
+    yield ray
+    ray.shutdown()
+
+
+def test_two_workers_one_of_which_dies_give_the_rows_of_one_process(ray, tars, tmp_path, preset):
+    annotate_shards(tars, tmp_path / "one", preset, device="cpu", progress=False)
+    (tmp_path / "dying.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{DYING}")
+    dying = load_preset(preset, {"semantic.model": f"{tmp_path}/dying.py:Dying"})
+    more = {"ray": "local", "workers": 2, "batch_size": 1}
+    summary = annotate_shards(tars, tmp_path / "two", dying, device="cpu", progress=False, **more)
+    assert (tmp_path / "died").exists()
+    assert (summary.shards, summary.images, summary.failed) == (3, 15, 0)
+    for table in TABLES:
+        expected = [{**row, "revisions": ""} for row in rows(tmp_path / "one", table)]
+        assert [{**row, "revisions": ""} for row in rows(tmp_path / "two", table)] == expected
+        assert len(list((tmp_path / "two" / table).iterdir())) == 3
+    again = annotate_shards(tars, tmp_path / "two", dying, device="cpu", progress=False, **more)
+    assert (again.shards, again.skipped) == (0, 3)
+
+
+def test_a_workers_complaint_is_told_as_it_is(ray, tars, tmp_path, preset):
+    wrong = load_preset(preset, {"semantic.model": f"{tmp_path}/own.py:Nobody"})
+    with pytest.raises(InputError, match="Nobody"):
+        annotate_shards(tars, tmp_path / "out", wrong, device="cpu", progress=False, ray="local", workers=2)
+
+
+def test_without_ray_it_says_how_to_get_it(tars, tmp_path, preset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'fiftyone-ssa\[scale\]'"):
+        annotate_shards(tars, tmp_path / "out", preset, ray="local")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"workers": 2}, "add --ray local"),
+        ({"gpus_per_worker": 0.5}, "add --ray local"),
+        ({"ray": "local", "workers": 0}, "workers must be a whole number"),
+        ({"ray": "local", "gpus_per_worker": -1}, "gpus_per_worker must be a number from 0 to 64"),
+    ],
+)
+def test_wrong_workers_are_refused(tars, tmp_path, preset, more, says):
+    with pytest.raises(InputError, match=says):
+        annotate_shards(tars, tmp_path / "out", preset, **more)
