@@ -17,6 +17,9 @@ from fiftyone_ssa.scale.manifest import Entry
 MOST_CPUS = 4
 """Cores that a worker asks for, where there are as many: what decoding, phrases and writing take beside a GPU."""
 
+STARTS = 3
+"""How often Ray is started on this machine before that counts as failed."""
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -50,11 +53,8 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
     """
     ray = check_ray()
     ours = not ray.is_initialized()
-    try:
-        if ours:
-            ray.init(cluster.address, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises whatever it meets
-        raise InputError(f"no Ray answers at {cluster.address}: {error}; start one, or take --ray local") from error
+    if ours:
+        connect(ray, cluster.address)
     try:
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         context = ray.data.DataContext.get_current()
@@ -79,6 +79,22 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
     finally:
         if ours:
             ray.shutdown()
+
+
+def connect(ray: Any, address: str, **options: Any) -> None:
+    """Connect this process to Ray, or start it here; on a busy machine its parts may miss each other at first.
+
+    Raises InputError if none answers.
+    """
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init(address, logging_level=logging.ERROR, **options)
+        except Exception as error:  # Ray raises whatever it meets
+            ray.shutdown()
+            if address != "local" or attempt == STARTS:
+                raise InputError(f"no Ray answers at {address}: {error}; start one, or take --ray local") from error
+        else:
+            return
 
 
 class _Actor:

@@ -10,6 +10,7 @@ import pytest
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.presets import load_preset
 from fiftyone_ssa.scale.manifest import TABLES, read_manifest
+from fiftyone_ssa.scale.on_ray import connect
 from fiftyone_ssa.scale.running import annotate_shards
 from fiftyone_ssa.scale.store import Store
 
@@ -36,7 +37,7 @@ def rows(out, table):
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray", reason="needs ray (pip install 'fiftyone-ssa[scale]')")
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", object_store_memory=10**9)
+    connect(ray, "local", num_cpus=2, include_dashboard=False, object_store_memory=10**9)
     yield ray
     ray.shutdown()
 
