@@ -53,7 +53,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(source):
-    foz.register_zoo_model_source(source)
+    foz.register_zoo_model_source(source, overwrite=True)  # a block of the docs may have registered it here
     return foz.load_zoo_model("ssa-mini", device="cpu", settings=QUICK)
 
 
