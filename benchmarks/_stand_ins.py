@@ -199,11 +199,16 @@ class DrawnMasks:
         return self.model.encode_all(images)
 
     def decode(self, encoding: Encoding, points_xy: Floats, _: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """The model's own decoding, and drawn logits and predicted IoU in the place of its answer."""
-        logits, _ = self.model.decode(encoding, points_xy, -math.inf)
-        planes = self._drawn(encoding, (logits.shape[2], logits.shape[3]))
+        """The model's own decoding, and drawn logits and predicted IoU in the place of its answer.
+
+        Points in no ellipse have a low predicted IoU, for which a model draws nothing: neither does this one.
+        """
         places = points_xy / np.array(encoding.frame.size_hw[::-1])
         inside = (((places[:, None] - self._middles) / self._radii) ** 2).sum(-1) < 1
+        for some, threshold in ((inside.any(1), -math.inf), (~inside.any(1), math.inf)):
+            if some.any():
+                logits, _ = self.model.decode(encoding, points_xy[some], threshold)
+        planes = self._drawn(encoding, (logits.shape[2], logits.shape[3]))
         areas = np.where(inside, self._radii.prod(1), np.inf)
         chosen = np.ascontiguousarray(np.argsort(areas, axis=1)[:, : logits.shape[1]])
         ious = np.where(np.take_along_axis(inside, chosen, 1), self._ious[chosen], 0.3).astype(np.float32)

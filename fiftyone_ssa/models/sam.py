@@ -152,9 +152,11 @@ class Sam:
         self.model = model.eval().to(device)
         if family.keeps_shape:
             _spare_a_copy(getattr(self.model.vision_encoder, "layers", ()))  # a TinyViT has none
-        else:  # transformers remembers the position codes of one of the pyramid's levels
-            codes = self.model.vision_encoder.neck.position_encoding
+        else:  # transformers remembers the position codes of one of the pyramid's levels, and none of the backbone's
+            codes, backbone = self.model.vision_encoder.neck.position_encoding, self.model.vision_encoder.backbone
             codes.forward = lru_cache(8)(codes.forward)
+            if hasattr(backbone, "_get_pos_embed"):
+                backbone._get_pos_embed = lru_cache(1)(backbone._get_pos_embed)
         # positions in half precision miss by whole pixels, so the prompt encoder stays float32
         self.model.vision_encoder.to(dtype)
         self.model.mask_decoder.to(dtype)
