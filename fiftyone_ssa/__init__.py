@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fiftyone_ssa.curation.decisions import review as review
     from fiftyone_ssa.curation.decisions import undo as undo
     from fiftyone_ssa.curation.ontology_journal import undo_ontology as undo_ontology
+    from fiftyone_ssa.exports.bringing_back import import_corrections as import_corrections
     from fiftyone_ssa.exports.coco import export_coco as export_coco
     from fiftyone_ssa.exports.exporting import export as export
     from fiftyone_ssa.exports.fiftyone_types import dataset_type as dataset_type

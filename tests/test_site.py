@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import re
@@ -30,7 +31,18 @@ def test_every_name_of_the_package_is_in_the_reference_once():
     for name, home in fiftyone_ssa._HOMES.items():
         assert page.count(f"::: fiftyone_ssa.{home}.{name}\n") == 1
     assert list(grouped({"load_x": "", "what": ""})) == ["Load", REST]
-    assert REST not in GROUPS
+    assert REST not in {*GROUPS, *grouped(fiftyone_ssa._HOMES)}
+    assert all(
+        any(name.startswith(start) for name in fiftyone_ssa._HOMES) for starts in GROUPS.values() for start in starts
+    )
+
+
+def test_type_checkers_know_every_name_of_the_package():
+    (block,) = [
+        node for node in ast.parse((ROOT / "fiftyone_ssa/__init__.py").read_text()).body if isinstance(node, ast.If)
+    ]
+    told = {node.names[0].name: node.module for node in block.body if isinstance(node, ast.ImportFrom)}
+    assert told == {name: f"fiftyone_ssa.{home}" for name, home in fiftyone_ssa._HOMES.items()}
 
 
 def test_every_command_and_argument_is_in_the_reference():

@@ -7,10 +7,11 @@ import fiftyone_ssa
 GROUPS = {
     "Load": ("load_", "import_labels"),
     "Name": ("annotate", "build_pipeline", "load_preset", "embed", "find_like", "prepare_app", "clean"),
-    "Classes, parts, maps": ("Ontology", "panoptic", "repaint", "levels", "parts", "undo_ontology"),
+    "Classes, parts, maps": ("Ontology", "panoptic", "repaint", "levels", "undo_ontology"),
     "Review": ("review", "relabel", "rename_classes", "undo"),
     "Score": ("evaluate", "calibrate"),
-    "Export": ("export", "dataset_type", "data_card"),
+    "Export": ("export", "dataset_type", "import_corrections"),
+    "Parquet labels": ("stats", "select", "return_corrections"),
 }
 """Headings, and the beginnings of the names under each; what begins with none of them comes last."""
 REST = "More"

@@ -13,7 +13,7 @@ ARGUMENT = re.compile(r"^(\s+\*{0,2}\w+) \([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\): 
 class Defaults(griffe.Extension):
     """Takes them out, so that each argument is shown with the type that its signature gives it."""
 
-    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
-        """Called by griffe for every function and method."""
-        if func.docstring and "Args:" in func.docstring.value:
-            func.docstring.value = ARGUMENT.sub(r"\1: ", func.docstring.value)
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Called by griffe for every module, class, function and attribute."""
+        if obj.docstring and "Args:" in obj.docstring.value:
+            obj.docstring.value = ARGUMENT.sub(r"\1: ", obj.docstring.value)

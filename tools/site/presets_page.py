@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import re
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +45,7 @@ def _rows(kind: type[Any]) -> Iterator[str]:
             more.append(_range(*limits))
         if source := entry.metadata.get("applies"):
             more.append(f'read where `source = "{source}"`')
-        meaning = meanings[entry.name].replace("docs/models.md", "[more](../models.md)")
+        meaning = re.sub(r"docs/([\w-]+\.md)", r"[\1](../\1)", meanings[entry.name])
         told = f" *({'; '.join(more)})*" if more else ""
         yield f"| `{entry.name}` | `{_toml(entry.default)}` | {meaning}{told} |"
 

@@ -38,4 +38,4 @@ fetch("/openapi.json").then((response) => response.json()).then((told) => {
   document.getElementById("title").textContent = told.info.title;
   document.getElementById("preset").textContent = told.info.summary ?? "";
   document.getElementById("paths").append(...Object.entries(told.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operationTold]) => operation(path, method, operationTold))));
-});
+}).catch(() => { document.getElementById("preset").textContent = "the service did not answer; is it running?"; });

@@ -2,7 +2,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const state = { file: null, masks: null, bitmap: null, answer: null, pieces: [], owners: null, chosen: -1, hidden: new Set(), pointed: -1, scale: 1, turn: 0 };
+const state = { file: null, masks: null, bitmap: null, answer: null, owners: null, boxes: [], chosen: -1, hidden: new Set(), pointed: -1, scale: 1, turn: 0 };
 
 /** A colour that stays the same for a name. */
 function colour(name) {
@@ -29,12 +29,13 @@ function say(text, wrong = false) {
 
 function headers() {
   const token = $("token").value.trim();
-  if (token) sessionStorage.setItem("token", token);
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
 async function ask(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: headers() });
+  const response = await fetch(path, { ...options, headers: headers() }).catch(() => {
+    throw new Error("the service did not answer; is it running, and is the picture within its limits?");
+  });
   const content = await response.json().catch(() => ({}));
   if (response.status === 401) $("token-field").hidden = false;
   if (!response.ok) throw new Error(content.detail || `the service answered ${response.status}`);
@@ -42,7 +43,6 @@ async function ask(path, options = {}) {
 }
 
 async function greet() {
-  $("token").value ||= sessionStorage.getItem("token") || "";
   try {
     const info = await ask("/info");
     $("preset").textContent = info.preset;
@@ -58,7 +58,6 @@ async function take(files) {
   if (!pictures.length) return say("there is no picture among these files", true);
   state.masks = [...files].find((file) => file.name.endsWith(".json")) ?? null;
   state.file = pictures[0];
-  $("vocabulary").value = $("vocabulary").value.trim();
   await label();
 }
 
@@ -102,9 +101,11 @@ function show(answer, bitmap) {
     eachColumn(masks[index].segmentation, (x, from, to) => { for (let y = from; y < to; y++) owners[y * width + x] = index; });
   }
   Object.assign(state, { owners, areas, width, height });
+  state.boxes = masks.map((_, index) => boxOf(index));
   state.layer = Object.assign(document.createElement("canvas"), { width, height });
   $("drop").classList.add("small");
   $("picture").hidden = $("downloads").hidden = $("count").hidden = false;
+  $("tip").hidden = true;
   fit();
   listClasses();
   choose(-1);
@@ -152,7 +153,7 @@ function writeNames(context, masks, shown) {
   context.textBaseline = "top";
   for (const index of state.order) {
     if (!shown[index]) continue;
-    const box = boxOf(index), text = nameOf(masks[index]), wide = context.measureText(text).width + 2 * edge;
+    const box = state.boxes[index], text = nameOf(masks[index]), wide = context.measureText(text).width + 2 * edge;
     if (!box || box.w < wide * 0.6 || box.h < size) continue;
     const x = Math.max(0, Math.min(state.width - wide, box.cx - wide / 2)), y = Math.max(0, Math.min(state.height - size - edge, box.cy - size / 2));
     if (taken.some((other) => x < other.x + other.wide && other.x < x + wide && y < other.y + size + edge && other.y < y + size + edge)) continue;
@@ -238,7 +239,7 @@ function point(event) {
     const mask = state.answer.ssa.annotations[index];
     tip.textContent = mask.confidence == null ? nameOf(mask) : `${nameOf(mask)} ${percent(mask.confidence)}`;
     const box = $("picture").getBoundingClientRect();
-    tip.style.left = `${Math.min(event.clientX - box.left + 14, box.width - 120)}px`;
+    tip.style.left = `${Math.max(0, Math.min(event.clientX - box.left + 14, box.width - 120))}px`;
     tip.style.top = `${event.clientY - box.top + 14}px`;
   }
   if (index !== state.pointed) { state.pointed = index; paint(); }
@@ -253,7 +254,7 @@ function save(blob, name) {
 }
 
 function download(kind) {
-  const stem = state.file.name.replace(/\.[^.]*$/, "");
+  const stem = state.answer.coco.images[0].file_name.replace(/\.[^.]*$/, ""); // of the picture that is shown
   if (kind === "png") return $("canvas").toBlob((blob) => save(blob, `${stem}_masks.png`));
   save(new Blob([JSON.stringify(state.answer[kind])], { type: "application/json" }), `${stem}_${kind === "ssa" ? "semantic" : "coco"}.json`);
 }
@@ -264,7 +265,8 @@ document.addEventListener("drop", (event) => { event.preventDefault(); document.
 $("file").addEventListener("change", (event) => { take(event.target.files); event.target.value = ""; });
 $("choose").addEventListener("click", () => $("file").click());
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); if (state.file) label(); });
-$("token").addEventListener("change", greet);
+$("token").value = sessionStorage.getItem("token") ?? "";
+$("token").addEventListener("change", () => { sessionStorage.setItem("token", $("token").value.trim()); greet(); });
 window.addEventListener("resize", () => { fit(); if (state.answer) paint(); });
 $("canvas").addEventListener("pointermove", point);
 $("canvas").addEventListener("pointerleave", point);
