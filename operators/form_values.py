@@ -18,7 +18,7 @@ def check_text(name: str, value: Any) -> None:
 
 def check_choice(name: str, value: Any, values: Sequence[str]) -> None:
     """Raise InputError unless `value` is none (None, or an empty text) or one of `values`."""
-    if value not in (None, "") and not (isinstance(value, str) and value in values):
+    if value not in EMPTY and not (isinstance(value, str) and value in values):
         raise InputError(f"{name} must be one of {', '.join(values) or 'none'}, got {shown(value)}")
 
 

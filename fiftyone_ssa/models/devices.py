@@ -80,6 +80,18 @@ def double(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+@contextmanager
+def tf32_products(allowed: bool) -> Iterator[None]:
+    """Let CUDA multiply float32 matrices in TF32 (10 bits of a number's 23), as cuDNN's convolutions do by default."""
+    products = torch.backends.cuda.matmul
+    before = products.allow_tf32
+    products.allow_tf32 = allowed or before
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
+
+
 def without_float64(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     """`network`, its weights of float64 (OneFormer and Mask2Former have some) in what `device` has."""
     if double(device) != torch.float64:
@@ -146,7 +158,7 @@ class Chunks:
                 except Exception as error:
                     if not is_out_of_memory(error):
                         raise
-                    if not forget_recordings():
+                    if not make_room():
                         self.size = at_first  # it was not the batch
                         error.add_note(self.what)
                         raise
@@ -174,8 +186,7 @@ class Chunks:
         self.parallel = self.parallel and size > 1
         self.size = min(self.size, max(1, size // 2))
         logger.warning("out of memory in %s: going on with batches of %d", self.what, self.size)
-        forget_recordings()
-        free_memory()
+        make_room()
 
     def _chunk(self, items: Sequence[Item], start: int, size: int) -> list[Item]:
         chunk = list(items[start : start + size])
@@ -217,6 +228,13 @@ def plan_chunks(
     return Chunks(_power_of_two(most), what, pad=pad, parallel=True)
 
 
+def make_room() -> bool:
+    """Give back what can be spared where memory has run out; whether recordings were, so that the same may fit now."""
+    found = forget_recordings()
+    free_memory()
+    return found
+
+
 def _fits(run: Callable[[int], object], rows: int) -> bool:
     try:
         run(rows)
@@ -225,7 +243,7 @@ def _fits(run: Callable[[int], object], rows: int) -> bool:
             raise
     else:
         return True
-    free_memory()
+    make_room()
     return False
 
 

@@ -7,8 +7,7 @@ import os
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,15 +50,14 @@ class Replay:
         shape = tuple((name, value.shape, value.dtype) for name, value in inputs.items())
         if shape in self._recorded:
             return self._recorded[shape](inputs)
-        self._met[shape] += 1
-        if self._met[shape] == 1 or len(self._recorded) == SHAPES:
-            return self._function(**inputs)
         answers = self._function(**inputs)
-        recording = self._record(inputs, answers)
-        if recording is None:
-            self._able = False
-        else:
-            self._recorded[shape] = recording
+        self._met[shape] += 1
+        if self._met[shape] > 1 and len(self._recorded) < SHAPES:
+            recording = self._record(inputs, answers)
+            if recording is None:
+                self._able = False
+            else:
+                self._recorded[shape] = recording
         return answers
 
     def forget(self) -> bool:
@@ -136,18 +134,6 @@ def forget_recordings() -> bool:
     found = [replay.forget() for replay in _LIVE]
     _PLACES.clear()
     return any(found)
-
-
-@contextmanager
-def tf32_products(allowed: bool) -> Iterator[None]:
-    """Let CUDA multiply float32 matrices in TF32 (10 bits of a number's 23), as cuDNN's convolutions do by default."""
-    products = torch.backends.cuda.matmul
-    before = products.allow_tf32
-    products.allow_tf32 = allowed or before
-    try:
-        yield
-    finally:
-        products.allow_tf32 = before
 
 
 def _close(expected: torch.Tensor, found: torch.Tensor) -> bool:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fiftyone_ssa.models.devices import upload
-from fiftyone_ssa.models.replay import tf32_products
+from fiftyone_ssa.models.devices import tf32_products, upload
 
 BILINEAR, BICUBIC = 2, 3
 """Pillow's numbers."""

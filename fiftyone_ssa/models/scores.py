@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 
 from fiftyone_ssa.masks.grids import AxisSources, axis_sources
-from fiftyone_ssa.models.devices import upload
-from fiftyone_ssa.models.faults import free_memory, is_out_of_memory
+from fiftyone_ssa.models.devices import make_room, upload
+from fiftyone_ssa.models.faults import is_out_of_memory
 from fiftyone_ssa.types import Floats, SemanticMap, class_ids
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class ClassScores:
                     raise
             most //= 2
             logger.warning("out of memory in a class map: going on with tiles of %d MB", most >> 20)
-            free_memory()
+            make_room()
 
     def _best(self, owners: Owners | None, priors: Floats | None, most: int) -> npt.NDArray[Any]:
         """(H, W) the best class of every pixel, `most` bytes of enlarged scores at a time."""

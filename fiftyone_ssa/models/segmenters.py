@@ -11,13 +11,13 @@ import torch
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.class_names import published_names
-from fiftyone_ssa.models.devices import Chunks, is_small, without_float64
+from fiftyone_ssa.models.devices import Chunks, is_small, tf32_products, without_float64
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.images import images_on
 from fiftyone_ssa.models.neighbourhood import has_neighbourhoods, plain_neighbourhoods
 from fiftyone_ssa.models.open_segmenters import TAKES_NAMES, load_open_segmenter, needs_vocabulary
-from fiftyone_ssa.models.replay import Replay, tf32_products
+from fiftyone_ssa.models.replay import Replay
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.unwaiting import let_run_ahead
 from fiftyone_ssa.models.user_segmenter import adopt

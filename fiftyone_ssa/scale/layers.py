@@ -16,19 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fiftyone_ssa.files.atomic import whole_file
+from fiftyone_ssa.scale.rows import MASKS
 
+SHAPE = ("x", "y", "w", "h", "area", "rle")
+"""What a mask's pixels say."""
 CORRECTIONS = pa.schema(
     [
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("shard", pa.string(), nullable=False),
-        pa.field("member", pa.string(), nullable=False),
-        pa.field("mask_id", pa.int64(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),
-        *(pa.field(name, pa.float32()) for name in ("x", "y", "w", "h")),
-        pa.field("area", pa.int64()),
-        pa.field("rle", pa.binary()),
-        pa.field("label", pa.string()),
+        *(MASKS.field(name) for name in ("image_id", "shard", "member", "mask_id", "height", "width")),
+        *(MASKS.field(name).with_nullable(True) for name in SHAPE),
+        MASKS.field("label"),
         pa.field("review", pa.string()),
         pa.field("reviewed_at", pa.timestamp("us")),
         pa.field("reviewed_by", pa.string()),
@@ -40,8 +36,6 @@ CORRECTIONS = pa.schema(
 model's; `review` is accepted, corrected, rejected or null, `reviewed_at` UTC; `dataset` the id of the FiftyOne dataset
 that it came from.
 """
-SHAPE = ("x", "y", "w", "h", "area", "rle")
-"""What a mask's pixels say."""
 WORDS = ("label", "review", "reviewed_at", "reviewed_by", "tags")
 """What a person says of it."""
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fiftyone_ssa.models.devices import Chunks
-from fiftyone_ssa.models.replay import SHAPES, Replay, tf32_products
+from fiftyone_ssa.models.devices import Chunks, tf32_products
+from fiftyone_ssa.models.replay import SHAPES, Replay
 from fiftyone_ssa.models.segmenters import HuggingFaceSegmenter
 
 CPU = torch.device("cpu")
