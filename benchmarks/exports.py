@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,12 +47,15 @@ def benchmark(samples: int, masks: int, formats: list[str]) -> Figures:
         size_mb = dataset.stats()["samples_bytes"] / 1e6
         found: Figures = {"samples": samples, "masks": masks, "database_mb": round(size_mb)}
         found["versus"] = _versus(dataset, Path(folder))
+        print("versus", found["versus"], file=sys.stderr, flush=True)
         found["formats"] = {}
         for name in formats:
             command = [sys.executable, "-m", "benchmarks.exports", "--child", name, "--folder", f"{folder}/{name}"]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             last = (run.stdout.strip().splitlines() or ["{}"])[-1]
             found["formats"][name] = json.loads(last) if run.returncode == 0 else {"error": run.stderr[-300:]}
+            print(name, found["formats"][name], file=sys.stderr, flush=True)  # it takes hours: what is known is said
+            shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
         return found
 
 

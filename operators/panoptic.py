@@ -16,7 +16,7 @@ from fiftyone_ssa.masks.containment import LEVELS, WHOLE
 from .forms import Form, count, field_of_masks, given, target_of
 from .job import Job, Outcome, report
 
-DEFAULTS: dict[str, Any] = {"label_field": "", "ontology": "", "level": WHOLE}
+DEFAULTS: dict[str, Any] = {"label_field": "", "ontology": "", "level": WHOLE, "overwrite": False}
 
 
 class Panoptic(Job):
@@ -35,10 +35,11 @@ class Panoptic(Job):
         *,
         ontology: str | None = None,
         level: str = WHOLE,
+        overwrite: bool = False,
         delegate: bool = False,
     ) -> Any:
         """Run it from Python, or queue it with `delegate`."""
-        params = {"label_field": label_field, "ontology": ontology, "level": level}
+        params = {"label_field": label_field, "ontology": ontology, "level": level, "overwrite": overwrite}
         return self.call(sample_collection, params, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
@@ -55,6 +56,11 @@ class Panoptic(Job):
             check=(lambda: Ontology.load(Path(file))) if file else None,
         )
         form.choice("level", LEVELS, label="Segments", description="The finest masks that are segments of their own")
+        form.switch(
+            "overwrite",
+            label="Also segments that people changed",
+            description="Images whose segments were renamed, reviewed or redrawn stay as they are otherwise",
+        )
         if not form.wrong:
             form.note("amount", f"Maps of {counted(count(samples), 'image')} will be made.")
 
@@ -66,6 +72,7 @@ class Panoptic(Job):
             params["label_field"] or field_of_masks(ctx, samples),
             ontology=params["ontology"] or None,
             level=params["level"],
+            overwrite=params["overwrite"],
             progress=report(ctx),
         )
         return Outcome(str(replace(done, errors={})), done.errors)

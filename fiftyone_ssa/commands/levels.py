@@ -22,6 +22,7 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     panoptic.add_argument(
         "--level", default=WHOLE, choices=LEVELS, help="the finest masks that are segments (default: %(default)s)"
     )
+    panoptic.add_argument("--overwrite", action="store_true", help="also segments that people changed")
     levels.set_defaults(command=_levels)
     panoptic.set_defaults(command=_panoptic)
 
@@ -41,7 +42,8 @@ def _panoptic(arguments: argparse.Namespace) -> int:
     from fiftyone_ssa.labels.repaint import collection
 
     samples = collection(arguments.dataset, "resolve masks of")
-    done = panoptic(samples, arguments.label_field, ontology=arguments.ontology, level=arguments.level)
+    rules = {"ontology": arguments.ontology, "level": arguments.level, "overwrite": arguments.overwrite}
+    done = panoptic(samples, arguments.label_field, **rules)
     say_line(done)
     list_errors(done.errors)
     return FAILED if done.errors else 0

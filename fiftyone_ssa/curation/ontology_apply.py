@@ -14,8 +14,8 @@ from bson import ObjectId
 from pymongo.errors import DocumentTooLarge, WriteError
 
 from fiftyone_ssa.curation.ontology_app import try_to_offer_classes
-from fiftyone_ssa.curation.ontology_copy import classified, copied, declare_attribute, declare_copy, is_persons
-from fiftyone_ssa.curation.ontology_journal import Before, Written, drop, record
+from fiftyone_ssa.curation.ontology_copy import SAID_ID, classified, copied, declare_attribute, declare_copy, is_kept
+from fiftyone_ssa.curation.ontology_journal import Before, Written, drop, last_values, record
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.database import (
@@ -228,7 +228,11 @@ def _write(work: _Work, masks: Mapping[ObjectId, Collection[ObjectId]], done: Ap
     for _ in range(TRIES):
         found = {row["_id"]: row for row in samples_of(work.dataset).find({"_id": {"$in": list(waiting)}}, fields)}
         counts = {sample: Applied(done.token, done.to) for sample in found}
-        written = {sample: _decided(work, row, masks[sample], counts[sample]) for sample, row in found.items()}
+        given = last_values(work.dataset, done.to, found) if work.attribute else {}
+        written = {
+            sample: _decided(work, row, masks[sample], counts[sample], given.get(sample, {}))
+            for sample, row in found.items()
+        }
         waiting = set()
         if done.token is not None:
             failed = record(work.dataset, done.to, done.token, written.values())
@@ -247,10 +251,16 @@ def _write(work: _Work, masks: Mapping[ObjectId, Collection[ObjectId]], done: Ap
     raise InputError(f"others keep changing {counted(len(waiting), 'image')} of these; apply it again when they end")
 
 
-def _decided(work: _Work, document: Document, wanted: Collection[ObjectId], counts: Applied) -> Written:
-    """What is to become of one sample."""
-    before = document.get(work.target)
-    rows = [row for row in whole_rows(document.get(work.source)) if row["_id"] in wanted]
+def _decided(
+    work: _Work, document: Document, wanted: Collection[ObjectId], counts: Applied, given: Mapping[ObjectId, Any]
+) -> Written:
+    """What is to become of one sample; `given` is what ontologies gave the attribute of its masks."""
+    before, masks = document.get(work.target), whole_rows(document.get(work.source))
+    rows = [row for row in masks if row["_id"] in wanted]
+    changed = {row["_id"] for row in rows if row["_id"] in given and row.get(work.attribute) != given[row["_id"]]}
+    rows = [row for row in rows if row["_id"] not in changed]
+    counts.masks += len(changed)
+    counts.persons += len(changed)
     new = [classified(row, work.ontology, work.min_share, ours=work.ours) for row in rows]
     for row, fresh in zip(rows, new, strict=True):
         counts.masks += 1
@@ -264,7 +274,8 @@ def _decided(work: _Work, document: Document, wanted: Collection[ObjectId], coun
         values = {row["_id"]: fresh.label for row, fresh in zip(rows, new, strict=True)}
         kept = {row["_id"]: row.get(work.attribute) for row in rows}
         return Written(document["_id"], read, stamp, Before(values=kept), values=values)
-    persons = [row for row in whole_rows(before) if is_persons(row, ours=True)]
+    originals = {str(row["_id"]): row for row in masks}
+    persons = [row for row in whole_rows(before) if is_kept(row, originals.get(str(row.get(SAID_ID))))]
     return Written(document["_id"], read, stamp, Before(label=before), label=copied(rows, new, persons))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,16 @@ import fiftyone as fo
 from bson import ObjectId
 from fiftyone.core.odm import create_field
 
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import Document
-from fiftyone_ssa.labels.review import OPEN, state_of
+from fiftyone_ssa.labels.review import OPEN, digest_of, is_drawn, is_redrawn, state_of
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.layouts.ontology_decide import Decided, decide_again
 from fiftyone_ssa.masks.foreign import is_number
 
 SAID, SAID_ID = "said_label", "said_id"
 """Attributes of a copied mask: what it was called, and the id of the mask that it is a copy of."""
+_PIXELS = ("bounding_box", "mask", "mask_path")
 LINKS = ("parent", "duplicate_of")
 """Attributes that name another mask of the image by its id."""
 
@@ -36,6 +39,19 @@ class Classified:
 def is_persons(row: Mapping[str, Any], *, ours: bool) -> bool:
     """Whether a person reviewed, named, tagged or drew a mask; `ours`: SSA named masks of its field."""
     return bool(row.get("tags")) or state_of(row, ours=ours) != OPEN
+
+
+def is_kept(row: Mapping[str, Any], original: Mapping[str, Any] | None) -> bool:
+    """Whether a person touched or redrew a copied mask, or drew it; `original` is what it is a copy of, as that is now.
+
+    Pixels are read only where they are not the original's any more.
+    """
+    if is_persons(row, ours=True) or is_drawn(row):
+        return True
+    if original is None:
+        return is_redrawn(row)
+    same = all(row.get(name) == original.get(name) for name in _PIXELS)
+    return not same and (row.get("mask_digest") is None or is_redrawn(row))
 
 
 def classified(row: Mapping[str, Any], ontology: Ontology, min_share: float, *, ours: bool) -> Classified:
@@ -73,6 +89,9 @@ def copied(
 
 def _copy(row: Mapping[str, Any], found: Classified, ids: Mapping[str, ObjectId]) -> Document:
     copy = {**row, "_id": ids[str(row["_id"])], SAID_ID: str(row["_id"]), SAID: row.get("label")}
+    if row.get("mask_digest") is None:
+        with suppress(InputError):  # a mask that cannot be read is nobody's work
+            copy["mask_digest"] = digest_of(row)
     for link in LINKS:
         if isinstance(row.get(link), str):
             copy[link] = str(ids[row[link]]) if row[link] in ids else None
@@ -100,6 +119,7 @@ def declare_copy(dataset: fo.Dataset, source: str, target: str) -> None:
         if path.startswith(prefix) and "." not in path.removeprefix(prefix)
     }
     wanted |= {SAID: fo.StringField(), SAID_ID: fo.StringField(), "class_name": fo.StringField()}
+    wanted |= {"mask_digest": fo.StringField()}
     wanted |= {"review": fo.StringField(), "reviewed_at": fo.DateTimeField()}
     wanted |= {"class_proposals": fo.ListField(fo.StringField()), "proposal_scores": fo.ListField(fo.FloatField())}
     _declare(dataset, {f"{target}.detections.{name}": kind for name, kind in wanted.items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from fiftyone_ssa.labels.database import (
     samples_of,
 )
 from fiftyone_ssa.labels.lease import SCHEMA, hold
+from fiftyone_ssa.labels.review import label_digest
 from fiftyone_ssa.labels.stored_masks import whole_rows
 from fiftyone_ssa.labels.updates import later
 
@@ -92,12 +92,21 @@ def record(dataset: fo.Dataset, to: str, token: str, written: Iterable[Written])
     for entry in written:  # one by one: each may be as large as a document can be
         row = {"dataset": dataset_id(dataset), "to": to, "token": token, "at": datetime.now(UTC), "undone": False}
         values = [[mask, entry.before.values.get(mask), value] for mask, value in entry.values.items()]
-        row |= {"sample": entry.id, "before": entry.before.label, "values": values, "digest": _digest(entry.label)}
+        row |= {"sample": entry.id, "before": entry.before.label, "values": values, "digest": label_digest(entry.label)}
         try:
             collection.replace_one({"token": token, "sample": entry.id}, row, upsert=True)
         except (DocumentTooLarge, WriteError) as error:
             failed[entry.id] = f"what it had is too large to be kept: {' '.join(str(error).split())[:120]}"
     return failed
+
+
+def last_values(dataset: fo.Dataset, to: str, samples: Iterable[ObjectId]) -> dict[ObjectId, dict[ObjectId, Any]]:
+    """What ontologies last gave an attribute of the masks of samples, by sample and mask; what was undone is none."""
+    where = {"dataset": dataset_id(dataset), "to": to, "undone": False, "sample": {"$in": list(samples)}}
+    found: dict[ObjectId, dict[ObjectId, Any]] = {}
+    for row in own_collection(COLLECTION).find(where, {"sample": 1, "values": 1}).sort([("at", 1), ("_id", 1)]):
+        found.setdefault(row["sample"], {}).update({mask: after for mask, _, after in row["values"]})
+    return found
 
 
 def drop(token: str, samples: Iterable[ObjectId]) -> None:
@@ -152,7 +161,7 @@ def _restore(dataset: fo.Dataset, target: str, attribute: str, row: Document) ->
         if not same:
             return False
         change, filters = _change(f"{target}.detections", attribute, same)
-    elif _digest(now.get(target)) != row["digest"]:
+    elif label_digest(now.get(target)) != row["digest"]:
         return False
     else:
         change = _set({target: row["before"]})
@@ -174,20 +183,6 @@ def _delete_if_empty(dataset: fo.Dataset, target: str) -> None:
         if dataset.has_sample_field(target):
             dataset.delete_sample_field(target)
             forget_classes(dataset, target)
-
-
-def _digest(label: Document | None) -> str | None:
-    """What tells whether somebody changed masks of a field since."""
-    if label is None:
-        return None
-    said = [
-        [
-            *(str(row["_id"]), row.get("label"), row.get("review"), str(row.get("reviewed_at"))),
-            *(list(row.get("tags") or []), row.get("bounding_box"), row.get("mask_path"), row.get("mask")),
-        ]
-        for row in whole_rows(label)
-    ]
-    return hashlib.blake2b(repr(said).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _set(values: Mapping[str, Any]) -> Document:

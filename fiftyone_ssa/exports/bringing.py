@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from fiftyone_ssa.labels.documents import masks_document
 from fiftyone_ssa.labels.exported import ExportedMask, pixels_digest
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.reshape import Change, shape_of
-from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, REVIEWS, state_of
+from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.stored_masks import mask_counts
 from fiftyone_ssa.labels.updates import now, said
 from fiftyone_ssa.types import MaskSet
@@ -57,6 +57,10 @@ class Bringing:
     """Who handed the image in, and when: of what did not come back nothing else is known."""
     accept: bool = False
     overwrite: bool = False
+    said_before: Mapping[ObjectId, Said] = field(default_factory=dict)
+    """What earlier imports said of masks."""
+    drawn_before: Mapping[ObjectId, Document] = field(default_factory=dict)
+    """How earlier imports drew masks."""
     counts: Counter[str] = field(default_factory=Counter)
     changes: list[Changed] = field(default_factory=list)
 
@@ -84,12 +88,14 @@ class Bringing:
     def _delete(self, left: ExportedMask, row: Document | None) -> None:
         if row is None or not self.deletes or row.get("review") == REJECTED:
             return
-        if self._decided_here(left, row):
+        if self._decided_here(row, left, redrawn=True):
             return
         self._say("deleted", row, Said(row.get("label"), REJECTED, self._when(None), self.by or None), self.by)
 
     def _unchanged(self, left: ExportedMask, came: Came, row: Document) -> None:
         if row.get("reviewed_by") and said(row)[:2] != left.said[:2] and row.get("review") != ACCEPTED:
+            if self._decided_here(row, left, redrawn=True):
+                return
             self._say("restored", row, left.said, came.by)  # deleted or renamed in an earlier import, and taken back
             self._reshape(row, came)
         elif self.accept and state_of(row, ours="class_name" in row) == OPEN:
@@ -104,7 +110,7 @@ class Bringing:
         if same and not (redrawn and self._pixels(row) != came.pixels):
             self.counts["unchanged"] += 1  # it came back before
             return
-        if self._decided_here(left, row, redrawn=redrawn):
+        if self._decided_here(row, left, redrawn=redrawn):
             return
         review = ACCEPTED if not redrawn and label == row.get("class_name") else CORRECTED
         self._say(what, row, Said(label, review, self._when(came), came.by), came.by)
@@ -121,6 +127,8 @@ class Bringing:
             redrawn = self._pixels(known) != came.pixels
             if known.get("label") == came.label and not redrawn:
                 self.counts["unchanged"] += 1
+                return
+            if self._decided_here(known, redrawn=redrawn):
                 return
             what = "redrawn" if redrawn else "renamed"
             self._say(what, known, Said(came.label, CORRECTED, self._when(came), came.by), came.by)
@@ -161,14 +169,21 @@ class Bringing:
         except InputError:
             return None
 
-    def _decided_here(self, left: ExportedMask, row: Document, *, redrawn: bool = False) -> bool:
-        """Whether somebody decided about a mask here since it left, which then holds."""
-        by_person = row.get("review") in REVIEWS and not row.get("reviewed_by") and said(row) != left.said
-        if redrawn and not row.get("reviewed_by") and not by_person:
-            by_person = self._pixels(row) != left.own_pixels
-        if by_person and not self.overwrite:
+    def _decided_here(self, row: Document, left: ExportedMask | None = None, *, redrawn: bool = False) -> bool:
+        """Whether somebody decided about a mask here since it left, or since an import brought it: that then holds."""
+        mask, now_said = row["_id"], said(row)
+        as_left = None if left is None else left.said
+        brought = self.said_before.get(mask, now_said if row.get("reviewed_by") else as_left)
+        a_run = "class_name" in row and state_of(row) == OPEN  # what a run says is no decision
+        decided = not a_run and now_said not in (as_left, brought)
+        if redrawn and not decided:
+            if mask in self.drawn_before:
+                decided = shape_of(row) != shape_of(self.drawn_before[mask])
+            else:
+                decided = left is not None and self._pixels(row) != left.own_pixels
+        if decided and not self.overwrite:
             self.counts["decided here"] += 1
-        return by_person and not self.overwrite
+        return decided and not self.overwrite
 
     def _when(self, came: Came | None) -> Any:
         return (came.at if came is not None else self.at) or now()

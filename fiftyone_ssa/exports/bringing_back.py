@@ -26,6 +26,7 @@ from fiftyone_ssa.exports.formats import format_of, reader_of
 from fiftyone_ssa.exports.outlines import ReturnedImage
 from fiftyone_ssa.exports.reading import ImportedImage
 from fiftyone_ssa.files.images import image_size_hw
+from fiftyone_ssa.labels import journal
 from fiftyone_ssa.labels.appearance import add_names
 from fiftyone_ssa.labels.database import (
     Document,
@@ -194,7 +195,8 @@ class _Back:
         found = corrections(left.masks, came, self._overlaps(left, came, image.masks))
         returned = image if isinstance(image, ReturnedImage) else None
         by, at = (returned.by or self.by, returned.at) if returned else (self.by, None)
-        bringing = Bringing(found, image.masks, exported, by, at, *self.flags)
+        before = journal.left_by(self.dataset, self.field, IMPORT, left.sample)
+        bringing = Bringing(found, image.masks, exported, by, at, *self.flags, *before)
         if self.token is None:
             bringing.change(self._rows(left.sample))
         else:

@@ -87,6 +87,23 @@ def find(dataset: fo.Dataset, field: str, token: str | None) -> Found | None:
     return Found(row["token"], row["action"]) if row else None
 
 
+def left_by(
+    dataset: fo.Dataset, field: str, action: str, sample: ObjectId
+) -> tuple[dict[ObjectId, Said], dict[ObjectId, dict[str, Any]]]:
+    """What decisions of one kind made of a sample's masks, the last of each mask: what is said of it, and its shape.
+
+    The shape of a mask that was added is the whole detection; decisions that were taken back do not count.
+    """
+    where = {"dataset": dataset_id(dataset), "field": field, "action": action, "undone": False, "sample": sample}
+    said, shapes = dict[ObjectId, Said](), dict[ObjectId, dict[str, Any]]()
+    for row in own_collection("decisions").find(where, {"masks": 1, "drawn": 1}).sort([("at", 1), ("_id", 1)]):
+        said |= {mask["id"]: Said(*mask["after"]) for mask in row["masks"]}
+        drawn = Drawn(**row.get("drawn", {"shapes": [], "added": []}))
+        said |= {each["_id"]: Said(*map(each.get, Said._fields)) for each in drawn.added}
+        shapes |= {each["_id"]: each for each in drawn.added} | {each["id"]: each["after"] for each in drawn.shapes}
+    return said, shapes
+
+
 def masks_of(token: str) -> dict[ObjectId, Pairs]:
     """Sample to its masks of one decision."""
     rows = own_collection("decisions").find({"token": token}, {"sample": 1, "masks": 1})

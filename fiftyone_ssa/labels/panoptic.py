@@ -32,7 +32,7 @@ from fiftyone_ssa.labels.documents import declare_detections, masks_document
 from fiftyone_ssa.labels.fields import Fields, check_field_types, check_label_field
 from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
 from fiftyone_ssa.labels.readable_masks import readable_masks
-from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED
+from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, label_digest
 from fiftyone_ssa.labels.shown import check_masks
 from fiftyone_ssa.labels.stored_masks import whole_rows
 from fiftyone_ssa.labels.updates import later
@@ -41,10 +41,13 @@ from fiftyone_ssa.layouts.ontology_names import is_known_stuff
 from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.containment import LEVELS, WHOLE, contain
 from fiftyone_ssa.masks.panoptic import order_of, resolve
+from fiftyone_ssa.naming.arguments import check_flag
 from fiftyone_ssa.naming.stamp import Settings
 
 TRIES = 5
 """How often a sample is resolved again that others change meanwhile."""
+_MADE = "made_with"
+"""Attribute of a map: the digest of its segments as they were made, which tells whether people changed them."""
 PANOPTIC_ATTRIBUTES = ("area", "is_thing", "members")
 Classes = Callable[[str], tuple[str, bool] | None]
 """From a name to its class and whether that is a thing, and not stuff; None where it has no class."""
@@ -73,6 +76,8 @@ class Resolved:
 
     images: int = 0
     segments: int = 0
+    kept: int = 0
+    """Images whose segments people changed, which stay as they are."""
     left_out: int = 0
     """Masks that are no segment: parts, repeats, those without a class, rejected, unreadable, or hidden by others."""
     errors: dict[str, str] = field(default_factory=dict)
@@ -81,6 +86,7 @@ class Resolved:
     def __str__(self) -> str:
         parts = [f"{counted(self.segments, 'segment')} in {counted(self.images, 'image')}"]
         parts += [f"{counted(self.left_out, 'mask')} left out"] if self.left_out else []
+        parts += [f"{counted(self.kept, 'image')} whose segments people changed stay"] if self.kept else []
         parts += [f"{counted(len(self.errors), 'image')} FAILED"] if self.errors else []
         return ", ".join(parts)
 
@@ -92,6 +98,7 @@ def panoptic(
     *,
     ontology: Ontology | str | Path | None = None,
     level: str = WHOLE,
+    overwrite: bool = False,
     progress: bool | Callable[[Any], None] | None = None,
 ) -> Resolved:
     """Resolve overlapping masks into segments, of which every pixel has one at most.
@@ -107,6 +114,7 @@ def panoptic(
         ontology (None): an `Ontology` or its file, whose classes segments get, and which says what is stuff; what maps
             to no class is left out. None: every name is a class, stuff where COCO or ADE20K say so
         level ("whole"): the finest masks that are segments of their own; "part" and "subpart" cut parts out of wholes
+        overwrite (False): whether to make segments anew, too, that people renamed, reviewed, tagged or redrew
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
     Returns the counts; `errors` are by file path. Raises InputError for a bad argument, or where a field of those names
@@ -121,7 +129,8 @@ def panoptic(
     paths = dict(zip(samples.values("id"), samples.values("filepath"), strict=True))
     with hold(dataset, label_field) as lease:
         refresh(dataset)
-        writer = _Writer(dataset, check_label_field(label_field), lease, classes, level)
+        rules = _Rules(classes, level, check_flag("overwrite", overwrite))
+        writer = _Writer(dataset, check_label_field(label_field), lease, rules)
         with fou.ProgressBar(total=len(paths), progress=progress) as bar:
             for sample_id, path in bar(paths.items()):
                 writer.write(sample_id, path)
@@ -194,29 +203,43 @@ def id_pixels(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(lowest_first[..., :3])
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """What was asked for."""
+
+    classes: Classes
+    level: str
+    overwrite: bool
+
+
 class _Writer:
     """Resolves samples of one label field and stores what comes out; the field's lease must be held."""
 
-    def __init__(self, dataset: fo.Dataset, fields: Fields, lease: Lease, classes: Classes, level: str) -> None:
+    def __init__(self, dataset: fo.Dataset, fields: Fields, lease: Lease, rules: _Rules) -> None:
         self.done = Resolved()
         self._dataset, self._fields, self._lease = dataset, fields, lease
-        self._classes, self._level = classes, level
+        self._rules = rules
         check_field_types(dataset, {fields.panoptic: fo.Detections, fields.panoptic_map: fo.Segmentation})
         remove_leftovers(fields.label, runs.killed(dataset, fields.label))
         self._folder = runs.last_folder(dataset, fields.label) or default_folder(dataset)
-        self.run = runs.begin(dataset, fields.label, "panoptic", Settings({"panoptic": level}), self._folder, False)
+        settings = Settings({"panoptic": rules.level})
+        self.run = runs.begin(dataset, fields.label, "panoptic", settings, self._folder, False)
         with hold(dataset, SCHEMA, wait_seconds=30):
             declare_detections(dataset, fields.panoptic, PANOPTIC_ATTRIBUTES)
             dataset.add_sample_field(fields.panoptic_map, fo.EmbeddedDocumentField, embedded_doc_type=fo.Segmentation)
+            dataset.add_sample_field(f"{fields.panoptic_map}.{_MADE}", fo.StringField)
 
     def write(self, sample_id: str, path: str) -> None:
         """Resolve one sample's masks and store the map, unless somebody keeps changing the sample."""
         self._lease.check()
-        wanted = dict.fromkeys((self._fields.label, "last_modified_at"), 1)
+        names = (self._fields.label, self._fields.panoptic, self._fields.panoptic_map, "last_modified_at")
         for _ in range(TRIES):
-            document = samples_of(self._dataset).find_one({"_id": ObjectId(sample_id)}, wanted)
+            document = samples_of(self._dataset).find_one({"_id": ObjectId(sample_id)}, dict.fromkeys(names, 1))
             if document is None:
                 return  # deleted meanwhile
+            if self._is_persons(document) and not self._rules.overwrite:
+                self.done.kept += 1
+                return
             rows = whole_rows(document.get(self._fields.label))
             file = self._folder / self._fields.panoptic_map / f"{sample_id}-{self.run}.png"
             try:
@@ -233,10 +256,15 @@ class _Writer:
             remove([file])
         self.done.errors[path] = "others keep changing this sample; ask again when they are done"
 
+    def _is_persons(self, document: Document) -> bool:
+        """Whether the segments are not those that were made."""
+        made = (document.get(self._fields.panoptic_map) or {}).get(_MADE)
+        return made is not None and made != label_digest(document.get(self._fields.panoptic))
+
     def _values(self, rows: Sequence[Mapping[str, Any]], path: str, file: Path) -> tuple[Document, list[Segment]]:
         """What is to be stored of one image, its file written."""
         size_hw = image_size_hw(path)
-        ids, segments = segments_of(rows, size_hw, self._classes, self._level)
+        ids, segments = segments_of(rows, size_hw, self._rules.classes, self._rules.level)
         masks = rle.mask_set(size_hw, [segment.counts for segment in segments])
         columns: dict[str, Sequence[Any]] = {
             "label": [segment.name for segment in segments],
@@ -250,6 +278,7 @@ class _Writer:
             row.pop("source_box", None)  # a segment has no source
         save_png(id_pixels(ids), file)
         image = {"_id": ObjectId(), "_cls": "Segmentation", "tags": [], "mask_path": str(file)}
+        image[_MADE] = label_digest(label)
         return {self._fields.panoptic: label, self._fields.panoptic_map: image}, segments
 
     def _store(self, document: Document, values: Document) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.labels.stored_masks import stored_mask, value
+from fiftyone_ssa.labels.stored_masks import stored_mask, value, whole_rows
 
 Detection: TypeAlias = fo.Detection | Mapping[str, Any]
 
@@ -140,6 +140,20 @@ def digest_of(detection: Detection) -> str | None:
         return None
     corner = (x * round(size_hw[1]), y * round(size_hw[0]))
     return mask_digest(mask, corner, size_hw) if all(map(math.isfinite, corner)) else None
+
+
+def label_digest(label: Mapping[str, Any] | None) -> str | None:
+    """Sixteen hex digits over all that people may change of a stored Detections: names, reviews, tags, boxes, masks."""
+    if label is None:
+        return None
+    said = [
+        [
+            *(str(row["_id"]), row.get("label"), row.get("review"), str(row.get("reviewed_at"))),
+            *(list(row.get("tags") or []), row.get("bounding_box"), row.get("mask_path"), row.get("mask")),
+        ]
+        for row in whole_rows(label)
+    ]
+    return hashlib.blake2b(repr(said).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def painted_digest(pairs: Iterable[tuple[str | None, str | None]]) -> str:

@@ -123,6 +123,54 @@ def test_applied_again_it_keeps_what_people_did_in_the_new_field(dataset: fo.Dat
     assert [row["label"] for row in rows(dataset, "street")[:4]] == ["bus", "sky", "other", "car"]
 
 
+def redraw(dataset: fo.Dataset, field: str, place: int) -> bytes:
+    """Turn the first row of one mask of the first image around, as a person who draws; answers how it is stored."""
+    dataset.reload()
+    sample = dataset.first()
+    mask = sample[field].detections[place].mask.copy()
+    mask[0] = ~mask[0]
+    sample[field].detections[place].mask = mask
+    sample.save()
+    return bytes(rows(dataset, field)[place]["mask"])
+
+
+@pytest.mark.parametrize("source", ["ssa", "masks"])
+def test_applied_again_it_keeps_what_was_redrawn_or_drawn_there(dataset: fo.Dataset, source: str) -> None:
+    STREET.apply(dataset, source, to="street")
+    first = rows(dataset, "street")
+    drawn = redraw(dataset, "street", 0)
+    sample = dataset.first()
+    sample.street.detections.append(fo.Detection(label="lamp", bounding_box=[0, 0, 0.5, 0.5]))
+    sample.save()
+    of_source = redraw(dataset, source, 1)
+    for _ in range(2):
+        Ontology.of(["tree"]).apply(dataset, source, to="street", overwrite=True)
+        second = rows(dataset, "street")
+        assert (second[0]["_id"], bytes(second[0]["mask"]), second[0].get("label")) == (
+            first[0]["_id"],
+            drawn,
+            first[0].get("label"),
+        )
+        assert bytes(second[1]["mask"]) == of_source  # redrawn in the source: the copy is of it as it is now
+        assert second[3]["label"] == "lamp"
+        assert second[4]["_id"] != first[3]["_id"]
+
+
+def test_an_attribute_that_a_person_changed_stays(dataset: fo.Dataset) -> None:
+    place = "ssa.detections.wanted"
+    STREET.apply(dataset, "ssa", to=place)
+    dataset.reload()
+    sample = dataset.first()
+    sample.ssa.detections[0]["wanted"] = "lorry"
+    sample.save()
+    for _ in range(2):
+        done = Ontology.of(["tree"]).apply(dataset, "ssa", to=place, overwrite=True)
+        assert (done.masks, done.persons) == (9, 1)
+        assert [row["wanted"] for row in rows(dataset, "ssa")][:4] == ["lorry", "sky", "tree", "sedan"]
+        undo_ontology(dataset, place)
+    assert [row["wanted"] for row in rows(dataset, "ssa")][:4] == ["lorry", "sky", "other", "car"]
+
+
 def test_it_is_taken_back_and_the_empty_field_goes(dataset: fo.Dataset) -> None:
     with pytest.raises(InputError, match="no ontology was applied"):
         undo_ontology(dataset, "street")

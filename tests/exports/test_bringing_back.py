@@ -147,6 +147,51 @@ def test_what_somebody_decided_here_since_stays(scene, tmp_path):
     assert (rows_of(scene)[0]["label"], rows_of(scene)[2]["review"]) == ("truck", "rejected")
 
 
+def redraw(dataset, places, label=None):
+    """Change masks as FiftyOne's editor does: pixels, and names where one is given; reviews stay."""
+    dataset.reload()
+    sample = next(sample for sample in dataset if sample.ssa is not None and len(sample.ssa.detections) > 5)
+    for place in places:
+        row = sample.ssa.detections[place]
+        row.mask = np.ones((3, 5), bool)
+        row.bounding_box = [0.1, 0.1, 5 / 90, 3 / 90]
+        row.label = label or row.label
+    sample.save()
+    return rows_of(dataset)
+
+
+def test_what_somebody_redrew_here_since_stays(scene, tmp_path):
+    corrected(tmp_path)
+    before = redraw(scene, (1, 2))  # Ann redrew the one and deleted the other
+    done = import_corrections(scene, tmp_path / "project.json")
+    assert (done.counts["decided here"], done.counts["deleted"], done.counts["redrawn"]) == (2, 0, 0)
+    assert rows_of(scene)[1:3] == before[1:3]
+
+
+@pytest.mark.parametrize("label", [None, "van"])
+def test_what_somebody_redrew_here_after_an_import_stays(scene, tmp_path, label):
+    tasks = corrected(tmp_path)
+    import_corrections(scene, tmp_path / "project.json")
+    before = redraw(scene, (0, 1, 6), label)  # renamed, redrawn and drawn by Ann
+    done = import_corrections(scene, tmp_path / "project.json")
+    assert (rows_of(scene), done.token) == (before, None)
+    result = tasks[-1]["annotations"][0]["result"]
+    original = json.loads((tmp_path / "out/tasks.json").read_text())[-1]["predictions"][0]["result"]
+    result[0:2] = original[0:2]  # Ann takes back what she did
+    write(tmp_path, tasks)
+    done = import_corrections(scene, tmp_path / "project.json")
+    assert (rows_of(scene), done.token, done.counts["decided here"]) == (before, None, 3)
+    done = import_corrections(scene, tmp_path / "project.json", overwrite=True)
+    assert done.counts["restored"] == 2
+
+
+def test_a_name_that_fiftyones_editor_gave_here_stays(scene, tmp_path):
+    corrected(tmp_path)
+    samples_of(scene).update_many({}, {"$set": {"ssa.detections.0.label": "van"}})
+    done = import_corrections(scene, tmp_path / "project.json")
+    assert (done.counts["renamed"], done.counts["decided here"], rows_of(scene)[0]["label"]) == (0, 1, "van")
+
+
 def test_names_that_a_run_gave_since_are_no_decision(scene, tmp_path):
     corrected(tmp_path)
     samples_of(scene).update_many({}, {"$set": {"ssa.detections.0.label": "bus", "ssa.detections.0.class_name": "bus"}})

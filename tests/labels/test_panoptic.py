@@ -95,6 +95,28 @@ def test_an_ontology_names_the_classes_and_says_what_is_stuff(dataset, tmp_path)
     assert same.segments == 2
 
 
+@pytest.mark.parametrize("change", ["label", "mask", "tags", "less"])
+def test_segments_that_people_changed_stay(dataset, change):
+    ssa.panoptic(dataset, progress=False)
+    dataset.reload()
+    sample = dataset.first()
+    row = sample.ssa_panoptic.detections[0]
+    if change == "less":
+        sample.ssa_panoptic.detections.pop()
+    else:
+        row[change] = {"label": "lorry", "mask": ~row.mask, "tags": ["seen"]}[change]
+    sample.save()
+    theirs = sample.to_dict()["ssa_panoptic"]
+    done = ssa.panoptic(dataset, level="part", progress=False)
+    assert (done.images, done.kept) == (1, 1)
+    assert str(done).endswith("1 image whose segments people changed stay")
+    sample.reload()
+    assert sample.to_dict()["ssa_panoptic"] == theirs
+    assert ssa.panoptic(dataset, level="part", overwrite=True, progress=False).images == 2
+    sample.reload()
+    assert told(sample, "label", "ssa_panoptic") == told(dataset.last(), "label", "ssa_panoptic")
+
+
 def test_files_that_nothing_points_to_are_cleaned(dataset):
     ssa.panoptic(dataset, progress=False)
     first = dataset.first().ssa_panoptic_map.mask_path
