@@ -1,11 +1,11 @@
 """What exports cost: COCO beside FiftyOne's own exporter on the same views, and every format's seconds and memory.
 
-    python -m benchmarks.exports [--samples 300] [--masks 50] [--formats coco yolo ...]
+    python -m benchmarks.exports [--samples 300] [--masks 50] [--size 1500 2250] [--versus 100] [--formats coco ...]
 
-Needs mongod; works in a database of its own. "versus" alternates both exporters over views of 25 samples and adds up
-processor seconds of this process, the database's beside them. Every format then exports all samples in a process of
-its own; "rss_mb" is the most memory that this process held, "start_mb" what it held before. Images are
-linked. Prints one JSON object.
+Needs mongod; works in a database of its own. "versus" alternates both exporters over views of 25 samples, `--versus`
+in all, and adds up processor seconds of this process, the database's beside them. Every format then exports all samples
+in a process of its own; "rss_mb" is the most memory that this process held, "start_mb" what it held before. Images are
+linked. Prints one JSON object, and what is known so far to stderr.
 """
 
 from __future__ import annotations
@@ -24,43 +24,41 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from benchmarks.writing import _image
+from benchmarks.writing import SIZE_HW, _image
 from tools.mongod import use_own_database
 
 if TYPE_CHECKING:
     import fiftyone as fo
 
 DISTINCT, CLASSES, BATCH = 4, 40, 25
-VERSUS = 100
-"""Samples that both COCO exporters write: FiftyOne takes more than a second for each."""
 NAME = "exports-benchmark"
 Figures = dict[str, Any]
 
 
-def benchmark(samples: int, masks: int, formats: list[str]) -> Figures:
-    """The figures."""
+def benchmark(samples: int, masks: int, formats: list[str], size_hw: tuple[int, int], versus: int) -> Figures:
+    """The figures; both COCO exporters write `versus` samples, of which FiftyOne takes more than a second for each."""
     use_own_database(cache_gb=0.5)
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"FIFTYONE_DEFAULT_DATASET_DIR": f"{folder}/datasets", "FIFTYONE_DO_NOT_TRACK": "1"}
         os.environ |= {"FIFTYONE_LOGGING_LEVEL": "ERROR"}
-        dataset = _dataset(Path(folder), samples, masks)
+        dataset = _dataset(Path(folder), samples, masks, size_hw)
         size_mb = dataset.stats()["samples_bytes"] / 1e6
-        found: Figures = {"samples": samples, "masks": masks, "database_mb": round(size_mb)}
-        found["versus"] = _versus(dataset, Path(folder))
-        print("versus", found["versus"], file=sys.stderr, flush=True)
+        found: Figures = {"samples": samples, "masks": masks, "size_hw": size_hw, "database_mb": round(size_mb)}
+        found["versus"] = _versus(dataset, Path(folder), versus) if versus else {}
+        print(found, file=sys.stderr, flush=True)
         found["formats"] = {}
         for name in formats:
             command = [sys.executable, "-m", "benchmarks.exports", "--child", name, "--folder", f"{folder}/{name}"]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             last = (run.stdout.strip().splitlines() or ["{}"])[-1]
             found["formats"][name] = json.loads(last) if run.returncode == 0 else {"error": run.stderr[-300:]}
-            print(name, found["formats"][name], file=sys.stderr, flush=True)  # it takes hours: what is known is said
+            print(name, found["formats"][name], file=sys.stderr, flush=True)
             shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
         return found
 
 
-def _dataset(folder: Path, samples: int, masks: int) -> fo.Dataset:
-    """Samples that share a few images of SA-1B's size; names and scores are each mask's own."""
+def _dataset(folder: Path, samples: int, masks: int, size_hw: tuple[int, int]) -> fo.Dataset:
+    """Samples that share a few images; names and scores are each mask's own."""
     import fiftyone as fo
     from bson import ObjectId
 
@@ -68,8 +66,8 @@ def _dataset(folder: Path, samples: int, masks: int) -> fo.Dataset:
     from fiftyone_ssa.labels.database import samples_of
     from fiftyone_ssa.labels.documents import SSA_ATTRIBUTES, declare_detections, masks_document
 
-    paths = [_image(folder, index, masks) for index in range(DISTINCT)]
-    sets = [read_masks(path.with_suffix(".json"), (1500, 2250))[:masks] for path in paths]
+    paths = [_image(folder, index, masks, size_hw) for index in range(DISTINCT)]
+    sets = [read_masks(path.with_suffix(".json"), size_hw)[:masks] for path in paths]
     dataset = fo.Dataset(NAME, persistent=True)
     declare_detections(dataset, "ssa", SSA_ATTRIBUTES)
     for start in range(0, samples, BATCH):
@@ -92,7 +90,7 @@ def _dataset(folder: Path, samples: int, masks: int) -> fo.Dataset:
     return dataset
 
 
-def _versus(dataset: fo.Dataset, folder: Path) -> Figures:
+def _versus(dataset: fo.Dataset, folder: Path, samples: int) -> Figures:
     import fiftyone as fo
 
     import fiftyone_ssa as ssa
@@ -107,7 +105,7 @@ def _versus(dataset: fo.Dataset, folder: Path) -> Figures:
     sums = {"ours": [0.0, 0.0], "fiftyone": [0.0, 0.0]}
     for call in (ours, theirs):
         call(dataset.limit(2), folder / f"warm-{call.__name__}")
-    for start in range(0, min(dataset.count(), VERSUS), BATCH):
+    for start in range(0, min(dataset.count(), samples), BATCH):
         for name, call in (("ours", ours), ("fiftyone", theirs)):
             before = time.process_time(), _database_seconds()
             call(dataset.skip(start).limit(BATCH), folder / f"{name}-{start}")
@@ -150,6 +148,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exports", description=__doc__)
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--masks", type=int, default=50)
+    parser.add_argument("--size", type=int, nargs=2, default=SIZE_HW, metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--versus", type=int, default=100)
     parser.add_argument("--formats", nargs="*", default=list(FORMATS))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -157,7 +157,9 @@ def main() -> None:
     if options.child:
         print(json.dumps(_child(options.child, options.folder)))
     else:
-        print(json.dumps(benchmark(options.samples, options.masks, options.formats), indent=1))
+        size_hw = options.size[0], options.size[1]
+        found = benchmark(options.samples, options.masks, options.formats, size_hw, options.versus)
+        print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

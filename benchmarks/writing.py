@@ -100,18 +100,18 @@ def _label(annotation: Annotation, folder: Path) -> dict[str, float]:
     return {"ours_ms": round(1000 * ours, 1), "fiftyone_objects_ms": round(1000 * theirs, 1)}
 
 
-def _image(folder: Path, index: int, masks: int) -> Path:
-    """A picture and its SA-1B style mask file: blobs of 8 to 300 pixels radius."""
+def _image(folder: Path, index: int, masks: int, size_hw: tuple[int, int] = SIZE_HW) -> Path:
+    """A picture and its SA-1B style mask file: blobs of 8 to 300 pixels radius, of a picture that is `SIZE_HW`."""
     from fiftyone_ssa.masks import rle
 
     rng = np.random.default_rng(index)
-    height, width = SIZE_HW
+    (height, width), scale = size_hw, size_hw[0] / SIZE_HW[0]
     picture = PIL.Image.fromarray(rng.integers(0, 256, (15, 22, 3), np.uint8)).resize((width, height))
     picture.save(folder / f"{index}.jpg")
     annotations = []
     for number in range(masks):
         blob = PIL.Image.new("1", (width, height))
-        x, y, radius = *rng.integers(0, (width, height)), rng.choice([8, 20, 40, 80, 150, 300])
+        x, y, radius = *rng.integers(0, (width, height)), scale * rng.choice([8, 20, 40, 80, 150, 300])
         angles = np.linspace(0, 2 * np.pi, 40)
         reach = radius * rng.uniform(0.8, 1.1, 40)
         corners = zip(x + reach * np.cos(angles), y + reach * np.sin(angles), strict=True)
