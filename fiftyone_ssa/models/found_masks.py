@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchvision.ops import nms
 
 from fiftyone_ssa.masks import rle as masks
 from fiftyone_ssa.masks.regions import merged, remove_small_regions
@@ -109,6 +108,8 @@ def near_crop_edge(
 
 def without_duplicates(found: list[Boxed], scores: Any, threshold: float) -> list[Boxed]:
     """Best score first, without the masks whose box overlaps a better one's by an IoU above `threshold`."""
+    from torchvision.ops import nms  # torchvision takes a second to import, and given masks need none of it
+
     if not found:
         return []
     boxes = torch.from_numpy(np.stack([mask.box_xyxy for mask in found])).float()

@@ -1,4 +1,4 @@
-"""The small models' figures on nine scenes that they never saw, with a margin below those of docs/quickstart.md."""
+"""The small models' figures on six scenes that they never saw, with a margin below those of docs/quickstart.md."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from benchmarks.quality import measure, page
 
 @pytest.fixture(scope="module")
 def answer():
-    return measure(9, decisions=("published", "filter", "fused"))
+    return measure(6, decisions=("published", "filter", "fused"))
 
 
 def test_sam_finds_objects_and_their_parts(answer):
     recall = answer["sam"]["masks"]["recall"]
-    assert recall["things"] > 0.72
-    assert recall["parts"] > 0.47
+    assert recall["things"] > 0.7
+    assert recall["parts"] > 0.52
 
 
 def test_ssa_beats_its_coarse_branch(answer):
@@ -27,16 +27,16 @@ def test_ssa_beats_its_coarse_branch(answer):
 @pytest.mark.parametrize("source", ["sam", "own"])
 def test_engine_names_objects(answer, source):
     engine = answer[source]["engine"]
-    assert engine["things named"] > 0.87
+    assert engine["things named"] > 0.84
     assert engine["outside named"] > 0.8
-    assert engine["things proposed"] > 0.9
+    assert engine["things proposed"] > 0.84
 
 
 @pytest.mark.parametrize("source", ["sam", "own"])
 def test_a_fused_decision_beats_each_stage_alone(answer, source):
     assert answer["decision"] == "fused"
     decisions = answer[source]["decisions"]
-    assert decisions["fused"]["all"] > max(decisions["published"]["all"], decisions["filter"]["all"]) + 0.015
+    assert decisions["fused"]["all"] > max(decisions["published"]["all"], decisions["filter"]["all"]) + 0.01
     assert decisions["fused"]["all"] == answer[source]["engine"]["masks named"]
 
 

@@ -123,7 +123,8 @@ def test_processes_train_on_the_mean_of_their_gradients(tmp_path, monkeypatch):
         assert [set(gradient.flatten().tolist()) for gradient in gradients] == [{0.5}, {10.5}, {20.5}, {30.5}]
 
 
-def test_processes_share_a_stage(tmp_path):
+def test_processes_share_a_stage(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")  # in each process, which compiles for longer than it trains
     given = {"out": tmp_path, "work": tmp_path / "work", "device": "cpu", "steps": 1, "minutes": math.inf}
     train_stage("sam", argparse.Namespace(**given, threads=2, smoke=True))
     torch.manual_seed(7)
