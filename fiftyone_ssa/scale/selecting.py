@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -11,6 +13,9 @@ from fiftyone_ssa.errors import counted
 from fiftyone_ssa.scale.manifest import Entry
 from fiftyone_ssa.scale.query import Output, Row, as_said, corrected, quoted, scan
 from fiftyone_ssa.scale.sampling import Sample, condition, order
+
+READERS = 2
+"""Shards that are read at a time: one query leaves cores idle while its rows become Python's."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,18 @@ class Selection:
     """Label to its masks, most first."""
 
     def __iter__(self) -> Iterator[ChosenImage]:
-        """The images, shard by shard; the memory is that of one shard's chosen masks."""
-        for part in self.output.parts:
-            rows = self._rows(part)
-            known = self._images(part) if rows else {}
-            for image_id, masks in groupby(rows, key=lambda row: row["image_id"]):
-                chosen = list(masks)
-                yield ChosenImage(part, known.get(image_id, chosen[0] | {"offset": None, "size": None}), chosen)
+        """The images, shard by shard; the memory is that of `READERS` shards' chosen masks."""
+        readers = ThreadPoolExecutor(READERS, "select")
+        try:
+            ahead: deque[Future[list[ChosenImage]]] = deque()
+            for part in self.output.parts:
+                ahead.append(readers.submit(self._read, part))
+                if len(ahead) == READERS:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:  # whoever stops early closes the database next
+            readers.shutdown(cancel_futures=True)
 
     def first(self, count: int) -> list[Row]:
         """The first masks in the order of the sample, with what tells most of each."""
@@ -56,6 +66,16 @@ class Selection:
         more = f", and {counted(len(self.classes) - 10, 'more class')}" if len(self.classes) > 10 else ""
         told = f": {', '.join(names)}{more}" if names else ""
         return f"{counted(self.masks, 'mask')} on {counted(self.images, 'image')}{told}"
+
+    def _read(self, part: Entry) -> list[ChosenImage]:
+        """The images of a shard."""
+        rows = self._rows(part)
+        known = self._images(part) if rows else {}
+        found = []
+        for image_id, masks in groupby(rows, key=lambda row: row["image_id"]):
+            chosen = list(masks)
+            found.append(ChosenImage(part, known.get(image_id, chosen[0] | {"offset": None, "size": None}), chosen))
+        return found
 
     def _rows(self, part: Entry) -> list[Row]:
         """A shard's chosen masks: only the row groups that hold them are read."""

@@ -14,7 +14,7 @@ from fiftyone_ssa.scale.counting import stats
 from fiftyone_ssa.scale.layers import write_layer
 from fiftyone_ssa.scale.query import Output
 from fiftyone_ssa.scale.sampling import Sample
-from fiftyone_ssa.scale.selecting import choose
+from fiftyone_ssa.scale.selecting import READERS, Selection, choose
 from tests.scale.outputs import SIZE_HW, tar_shard, write_shard
 
 
@@ -85,6 +85,30 @@ def test_near_a_mask_is_by_cosine(output):
     for near, told in (("t0/sa_0.png", "IMAGE_ID:MASK_ID"), ("t0/sa_0.png:5", "no such mask")):
         with pytest.raises(InputError, match=told):
             chosen(out, near=near)
+
+
+def test_shards_are_read_side_by_side_as_one_after_the_other(tmp_path, monkeypatch):
+    out = tmp_path / "OUT"
+    rows = [row for number in range(7) for row in tar_shard(tmp_path, out, f"t{number}", 2, seed=100 * number)]
+    write_layer(out, [{**rows[9], "label": "house", "review": "corrected", "dataset": "d"}])
+    with Output(out) as output:
+        selection = choose(output, "shard != 't3'")
+        plain = [image for part in output.parts for image in selection._read(part)]
+        assert list(selection) == plain
+        assert [image.image["image_id"] for image in plain] == sorted(
+            {row["image_id"] for row in rows[:18] + rows[24:]}
+        )
+        begun = []
+        read = Selection._read
+        monkeypatch.setattr(Selection, "_read", lambda *given: begun.append(given[1].shard) or read(*given))
+        images = iter(selection)
+        assert next(images) == plain[0]
+        images.close()  # and the database may be closed: nobody asks it any more
+        assert begun == [part.shard for part in output.parts[: len(begun)]]
+        assert len(begun) <= READERS
+        (out / "masks" / output.parts[4].part).unlink()
+        with pytest.raises(InputError, match="t4"):
+            list(selection)
 
 
 @pytest.mark.parametrize(
