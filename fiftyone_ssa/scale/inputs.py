@@ -124,7 +124,7 @@ def _files(fs: Any, root: str, folder: str, infos: Sequence[Info], needs_masks: 
     """The shards of one folder's files."""
     names = {_name(info): info for info in infos}
     for name, info in names.items():
-        kind, ending = _kind(name)
+        kind, ending = kind_of(name)
         if kind:
             yield Shard(folder + name[: -len(ending)], kind, _url(fs, info["name"]), _stamp([info]))
     images = [name for name in names if name.lower().endswith(EXTENSIONS)]
@@ -140,7 +140,7 @@ def _files(fs: Any, root: str, folder: str, infos: Sequence[Info], needs_masks: 
         yield Shard(f"{top}/{folder}{number:05d}", "folder", _url(fs, root), stamp, tuple(members))
 
 
-def _kind(name: str) -> tuple[str, str]:
+def kind_of(name: str) -> tuple[str, str]:
     """What shard a file is, and its ending; empty where it is none."""
     kinds = [("tar", ending) for ending in TARS] + [("parquet", ".parquet")]
     return next(((kind, ending) for kind, ending in kinds if name.lower().endswith(ending)), ("", ""))

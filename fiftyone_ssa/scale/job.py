@@ -17,16 +17,13 @@ from fiftyone_ssa.folders.sa1b_json import masks_of
 from fiftyone_ssa.naming.run import Pipeline, Task, describe, overlap, run
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset
-from fiftyone_ssa.scale.inputs import read_folder
 from fiftyone_ssa.scale.manifest import Entry
-from fiftyone_ssa.scale.parquet_images import read_parquet
+from fiftyone_ssa.scale.readers import READERS
 from fiftyone_ssa.scale.shards import Record, Shard, read_ahead
 from fiftyone_ssa.scale.store import Store
-from fiftyone_ssa.scale.tars import read_tar
 from fiftyone_ssa.scale.writing import PartWriter
 from fiftyone_ssa.types import Inputs, Result
 
-_READERS = {"folder": read_folder, "tar": read_tar, "parquet": read_parquet}
 _TRIES = 3
 """How often a shard is begun whose store fails while it is read."""
 
@@ -137,7 +134,7 @@ def _label(work: Work, job: Job, pipeline: Pipeline) -> Entry:
 
 def _records(shard: Shard, job: Job) -> Generator[Record, None, None]:
     try:
-        yield from _READERS[shard.kind](shard, needs_masks=job.needs_masks)
+        yield from READERS[shard.kind](shard, needs_masks=job.needs_masks)
     except OSError as error:
         raise _UnreadError(describe(error)) from error
 

@@ -20,7 +20,7 @@ from fiftyone_ssa.labels.metadata import image_metadata
 from fiftyone_ssa.labels.selected import record_origin
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.naming.arguments import check_path
-from fiftyone_ssa.scale.pictures import picture_of
+from fiftyone_ssa.scale.pictures import place_in, with_pictures
 from fiftyone_ssa.scale.query import Output, Row
 from fiftyone_ssa.scale.sampling import UNIFORM, Sample
 from fiftyone_ssa.scale.selecting import Selection, choose
@@ -162,13 +162,13 @@ def _media(selection: Selection, media_dir: Any) -> Path:
 
 def _fill(done: Selected, selection: Selection, label_field: str, media_dir: Path, progress: Progress) -> None:
     fresh: list[fo.Sample] = []
+    masks_of = place_in(media_dir / "masks" / str(dataset_id(done.dataset)))
     with fou.ProgressBar(total=selection.images, progress=progress) as bar:
-        for chosen in bar(selection):
+        for chosen, path in bar(with_pictures(selection, place_in(media_dir / "images"))):
             try:
-                path = picture_of(chosen, media_dir / "images")
-                document = detections_document(
-                    chosen.masks, media_dir / "masks" / str(dataset_id(done.dataset)) / path.stem
-                )
+                if isinstance(path, InputError):
+                    raise path
+                document = detections_document(chosen.masks, masks_of(chosen))
             except InputError as error:
                 done.errors[str(chosen.image["image_id"])] = str(error)
                 continue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import fsspec
@@ -20,8 +21,11 @@ ROWS = 8
 """Read at a time: their images are in memory."""
 
 
-def read_parquet(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
-    """The images of a Parquet file. Raises OSError if it cannot be read."""
+def read_parquet(shard: Shard, *, needs_masks: bool, rows: Collection[int] | None = None) -> Iterator[Record]:
+    """The images of a Parquet file; with `rows` of those row groups only that hold one of them, by number.
+
+    Raises OSError if it cannot be read.
+    """
     with fsspec.open(shard.source, "rb") as file:
         try:
             table = pq.ParquetFile(file)
@@ -35,13 +39,23 @@ def read_parquet(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
                 return
             key = next((name for name in ID_COLUMNS if name in schema.names), None)
             columns = [name for name in (images, key, masks if needs_masks else None) if name]
-            place = 0
-            for batch in table.iter_batches(batch_size=ROWS, columns=columns):
-                for row in batch.to_pylist():
-                    yield _record(shard, row, place, images, key, masks if needs_masks else None)
-                    place += 1
+            for group, start in enumerate(_starts(table.metadata)):
+                count = table.metadata.row_group(group).num_rows
+                if rows is not None and not any(start <= row < start + count for row in rows):
+                    continue
+                place = start
+                for batch in table.iter_batches(batch_size=ROWS, row_groups=[group], columns=columns):
+                    for row in batch.to_pylist():
+                        yield _record(shard, row, place, images, key, masks if needs_masks else None)
+                        place += 1
         except pa.ArrowException as error:
             yield Record(shard.name, "", problem=f"{shard.source} is damaged: {error}; copy or download it again")
+
+
+def _starts(metadata: Any) -> list[int]:
+    """The number of each row group's first row."""
+    counts = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    return list(accumulate(counts, initial=0))[:-1]
 
 
 def _column(schema: pa.Schema, names: tuple[str, ...], fits: Any) -> str | None:

@@ -1,8 +1,12 @@
 """Chosen masks in FiftyOne, equal to their rows, and what people corrected there laid over the rows."""
 
+from pathlib import Path
+
 import fiftyone as fo
 import numpy as np
 import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("duckdb")
@@ -12,8 +16,10 @@ from fiftyone_ssa.labels.database import documents
 from fiftyone_ssa.labels.stored_masks import mask_counts
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.scale.loading import select
+from fiftyone_ssa.scale.pictures import safe_name
 from fiftyone_ssa.scale.query import Output
 from fiftyone_ssa.scale.returning import return_corrections
+from tests.scale.conftest import jpeg, masks, pairs, write_tar
 from tests.scale.outputs import SIZE_HW, pixels, write_shard
 
 
@@ -161,8 +167,8 @@ def test_a_bad_image_costs_itself_only(output, tmp_path):
     images = [{**image, "height": 48, "width": 64, "masks": 3, "status": "done"} for image in images]
     write_shard(out, "t0", tmp_path / "t0.tar", images, [row for row in rows if row["shard"] == "t0"])
     done = select(out, media_dir=tmp_path / "media")
-    assert sorted(done.errors) == [f"t0/sa_{index}.png" for index in range(4)]
-    assert done.images == 4
+    assert sorted(done.errors) == [f"t0/sa_{index}.png" for index in range(3)]
+    assert done.images == 5  # the fourth, without a place, is looked for in the tar
     done.dataset.delete()
 
 
@@ -205,6 +211,75 @@ def test_what_a_run_wrote_is_asked_and_loaded(tars, tmp_path, preset):
         for detection in document["ssa"]["detections"]:
             assert mask_counts(detection, size_hw) == rows[document["image_id"], detection["sa1b_id"]]["rle"]
     done.dataset.delete()
+
+
+def write_parquet(folder):
+    rows = [{"image": {"bytes": jpeg(n), "path": f"{n}.jpg" if n % 2 else None}, "json": masks(n)} for n in range(5)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "rows.parquet", row_group_size=2)
+
+
+def write_folder(folder):
+    for name, data in pairs(range(5)):
+        (folder / name).write_bytes(data)
+
+
+def write_store(folder):
+    import fsspec
+
+    for name, data in pairs(range(5)):
+        fsspec.filesystem("memory").pipe_file(f"/pictures/{name[2:]}", data)
+    return "memory://pictures"
+
+
+INPUTS = [lambda folder: write_tar(folder / "a.tar.gz", pairs(range(5))), write_parquet, write_folder, write_store]
+
+
+@pytest.mark.parametrize("write", INPUTS, ids=["compressed tar", "parquet", "folder", "store"])
+def test_pictures_of_every_kind_of_input_are_found_again(write, tmp_path, preset):
+    from fiftyone_ssa.scale.running import annotate_shards
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    url = write(folder)
+    given = url if isinstance(url, str) else folder
+    annotate_shards(given, tmp_path / "out", preset, device="cpu", progress=False)
+    for where, count in (("true", 5), ("image_id LIKE '%3%'", 1)):
+        done = select(tmp_path / "out", where, media_dir=tmp_path / "media")
+        assert done.errors == {}
+        assert sorted(Path(path).read_bytes() for path in done.dataset.values("filepath")) == sorted(
+            jpeg(n) for n in (range(5) if count == 5 else [3])
+        )
+        assert all(path.endswith(".jpg") for path in done.dataset.values("filepath"))
+        done.dataset.delete()
+
+
+def test_rows_of_a_file_that_was_changed_since_are_no_other_pictures(tmp_path, preset):
+    from fiftyone_ssa.scale.running import annotate_shards
+
+    tar = write_tar(tmp_path / "in" / "a.tar.gz", pairs(range(3)))
+    annotate_shards(tar, tmp_path / "out", preset, device="cpu", progress=False)
+    write_tar(tar, [*pairs([0]), ("sa_1.jpg", b"no picture")])
+    done = select(tmp_path / "out", media_dir=tmp_path / "media")
+    assert done.images == 1
+    assert "no longer in" in done.errors["a/sa_2.jpg"]
+    assert "a/sa_1.jpg" in done.errors
+    done.dataset.delete()
+    tar.unlink()
+    with_file = select(tmp_path / "out", media_dir=tmp_path / "media")  # what is there already needs no tar
+    assert with_file.images == 1
+    assert "cannot be read" in with_file.errors["a/sa_2.jpg"] or "gone" in with_file.errors["a/sa_2.jpg"]
+    with_file.dataset.delete()
+
+
+@pytest.mark.parametrize(
+    "name", ["../../secret.jpg", "/etc/passwd", ".hidden", "a" * 300 + ".jpg", "x\n*.jpg", "", "a//b.jpg"]
+)
+def test_no_name_leaves_its_folder(name):
+    safe = safe_name(name)
+    assert safe
+    assert not any(part in ("", "..") or part.startswith(".") or len(part) > 200 for part in safe.split("/"))
+    assert safe != safe_name(name + "2")
+    assert safe_name("sub/Bäume-1.jpg") == "sub/Bäume-1.jpg"
 
 
 def test_refusals(output, tmp_path):
