@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BOTH = ("device", "dtype", "batch_size", "overwrite", "trust_remote_code")
 _JSON_ONLY = ("limit", "save_images", "save_branch")
-_PARQUET_ONLY = ("retry_failed", "embeddings", "ray", "workers", "gpus_per_worker", "price")
+_PARQUET_ONLY = ("retry_failed", "embeddings", "ray", "workers", "gpus_per_worker", "decoders", "price")
 """Arguments by the format that has them, as both functions call them."""
 
 
@@ -57,6 +57,13 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     add("--workers", type=number, default=1, metavar="N", help="with --ray, how many at a time (default: %(default)s)")
     add(
         "--gpus-per-worker", type=float, default=0.0, metavar="X", help="with --ray; .5 lets two share one (default: 0)"
+    )
+    add(
+        "--decoders",
+        type=number,
+        metavar="N",
+        help="with --ray, tasks of each worker that decode pictures and make rows, a core each, on any node; 0: the "
+        "worker's own threads (default: up to 4, as cores are left, where workers have GPUs)",
     )
     add("--price", type=float, default=0.0, metavar="X", help="of a worker an hour, for the cost in progress.jsonl")
     parser.set_defaults(command=_annotate)

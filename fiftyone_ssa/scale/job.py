@@ -8,21 +8,17 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
-from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.images import PictureBytes, read_image
-from fiftyone_ssa.files.json_file import parse_json
-from fiftyone_ssa.folders.sa1b_json import masks_of
 from fiftyone_ssa.naming.run import Pipeline, Task, describe, overlap, run
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset
 from fiftyone_ssa.scale.manifest import Entry
 from fiftyone_ssa.scale.readers import READERS
 from fiftyone_ssa.scale.shards import Record, Shard, read_ahead
+from fiftyone_ssa.scale.stages import Here, Stages, begun
 from fiftyone_ssa.scale.store import Store
 from fiftyone_ssa.scale.writing import PartWriter
-from fiftyone_ssa.types import Inputs, Result
+from fiftyone_ssa.types import Result
 
 _TRIES = 3
 """How often a shard is begun whose store fails while it is read."""
@@ -83,8 +79,9 @@ class Unread:
 class Worker:
     """The models, loaded once, and the shards that they are given."""
 
-    def __init__(self, job: Job) -> None:
-        self._job, self._pipeline = job, job.build()
+    def __init__(self, job: Job, stages: Stages | None = None) -> None:
+        """Load the models; `stages` (this process's threads) decode pictures and make rows."""
+        self._job, self._pipeline, self._stages = job, job.build(), stages or Here()
 
     def __call__(self, work: Work) -> Entry | Unread:
         """Label a shard and write its part files, which count when the entry is in the manifest.
@@ -93,7 +90,7 @@ class Worker:
         """
         for attempt in range(1, _TRIES + 1):
             try:
-                return _label(work, self._job, self._pipeline)
+                return _label(work, self._job, self._pipeline, self._stages)
             except _UnreadError as error:
                 reason = str(error)
                 time.sleep(attempt)
@@ -104,10 +101,10 @@ class _UnreadError(Exception):
     """The store of a shard failed while it was read."""
 
 
-def _label(work: Work, job: Job, pipeline: Pipeline) -> Entry:
+def _label(work: Work, job: Job, pipeline: Pipeline, stages: Stages) -> Entry:
     started = time.monotonic()
     name = f"part-{work.shard.part}-{secrets.token_hex(4)}.parquet"  # no two attempts write the same files
-    with PartWriter(job.store, work.shard, name, job.preset.name, job.revisions) as part:
+    with PartWriter(job.store, work.shard, name, job.preset.name, job.revisions, stages) as part:
         kept = part.keep(work.before) if work.before is not None else set[str]()
         known: deque[Record] = deque()  # results come in the order of tasks
 
@@ -122,10 +119,10 @@ def _label(work: Work, job: Job, pipeline: Pipeline) -> Entry:
             for record in records:
                 if record.id not in kept:
                     known.append(record)
-                    yield Task(record.id, partial(_read, record, job))
+                    yield Task(record.id, stages.inputs(record, job.preset.masks.names == "proposed"))
 
         with closing(_records(work.shard, job)) as records, closing(read_ahead(records)) as ready:
-            results = run(tasks(ready), pipeline, batch_size=job.batch_size)
+            results = run(begun(tasks(ready), stages.ahead), pipeline, batch_size=job.batch_size)
             with closing(overlap(results, write)) as written:
                 for _ in written:
                     pass
@@ -137,17 +134,3 @@ def _records(shard: Shard, job: Job) -> Generator[Record, None, None]:
         yield from READERS[shard.kind](shard, needs_masks=job.needs_masks)
     except OSError as error:
         raise _UnreadError(describe(error)) from error
-
-
-def _read(record: Record, job: Job) -> Inputs:
-    if record.problem:
-        raise InputError(record.problem)
-    pixels = read_image(PictureBytes(record.member, record.image))
-    if record.masks is None:
-        return Inputs(pixels)
-    name = f"the JSON of {record.member}"
-    content = parse_json(record.masks, name)
-    if not isinstance(content, dict):
-        raise InputError(f"{name} must hold a JSON object, got a {type(content).__name__}")
-    size_hw = (pixels.shape[0], pixels.shape[1])
-    return Inputs(pixels, masks_of(content, name, size_hw, with_names=job.preset.masks.names == "proposed"))

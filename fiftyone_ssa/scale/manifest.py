@@ -66,14 +66,18 @@ class Manifest:
     """The manifest of a folder to which this process alone commits."""
 
     def __init__(self, store: Store) -> None:
-        """Read it, drop a line that was cut, and remove part files that no line names: a killed run left them."""
+        """Read it, drop a line that was cut, and tidy up."""
         self._store = store
         self.entries = read_manifest(store)
         content = store.read(MANIFEST)
         if content != (whole := _whole(content)):
             self._replace(whole)
-        for path in self._unnamed():
-            store.remove(path)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove part files that no line names: killed runs and workers left them."""
+        for path in list(self._unnamed()):
+            self._store.remove(path)
 
     def commit(self, entry: Entry) -> None:
         """Append a line, and remove the files of the part that it takes the place of.
@@ -95,8 +99,7 @@ class Manifest:
         """Forget all that is committed, and remove its files."""
         self._replace(b"")
         self.entries = {}
-        for path in self._unnamed():
-            self._store.remove(path)
+        self.tidy()
 
     def _replace(self, content: bytes) -> None:
         with self._store.whole(MANIFEST) as file:

@@ -6,17 +6,20 @@ import logging
 import os
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
 from fiftyone_ssa.naming.run import describe
 from fiftyone_ssa.scale.job import Job, Unread, Work, Worker
 from fiftyone_ssa.scale.manifest import Entry
+from fiftyone_ssa.scale.ray_stages import Tasks
+from fiftyone_ssa.scale.stages import Stages
 
 MOST_CPUS = 4
 """Cores that a worker asks for, where there are as many: what decoding, phrases and writing take beside a GPU."""
-
+MOST_DECODERS = 4
+"""Tasks of a worker at a time, where nobody says how many: they fill a GPU that needs 10 ms an image."""
 STARTS = 3
 """How often Ray is started on this machine before that counts as failed."""
 
@@ -30,6 +33,26 @@ class Cluster:
     workers: int = 1
     gpus: float = 0.0
     """Of a worker; a fraction lets several share one."""
+    decoders: int | None = None
+    """Tasks of a worker that decode pictures and make rows, a core each on any node; 0: its own threads do. None: as
+    many as there are cores left, `MOST_DECODERS` at most, where workers have GPUs, else 0."""
+
+    def cores(self, there: float) -> tuple[int, int]:
+        """What each worker asks for, of the cores `there`: for itself, and for its tasks.
+
+        Raises InputError if workers would leave no core for their tasks, which would be waited for without end.
+        """
+        decoders = self.decoders
+        if decoders is None:
+            decoders = max(0, min(MOST_DECODERS, int(there) // self.workers - 1)) if self.gpus else 0
+        if not decoders:
+            return max(1, min(MOST_CPUS, int(there) // self.workers)), 0
+        if self.address == "local" and there < self.workers + 1:
+            raise InputError(
+                f"{self.workers} workers and their decoders need {self.workers + 1} cores, and Ray finds {there:g} "
+                "here; take fewer workers, or --decoders 0"
+            )
+        return 1, decoders
 
 
 def check_ray() -> Any:
@@ -65,11 +88,11 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
             raise InputError(
                 f"a worker asks for {cluster.gpus:g} GPUs and Ray finds {there.get('GPU', 0):g} here; ask for less"
             )
-        cpus = max(1, min(MOST_CPUS, int(there.get("CPU", 1)) // workers))
+        cpus, decoders = replace(cluster, workers=workers).cores(there.get("CPU", 1))
         pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
         rows = [{"work": pickle.dumps(work)} for work in todo]
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Actor, fn_constructor_args=(job,), compute=pool, num_cpus=cpus, num_gpus=cluster.gpus
+            _Actor, fn_constructor_args=(job, decoders), compute=pool, num_cpus=cpus, num_gpus=cluster.gpus
         )
         for row in done.iter_rows():
             outcome = pickle.loads(row["outcome"])
@@ -100,8 +123,8 @@ def connect(ray: Any, address: str, **options: Any) -> None:
 class _Actor:
     """A worker in a process of Ray's."""
 
-    def __init__(self, job: Job) -> None:
-        self._job, self._lost = job, False
+    def __init__(self, job: Job, decoders: int) -> None:
+        self._job, self._decoders, self._lost = job, decoders, False
         self._worker: Worker | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
@@ -114,10 +137,13 @@ class _Actor:
         work: Work = pickle.loads(row["work"])
         outcome: Entry | Unread | Exception
         try:
-            self._worker = self._worker or Worker(self._job)
+            self._worker = self._worker or Worker(self._job, self._stages())
             outcome = self._worker(work)
         except DeviceLostError as error:
             self._lost, outcome = True, Unread(work.shard.name, describe(error))
         except (InputError, MissingDependencyError) as error:
             outcome = type(error)(str(error))
         return {"outcome": pickle.dumps(outcome)}
+
+    def _stages(self) -> Stages | None:
+        return Tasks(check_ray(), self._decoders) if self._decoders else None

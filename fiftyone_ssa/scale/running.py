@@ -99,6 +99,7 @@ def annotate_shards(
     ray: str | None = None,
     workers: int = 1,
     gpus_per_worker: float = 0.0,
+    decoders: int | None = None,
     price: float = 0.0,
     progress: bool = True,
     say: Callable[[str], object] = logger.info,
@@ -124,6 +125,8 @@ def annotate_shards(
         ray (None): None for this process; `local` starts Ray on this machine, else the address of a cluster of Ray
         workers (1): with Ray, how many work at a time, each with models of its own
         gpus_per_worker (0): with Ray, the GPUs that each one asks for; .5 lets two share one
+        decoders (None): with Ray, how many tasks of each worker decode pictures and make rows, a core each, on any
+            node; 0: the worker's own threads; None: up to 4, as cores are left, where workers have GPUs, else 0
         price (0): of a worker an hour, for the cost in `out/progress.jsonl`
         progress (True): whether to show a bar
         say (a log message): told, before models are loaded, whose code the preset names
@@ -146,7 +149,7 @@ def annotate_shards(
         trust_remote_code=arguments.check_flag("trust_remote_code", trust_remote_code),
         embeddings=embeddings,
     )
-    cluster = _cluster(ray, workers, gpus_per_worker)
+    cluster = _cluster(ray, workers, gpus_per_worker, decoders)
     named = [sources] if isinstance(sources, str | Path) else list(sources)
     shards = find_shards(named, needs_masks=job.needs_masks, leave_out=store.url)
     settings = job.settings()
@@ -172,18 +175,23 @@ def annotate_shards(
                     summary.add(outcome, store)
                     bar.add(outcome)
                 summary.seconds = bar.seconds
+            manifest.tidy()
         return summary
 
 
-def _cluster(address: str | None, workers: int, gpus: float) -> Cluster:
+def _cluster(address: str | None, workers: int, gpus: float, decoders: int | None) -> Cluster:
     workers = arguments.check_count("workers", workers)
     if not isinstance(gpus, int | float) or not 0 <= gpus <= 64:
         raise InputError(f"gpus_per_worker must be a number from 0 to 64, got {shown(gpus)}")
-    if address is None and (workers > 1 or gpus):
-        raise InputError("several workers, and GPUs for each, need Ray; add --ray local, or the address of a cluster")
+    if decoders:
+        decoders = arguments.check_count("decoders", decoders)
+    if address is None and (workers > 1 or gpus or decoders):
+        raise InputError(
+            "several workers, and GPUs or decoders for each, need Ray; add --ray local, or the address of a cluster"
+        )
     if address is not None:
         check_ray()
-    return Cluster(address or "", workers, float(gpus))
+    return Cluster(address or "", workers, float(gpus), decoders)
 
 
 def _outcomes(job: Job, todo: Sequence[Work], cluster: Cluster) -> Generator[Entry | Unread, None, None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -13,9 +14,9 @@ import pyarrow.parquet as pq
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.scale.manifest import Entry
-from fiftyone_ssa.scale.parquet_rows import mask_rows
 from fiftyone_ssa.scale.rows import FAILED, IMAGES, MASKS
 from fiftyone_ssa.scale.shards import Record, Shard
+from fiftyone_ssa.scale.stages import Stages
 from fiftyone_ssa.scale.store import Store
 from fiftyone_ssa.types import Annotation
 
@@ -41,6 +42,7 @@ class PartWriter(AbstractContextManager["PartWriter"]):
     """Of the part's files."""
     preset: str
     revisions: str
+    stages: Stages
     masks: int = 0
     unlabelled: int = 0
     _images: list[dict[str, Any]] = field(default_factory=list)
@@ -48,6 +50,8 @@ class PartWriter(AbstractContextManager["PartWriter"]):
     _places: dict[str, list[int]] = field(default_factory=dict)
     """Image id to its batches in the spool."""
     _spooled: int = 0
+    _making: deque[tuple[str, Callable[[], pa.RecordBatch]]] = field(default_factory=deque)
+    """Images whose rows were asked for and not taken yet."""
 
     def __enter__(self) -> PartWriter:
         """Begin a file that nobody else sees and that the system removes."""
@@ -62,13 +66,14 @@ class PartWriter(AbstractContextManager["PartWriter"]):
     def add(self, record: Record, annotation: Annotation) -> None:
         """Put an image's rows aside."""
         shared = {"image_id": record.id, "shard": self.shard.name, "member": record.member}
-        rows = mask_rows(annotation, **shared, preset=self.preset, revisions=self.revisions)
         height, width = annotation.masks.size_hw
         size = len(record.image) if record.offset is not None else None
-        place = {"offset": record.offset, "size": size, "height": height, "width": width, "masks": len(rows)}
-        self._images.append({**shared, **place, "status": DONE})
+        place = {"offset": record.offset, "size": size, "height": height, "width": width}
+        self._images.append({**shared, **place, "masks": len(annotation.masks), "status": DONE})
         self.unlabelled += annotation.unlabelled
-        self._put(record.id, rows)
+        rows = self.stages.rows(annotation, **shared, preset=self.preset, revisions=self.revisions)
+        self._making.append((record.id, rows))
+        self._take(self.stages.ahead)
 
     def fail(self, record: Record, reason: str) -> None:
         """Note that an image failed."""
@@ -92,6 +97,7 @@ class PartWriter(AbstractContextManager["PartWriter"]):
 
     def write(self, seconds: float) -> Entry:
         """Write the three files; they count when the entry is in the manifest. Raises InputError if it cannot."""
+        self._take(0)
         self._write("masks", self._schema, self._sorted())
         images = sorted(self._images, key=lambda row: row["image_id"])
         failed = sorted(self._failed, key=lambda row: row["image_id"])
@@ -110,6 +116,12 @@ class PartWriter(AbstractContextManager["PartWriter"]):
             stamp=self.shard.stamp,
             unlabelled=self.unlabelled,
         )
+
+    def _take(self, left: int) -> None:
+        """Put rows into the spool until so many images are left."""
+        while len(self._making) > left:
+            image_id, rows = self._making.popleft()
+            self._put(image_id, rows())
 
     def _put(self, image_id: str, rows: pa.RecordBatch) -> None:
         if not len(rows):

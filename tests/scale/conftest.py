@@ -58,6 +58,14 @@ def pairs(numbers: Iterable[int]) -> list[tuple[str, bytes]]:
     return [pair for n in numbers for pair in ((f"./sa_{n}.jpg", jpeg(n)), (f"./sa_{n}.json", masks(n)))]
 
 
+def broken(tars: Path) -> None:
+    """A cut tar, and one with a JSON without image, an image without JSON, and a cut JPEG."""
+    path = tars / "sa_000000.tar"
+    path.write_bytes(path.read_bytes()[:-14000])
+    extra = [("x.jpg", jpeg(1)), ("y.json", masks(1)), ("z.jpg", jpeg(1)[:300]), ("z.json", masks(1))]
+    write_tar(tars / "sa_000001.tar", [*pairs(range(5, 10)), *extra, ("w.jpg", jpeg(1)), ("w.json", b"{")])
+
+
 @pytest.fixture
 def preset(tmp_path: Path) -> Preset:
     """The existing masks, voted on by a map of three stripes."""

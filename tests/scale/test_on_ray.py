@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.masks import rle
 from fiftyone_ssa.presets import load_preset
 from fiftyone_ssa.scale.manifest import TABLES, read_manifest
-from fiftyone_ssa.scale.on_ray import connect
+from fiftyone_ssa.scale.on_ray import Cluster, connect
+from fiftyone_ssa.scale.parquet_rows import mask_rows
+from fiftyone_ssa.scale.ray_stages import Tasks
 from fiftyone_ssa.scale.running import annotate_shards
+from fiftyone_ssa.scale.shards import Record
 from fiftyone_ssa.scale.store import Store
+from fiftyone_ssa.types import Annotation
+from tests.scale.conftest import broken, jpeg
 
 DYING = """
 import os
@@ -24,6 +33,9 @@ class Dying(Thirds):
         mark = Path(__file__).with_name("died")
         if images[0][0, 0, 0] == 7 and not mark.exists():  # the third image of the second tar
             mark.touch()
+            for table in ("masks", "images"):  # as if it had died while it wrote them
+                Path(__file__).with_name("two").joinpath(table).mkdir(parents=True, exist_ok=True)
+                Path(__file__).with_name("two").joinpath(table, ".1-2.ssa-part").touch()
             os._exit(1)
         return super().__call__(images)
 """
@@ -38,7 +50,7 @@ def rows(out, table):
 def ray():
     ray = pytest.importorskip("ray", reason="needs ray (pip install 'fiftyone-ssa[scale]')")
     try:
-        connect(ray, "local", num_cpus=2, include_dashboard=False, object_store_memory=10**9)
+        connect(ray, "local", num_cpus=4, include_dashboard=False, object_store_memory=10**9)
     except InputError as error:  # its parts wait for each other, 30 s at most, which is too little beside ten processes
         pytest.skip(f"Ray does not start on this busy machine: {error}")
     yield ray
@@ -61,6 +73,49 @@ def test_two_workers_one_of_which_dies_give_the_rows_of_one_process(ray, tars, t
     assert (again.shards, again.skipped) == (0, 3)
 
 
+def test_tasks_that_decode_and_make_rows_give_the_rows_of_one_process(ray, tars, tmp_path, preset):
+    broken(tars)
+    one = annotate_shards(tars, tmp_path / "one", preset, device="cpu", progress=False)
+    more = {"ray": "local", "decoders": 2, "batch_size": 2}
+    two = annotate_shards(tars, tmp_path / "two", preset, device="cpu", progress=False, **more)
+    assert replace(two, seconds=0) == replace(one, seconds=0)
+    assert two.failed > 4
+    for table in TABLES:
+        assert rows(tmp_path / "two", table) == rows(tmp_path / "one", table)
+
+
+def test_a_lost_task_is_an_image_or_nothing(ray, tmp_path):
+    def dies(*_, **__):
+        os._exit(1)
+
+    tasks = Tasks(ray, 1)
+    tasks._inputs = ray.remote(max_retries=0)(dies)
+    with pytest.raises(InputError, match=r"m\.jpg cannot be decoded: its process is lost"):
+        tasks.inputs(Record("s/m", "m.jpg", jpeg(1)), False)()
+    tasks._rows = ray.remote(max_retries=0)(dies)
+    annotation = Annotation(rle.mask_set((4, 4), []), (), np.zeros(0), ())
+    shared = dict.fromkeys(("image_id", "shard", "member", "preset", "revisions"), "x")
+    assert tasks.rows(annotation, **shared)().equals(mask_rows(annotation, **shared))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "cores"),
+    [
+        (Cluster(workers=1), (2, 0)),
+        (Cluster(workers=2), (1, 0)),
+        (Cluster(workers=1, gpus=1), (1, 1)),
+        (Cluster(workers=2, gpus=1), (1, 0)),
+        (Cluster(workers=1, decoders=3), (1, 3)),
+        (Cluster("auto", workers=8, decoders=3), (1, 3)),
+    ],
+)
+def test_workers_leave_cores_for_their_tasks(cluster, cores):
+    assert cluster.cores(2) == cores
+    assert replace(cluster, workers=8, gpus=1, decoders=None).cores(64) == (1, 4)
+    with pytest.raises(InputError, match="2 workers and their decoders need 3 cores, and Ray finds 2 here"):
+        Cluster(workers=2, decoders=1).cores(2)
+
+
 def test_a_workers_complaint_is_told_as_it_is(ray, tars, tmp_path, preset):
     wrong = load_preset(preset, {"semantic.model": f"{tmp_path}/own.py:Nobody"})
     with pytest.raises(InputError, match="Nobody"):
@@ -79,6 +134,8 @@ def test_without_ray_it_says_how_to_get_it(tars, tmp_path, preset, monkeypatch):
     [
         ({"workers": 2}, "add --ray local"),
         ({"gpus_per_worker": 0.5}, "add --ray local"),
+        ({"decoders": 2}, "add --ray local"),
+        ({"ray": "local", "decoders": -1}, "decoders must be a whole number"),
         ({"ray": "local", "workers": 0}, "workers must be a whole number"),
         ({"ray": "local", "gpus_per_worker": -1}, "gpus_per_worker must be a number from 0 to 64"),
     ],

@@ -26,7 +26,7 @@ from fiftyone_ssa.scale.rows import FAILED, IMAGES, MASKS, mask_schema
 from fiftyone_ssa.scale.running import annotate_shards
 from fiftyone_ssa.scale.store import Store
 from fiftyone_ssa.types import Annotation, Proposals
-from tests.scale.conftest import jpeg, masks, pairs, write_tar
+from tests.scale.conftest import broken, jpeg, pairs, write_tar
 
 
 def run(data, out, preset, **more):
@@ -91,14 +91,6 @@ def test_files_are_made_for_scans_and_read_by_all(tars, tmp_path, preset, monkey
     assert counts == [30] * 4
 
 
-def broken(tars) -> None:
-    """A cut tar, and one with a JSON without image, an image without JSON, and a cut JPEG."""
-    path = tars / "sa_000000.tar"
-    path.write_bytes(path.read_bytes()[:-14000])
-    extra = [("x.jpg", jpeg(1)), ("y.json", masks(1)), ("z.jpg", jpeg(1)[:300]), ("z.json", masks(1))]
-    write_tar(tars / "sa_000001.tar", [*pairs(range(5, 10)), *extra, ("w.jpg", jpeg(1)), ("w.json", b"{")])
-
-
 def test_what_is_broken_is_listed_and_the_rest_done(tars, tmp_path, preset):
     broken(tars)
     (tars / "sa_000003.tar").write_bytes(b"none")
@@ -131,7 +123,7 @@ def test_failed_images_are_tried_again_and_the_others_stay(tars, tmp_path, prese
         return images.read_image(source)
 
     failing = True
-    monkeypatch.setattr("fiftyone_ssa.scale.job.read_image", read_image)
+    monkeypatch.setattr("fiftyone_ssa.scale.stages.read_image", read_image)
     assert run(tars, tmp_path / "out", preset).failed == 2
     tried.clear()
     failing = False
