@@ -16,12 +16,20 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser("export", parents=[shared], help="masks with their names in formats that others read")
     add = parser.add_argument
-    add("source", metavar="DATASET|RESULTS_DIR", help="a FiftyOne dataset by name, or a folder that annotate wrote")
+    add(
+        "source",
+        metavar="DATASET|RESULTS_DIR",
+        help="a FiftyOne dataset, or a folder that annotate wrote, JSON or Parquet",
+    )
     add("export_dir", metavar="OUT_DIR", help="a new or empty folder, or one of an earlier export of the format")
     add("--format", default="coco", metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: %(default)s)")
     add("--label-field", default="ssa", metavar="F", help="the dataset's masks (default: %(default)s)")
     add("--view", metavar="NAME", help="a saved view of the dataset (default: all of it)")
-    add("--data-dir", metavar="DIR", help="the images of RESULTS_DIR (default: beside the results)")
+    add(
+        "--data-dir",
+        metavar="DIR",
+        help="the images of RESULTS_DIR (default: beside it), or for those in tars",
+    )
     add("--export-media", default="copy", metavar="copy|symlink|none", help="the images (default: %(default)s)")
     add("--classes", metavar="a,b,c", help="these names only, in the order of their ids")
     add("--categories", metavar="FILE.json", help="ids that stay; new names are added to the file")

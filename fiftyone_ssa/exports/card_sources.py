@@ -10,6 +10,7 @@ from typing import Any
 
 from fiftyone_ssa.curation.standings import standings
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports.parquet_source import ParquetSource
 from fiftyone_ssa.exports.sources import DatasetSource, Source
 from fiftyone_ssa.files.json_file import plain
 from fiftyone_ssa.labels import runs
@@ -40,6 +41,9 @@ _INFO = ("license", "licence", "licenses", "source", "url", "version", "contribu
 
 def presets_of(source: Source) -> list[dict[str, Any]]:
     """The settings that an export's labels were made with, each with how many images; none where nobody recorded it."""
+    if isinstance(source, ParquetSource):
+        told = source.settings()
+        return [] if told is None else [_preset(*told, source.done())]
     if not isinstance(source, DatasetSource):
         return []
     name = Fields(source.label_field).preset
@@ -50,19 +54,21 @@ def presets_of(source: Source) -> list[dict[str, Any]]:
         known = runs.settings_of(fingerprint) if fingerprint else None
         if known is not None:
             preset, values = known
-            found.append(
-                {
-                    "preset": preset,
-                    "fingerprint": fingerprint,
-                    "images": images,
-                    "models": list(_models(preset, values)),
-                    "thresholds": {key: value for key, value in values.items() if "thresh" in key},
-                    "settings": dict(values),
-                }
-            )
+            found.append(_preset(preset, fingerprint, values, images))
         elif fingerprint:
             found.append({"preset": UNKNOWN, "fingerprint": fingerprint, "images": images, "models": []})
     return found
+
+
+def _preset(preset: str, fingerprint: str, values: Mapping[str, Any], images: int) -> dict[str, Any]:
+    return {
+        "preset": preset,
+        "fingerprint": fingerprint,
+        "images": images,
+        "models": list(_models(preset, values)),
+        "thresholds": {key: value for key, value in values.items() if "thresh" in key},
+        "settings": dict(values),
+    }
 
 
 def evaluations_of(source: Source) -> list[dict[str, Any]]:

@@ -110,6 +110,8 @@ class ExportRun:
         path, summary = source.path, self.summary
         try:
             name = self.names.name(path)
+            if source.problem:
+                raise InputError(source.problem)
             split = self.splits.of(path, source.split)
             if split is None:
                 summary.without_split += 1

@@ -21,6 +21,7 @@ from fiftyone_ssa.exports.folder import ExportFolder, told
 from fiftyone_ssa.exports.formats import format_of, writer_of
 from fiftyone_ssa.exports.image_masks import Choice
 from fiftyone_ssa.exports.loss import LossReport
+from fiftyone_ssa.exports.parquet_source import ParquetSource, is_parquet_labels
 from fiftyone_ssa.exports.pictures import Names, check_sources
 from fiftyone_ssa.exports.remembered import remembered_of
 from fiftyone_ssa.exports.result_source import ResultSource
@@ -64,14 +65,16 @@ def export(
     cannot be read, which the summary names. `loss.json` in the folder is the loss report.
 
     Args:
-        samples: an image dataset or view, exported as the view shows it; or the path of a folder of results
+        samples: an image dataset or view, exported as the view shows it; or the path of a folder of
+            results, or of one that `annotate --format parquet` wrote
         export_dir: a new or empty folder, or one that holds an export of this format
         format ("coco"): one of `fiftyone_ssa.exports.formats.FORMATS`
         label_field ("ssa"): the Detections field, or one of class maps, each class of an image one mask
         export_media (None): what becomes of the images: True or "copy" (the default), "symlink", or False or "none" to
             leave them where they are
         rel_dir (None): the folder below which images keep their folders, by default the one that holds them all
-        data_dir (None): of a folder of results the folder of its images, by default the same
+        data_dir (None): of a folder of results the folder of its images, by default the same; of Parquet labels a
+            folder for images that lie in tars or files of rows, by default they are there while they are copied only
         classes (None): the names to export, in the order of their ids, from 1; other masks are left out
         categories (None): ids that stay: a mapping of names to ids, COCO's list of categories, or the path of a JSON
             file of one of them, to which new names are added
@@ -155,6 +158,10 @@ def _prepared(source: Source, export_dir: Any, request: Request) -> tuple[Export
     entry, writer_type = format_of(request.format), writer_of(request.format)
     if writer_type.needs_media and request.media == "none":
         raise InputError(f"{entry.label} needs the images in its folder; choose export_media 'copy' or 'symlink'")
+    if request.media != "copy" and not source.lasting:
+        raise InputError(
+            f"images of {source.name} lie in tars or files of rows; copy them, or name with data_dir a folder for them"
+        )
     folder = check_target(export_dir, entry.kind, source.label_field, request.media, request.overwrite)
     paths = source.paths()
     check_sources(paths, folder.root)
@@ -220,7 +227,9 @@ def _finish(run: ExportRun, request: Request, source: Source, digest: str | None
 
 
 def source_of(samples: Any, label_field: str, data_dir: Any = None) -> Source:
-    """What to export: a view, or a folder of results. Raises InputError if it is neither."""
+    """What to export: a view, a folder of results, or of Parquet labels. Raises InputError if it is none of them."""
+    if is_parquet_labels(samples):
+        return ParquetSource(samples, data_dir)
     if isinstance(samples, str | Path):
         return ResultSource(samples, data_dir)
     if data_dir is not None:

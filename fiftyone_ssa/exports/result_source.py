@@ -20,6 +20,7 @@ class ResultSource:
 
     label_field = "ssa"
     ours = False
+    lasting = True
 
     def __init__(self, results_dir: Any, data_dir: Any = None) -> None:
         """Look at both folders. Raises InputError if one is missing, or no image has a result."""

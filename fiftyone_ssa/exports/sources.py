@@ -27,6 +27,8 @@ class SourceImage:
     """What holds its masks, for `Source.masks`."""
     split: Any = None
     """What the field of splits says."""
+    problem: str = ""
+    """Why there is no such file, where that is known."""
 
 
 class Source(Protocol):
@@ -38,6 +40,8 @@ class Source(Protocol):
     """What no other source has, so that category ids stay from one export to the next."""
     ours: bool
     """Whether SSA named the masks."""
+    lasting: bool
+    """Whether its images are still where they were once they are exported."""
 
     def paths(self) -> Sequence[str]:
         """The files of all images, in order."""
@@ -63,6 +67,8 @@ class Source(Protocol):
 
 class DatasetSource:
     """A Detections field of a view."""
+
+    lasting = True
 
     def __init__(self, samples: Any, label_field: str) -> None:
         """A view and its field, both checked."""

@@ -168,7 +168,7 @@ def _fill(done: Selected, selection: Selection, label_field: str, media_dir: Pat
             try:
                 if isinstance(path, InputError):
                     raise path
-                document = detections_document(chosen.masks, masks_of(chosen))
+                document = detections_document(chosen.masks, masks_of(chosen.part, chosen.image))
             except InputError as error:
                 done.errors[str(chosen.image["image_id"])] = str(error)
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache
 from itertools import groupby
@@ -19,13 +19,15 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.images import EXTENSIONS, PictureBytes, image_size_hw, opened_picture
 from fiftyone_ssa.scale.inputs import kind_of
+from fiftyone_ssa.scale.manifest import Entry
 from fiftyone_ssa.scale.parquet_images import read_parquet
+from fiftyone_ssa.scale.query import Row
 from fiftyone_ssa.scale.readers import READERS
 from fiftyone_ssa.scale.selecting import ChosenImage
 from fiftyone_ssa.scale.shards import Record, Shard
 
-Place = Callable[[ChosenImage], Path]
-"""Where a picture is written that is no file yet; without an ending of pictures it gets its own."""
+Place = Callable[[Entry, Row], Path]
+"""Where a shard's picture is written that is no file yet, by its row; without an ending of pictures it gets its own."""
 MOST_BYTES = 1 << 30
 """Of one image; more is a damaged row."""
 _ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2"}
@@ -33,15 +35,77 @@ _ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2"}
 _UNSAFE = re.compile(r"[^\w.-]+|^\.+")
 
 
+class ShardPictures:
+    """The pictures of one shard's images, of which those that lie in a file of rows are written out at once."""
+
+    def __init__(self, part: Entry, images: Sequence[Row], place: Place) -> None:
+        """`images` are all rows of `images` that will be asked for."""
+        self._part, self._place = part, place
+        self._is_file = bool(kind_of(part.source)[0]) and not Path(part.source).is_dir()
+        self._written: dict[str, Path | InputError] = {}
+        if self._is_file:
+            self._write_out([image for image in images if image["offset"] is None])
+
+    def of(self, image: Row) -> Path:
+        """The file of an image. Raises InputError if it cannot be read, or is not of the size in its row."""
+        path = self._written.get(image["image_id"]) or self._file_of(image)
+        if isinstance(path, InputError):
+            raise path
+        if (size_hw := image_size_hw(path)) != (image["height"], image["width"]):
+            raise InputError(
+                f"its row is of a picture of {image['width']}x{image['height']} (width x height), "
+                f"that in {self._part.source} has {size_hw[1]}x{size_hw[0]}; the shard was changed since"
+            )
+        return path
+
+    def _file_of(self, image: Row) -> Path:
+        """The file of an image that lies in a folder, or in a tar at a known place."""
+        source, path = self._part.source, self._place(self._part, image)
+        if image["offset"] is not None:
+            if not path.is_file() or path.stat().st_size != image["size"]:
+                write_whole(path, _bytes(source, image["offset"], image["size"]))
+        elif Path(source).is_dir():
+            return _in_folder(source, image["member"])
+        elif "://" not in source or self._is_file:
+            raise InputError(f"{source} is gone, or neither a folder, a tar nor a file of rows")
+        elif ".." in image["member"].split("/"):
+            raise InputError(f"{image['member']} leaves its folder {source}")
+        elif not path.is_file():
+            write_whole(path, _bytes(f"{source.rstrip('/')}/{image['member']}"))
+        return path
+
+    def _write_out(self, images: Sequence[Row]) -> None:
+        """Go through the shard's file once for those that were not written at an earlier time."""
+        left: dict[str, Path] = {}
+        for image in images:
+            path = self._place(self._part, image)
+            if (there := earlier_file(path)) is not None:
+                self._written[image["image_id"]] = there
+            else:
+                left[image["image_id"]] = path
+        if not left:
+            return
+        missing = InputError(f"it is no longer in {self._part.source}; the shard was changed since")
+        try:
+            with closing(_records(self._part, [image["member"] for image in images])) as records:
+                for record in records:
+                    if record.id in left:
+                        self._written[record.id] = _write(record, left.pop(record.id))
+                    if not left:
+                        break
+        except (OSError, ValueError, ImportError) as error:
+            missing = InputError(f"{self._part.source} cannot be read: {error}")
+        self._written |= dict.fromkeys(left, missing)
+
+
 def with_pictures(images: Iterable[ChosenImage], place: Place) -> Iterator[tuple[ChosenImage, Path | InputError]]:
-    """Each image with its file, or with why it has none: it cannot be read, or is not of the size in its row."""
-    for _, of_shard in groupby(images, key=lambda image: image.part):
+    """Each image with its file, or with why it has none."""
+    for part, of_shard in groupby(images, key=lambda image: image.part):
         chosen = list(of_shard)
-        unpacked = _unpacked([image for image in chosen if _is_in_rows(image)], place)
+        pictures = ShardPictures(part, [image.image for image in chosen], place)
         for image in chosen:
             try:
-                path = unpacked[image.image["image_id"]] if _is_in_rows(image) else _file_of(image, place)
-                found = path if isinstance(path, InputError) else _checked(image, path)
+                found: Path | InputError = pictures.of(image.image)
             except InputError as error:
                 found = error
             yield image, found
@@ -49,7 +113,9 @@ def with_pictures(images: Iterable[ChosenImage], place: Place) -> Iterator[tuple
 
 def place_in(folder: Path) -> Place:
     """Places below a folder that no other shard, nor another labelling of the same shard, has."""
-    return lambda image: folder / Path(image.part.part).stem / safe_name(_below_shard(image))
+    return lambda part, image: (
+        folder / Path(part.part).stem / safe_name(image["image_id"].removeprefix(f"{part.shard}/"))
+    )
 
 
 def safe_name(name: str) -> str:
@@ -62,84 +128,16 @@ def safe_name(name: str) -> str:
     return f"{stem.encode()[-80:].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:12]}{ending}"
 
 
-def _below_shard(image: ChosenImage) -> str:
-    name: str = image.image["image_id"]
-    return name.removeprefix(f"{image.part.shard}/")
-
-
-def _checked(image: ChosenImage, path: Path) -> Path:
-    row = image.image
-    if (size_hw := image_size_hw(path)) != (row["height"], row["width"]):
-        raise InputError(
-            f"its row is of a picture of {row['width']}x{row['height']} (width x height), "
-            f"that in {image.part.source} has {size_hw[1]}x{size_hw[0]}; the shard was changed since"
-        )
-    return path
-
-
-def _is_in_rows(image: ChosenImage) -> bool:
-    """Whether it lies in a file of which no place is known."""
-    return (
-        image.image["offset"] is None and bool(kind_of(image.part.source)[0]) and not Path(image.part.source).is_dir()
-    )
-
-
-def _file_of(image: ChosenImage, place: Place) -> Path:
-    """The file of an image that lies in a folder, or in a tar at a known place."""
-    source, row = image.part.source, image.image
-    if row["offset"] is None and Path(source).is_dir():
-        return _in_folder(image)
-    path = place(image)
-    if row["offset"] is not None:
-        size = row["size"]
-        if not path.is_file() or path.stat().st_size != size:
-            write_whole(path, _bytes(source, row["offset"], size))
-    elif "://" not in source:
-        raise InputError(f"{source} is gone, or neither a folder, a tar nor a file of rows")
-    elif not path.is_file():
-        if ".." in row["member"].split("/"):
-            raise InputError(f"{row['member']} leaves its folder {source}")
-        write_whole(path, _bytes(f"{source.rstrip('/')}/{row['member']}"))
-    return path
-
-
-def _unpacked(images: list[ChosenImage], place: Place) -> dict[str, Path | InputError]:
-    """By image id, the files of one shard's images, or why there is none."""
-    found: dict[str, Path | InputError] = {}
-    wanted = {image.image["image_id"]: (image, place(image)) for image in images}
-    for image_id, (_, path) in wanted.items():
-        if (there := _written(path)) is not None:
-            found[image_id] = there
-    left = {image_id: pair for image_id, pair in wanted.items() if image_id not in found}
-    if not left:
-        return found
-    part = images[0].part
-    missing = InputError(f"it is no longer in {part.source}; the shard was changed since")
-    try:
-        with closing(
-            _records(part.shard, part.source, [image.image["member"] for image, _ in left.values()])
-        ) as records:
-            for record in records:
-                if record.id in left:
-                    found[record.id] = _write(record, left.pop(record.id)[1])
-                if not left:
-                    break
-    except (OSError, ValueError, ImportError) as error:
-        missing = InputError(f"{part.source} cannot be read: {error}")
-    return found | dict.fromkeys(left, missing)
-
-
-def _records(shard: str, source: str, members: Iterable[str]) -> Any:
-    kind = kind_of(source)[0]
-    named = Shard(shard, kind, source, "")
+def _records(part: Entry, members: Iterable[str]) -> Any:
+    kind = kind_of(part.source)[0]
+    shard = Shard(part.shard, kind, part.source, part.stamp)
     if kind == "parquet":
-        rows = [int(member) for member in members if member.isdecimal()]
-        return read_parquet(named, needs_masks=False, rows=rows)
-    return READERS[kind](named, needs_masks=False)
+        return read_parquet(shard, needs_masks=False, rows=[int(each) for each in members if each.isdecimal()])
+    return READERS[kind](shard, needs_masks=False)
 
 
-def _written(path: Path) -> Path | None:
-    """The file of an earlier time."""
+def earlier_file(path: Path) -> Path | None:
+    """The file that was written to a place at an earlier time."""
     if path.suffix.lower() in EXTENSIONS:
         return path if path.is_file() else None
     return next((found for found in path.parent.glob(f"{path.name}.*") if found.suffix in EXTENSIONS), None)
@@ -182,10 +180,9 @@ def _file_system(source: str) -> tuple[Any, str]:
     return found
 
 
-def _in_folder(chosen: ChosenImage) -> Path:
-    """Where it lies below its shard's folder, and not above."""
-    source = Path(chosen.part.source)
-    path: Path = source / chosen.image["member"]
-    if not path.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{chosen.image['member']} leaves its folder {source}")
+def _in_folder(source: str, member: str) -> Path:
+    """Where an image lies below its shard's folder, and not above."""
+    path = Path(source) / member
+    if not path.resolve().is_relative_to(Path(source).resolve()):
+        raise InputError(f"{member} leaves its folder {source}")
     return path

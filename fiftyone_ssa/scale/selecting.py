@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +16,8 @@ from fiftyone_ssa.scale.sampling import Sample, condition, order
 
 READERS = 2
 """Shards that are read at a time: one query leaves cores idle while its rows become Python's."""
+LOT = 20_000
+"""Masks of a shard that are in memory, where all are asked for."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,37 @@ def choose(output: Output, where: str = "true", sample: Sample | None = None) ->
     named = output.rows("SELECT label, count(*) AS masks FROM chosen GROUP BY label ORDER BY masks DESC, label")
     classes: dict[Any, int] = {row["label"]: row["masks"] for row in named}
     return Selection(output, where, sample, total["masks"], total["images"], classes)
+
+
+def done_images(output: Output, part: Entry) -> list[Row]:
+    """The rows of a shard's images that are done, by `image_id`."""
+    file = output.file("images", part)
+    return list(output.rows(f"SELECT * FROM {scan([file])} WHERE status = 'done' ORDER BY image_id"))
+
+
+def all_masks(output: Output, part: Entry, images: Sequence[Row]) -> Iterator[ChosenImage]:
+    """The `images` of a shard, by `image_id`, each with all of its masks; memory is that of `LOT` masks."""
+    for lot in _lots(images):
+        first, last = (quoted(image["image_id"], path=False) for image in (lot[0], lot[-1]))
+        between = f"image_id BETWEEN {first} AND {last}"
+        table = f"(SELECT * FROM {scan([output.file('masks', part)])} WHERE {between})"
+        drawn = f"shard = {quoted(part.shard, path=False)} AND {between}"
+        question = corrected(table, drawn) if output.layers else as_said(table)
+        rows = output.rows(f"SELECT * FROM ({question}) ORDER BY image_id, mask_id")
+        masks = {image_id: list(found) for image_id, found in groupby(rows, key=lambda row: row["image_id"])}
+        for image in lot:
+            yield ChosenImage(part, image, masks.get(image["image_id"], []))
+
+
+def _lots(images: Sequence[Row]) -> Iterator[list[Row]]:
+    """Images one after the other that have about `LOT` masks."""
+    lot: list[Row] = []
+    masks = 0
+    for image in images:
+        if lot and masks + image["masks"] > LOT:
+            yield lot
+            lot, masks = [], 0
+        lot.append(image)
+        masks += image["masks"]
+    if lot:
+        yield lot
