@@ -8,7 +8,7 @@ parts of which (`Lore`), a balloon's envelope is no balloon, however alike their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Lore:
 
     is_part: Callable[[str, str], bool]
     """Whether the first names a usual part of what the second names."""
+    is_only_whole: Callable[[str], bool]
+    """Whether a name is of things that are no part of anything."""
     is_only_part: Callable[[str], bool]
     """Whether a name is of parts only: nothing that stands alone has it."""
 
@@ -51,13 +53,13 @@ class Containment:
     parents: Ints
     """(N,) the smallest mask that holds each one, and repeats none; -1 where there is none.
 
-    With `Lore`, one between a part and its usual whole that is neither's is passed over."""
+    With `Lore`, one between a part and its usual whole that is no other part of that is passed over."""
     duplicates: Ints
     """(N,) the mask that each one repeats, which repeats none; -1 where it is the best, or the only one."""
     depths: Ints
     """(N,) how many things lie around each, one within the other; -1 for an empty mask. A mask that shows less of the
     same thing than its parent has the parent's. With `Lore`, what only parts are called is 1 deep at least, though
-    no mask shows its whole."""
+    no mask shows its whole, and a usual part is one deeper than its whole, not than a piece of that."""
 
     def level(self, index: int) -> str | None:
         """Of one mask: "whole", "part" or "subpart"; None where it is empty."""
@@ -102,9 +104,9 @@ def contain(masks: MaskSet, *, names: Sequence[str | None] | None = None, lore: 
     usual = _usual_parts(pairs, called, lore)
     same = (iou >= _alike_from(masks, pairs, names)) & ~usual
     holds = (pairs.shared_px >= INSIDE * areas[pairs.smaller]) | usual
+    same &= ~_lacking(masks, pairs, called, usual)
     duplicates = _duplicates(masks, pairs, same & (iou >= DUPLICATE))
-    least = np.array([bool(name and lore and lore.is_only_part(name)) for name in called], np.int64)
-    nesting = _Nesting(pairs, np.where(same, iou, -1.0), holds, usual, least)
+    nesting = _Nesting(masks, pairs, np.where(same, iou, -1.0), holds, usual, called, lore)
     return _nest(masks, nesting, duplicates)
 
 
@@ -166,6 +168,27 @@ def _usual_parts(pairs: Pairs, names: Sequence[str | None], lore: Lore | None) -
     return np.array([bool(part and whole and lore.is_part(part, whole)) for part, whole in both], bool)
 
 
+def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: Flags) -> Flags:
+    """(P,) whether the smaller of two exact masks of one name lacks a usual part that the larger holds.
+
+    It is the rest of it then: a tree's crown that is named "tree". Masks that waver lack parts by chance.
+    """
+    parts: dict[int, list[int]] = {}
+    held = usual & (pairs.shared_px >= INSIDE * masks.areas_px[pairs.smaller])
+    for one, other in zip(pairs.smaller[held].tolist(), pairs.larger[held].tolist(), strict=True):
+        parts.setdefault(other, []).append(one)
+    near = set(zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True))
+    exact = np.isnan(masks.stability_score)
+    return np.array(
+        [
+            bool(exact[one] and exact[other] and names[one] is not None and names[one] == names[other])
+            and any(part != one and not {(part, one), (one, part)} & near for part in parts.get(other, ()))
+            for one, other in zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True)
+        ],
+        np.bool_,
+    )
+
+
 def _duplicates(masks: MaskSet, pairs: Pairs, alike: Flags) -> Ints:
     """The mask that each one repeats: from the best to the worst, each takes those like it that are still free."""
     near: dict[int, list[int]] = {}
@@ -181,10 +204,15 @@ def _duplicates(masks: MaskSet, pairs: Pairs, alike: Flags) -> Ints:
     return found
 
 
+Near = tuple[int, float, bool, bool]
+"""A larger mask that shares much of another, and the pair's `same_iou`, `holds` and `usual`."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Nesting:
     """What is known of P pairs, and of N masks."""
 
+    masks: MaskSet
     pairs: Pairs
     same_iou: Floats
     """(P,) -1 for pairs that do not show the same."""
@@ -192,12 +220,44 @@ class _Nesting:
     """(P,) whether the larger mask may be the smaller one's parent."""
     usual: Flags
     """(P,) whether the smaller has the name of a usual part of the larger."""
-    least: Ints
-    """(N,) how deep each mask is at least."""
+    names: Sequence[str | None]
+    """(N,) what each mask is called."""
+    lore: Lore | None
 
-    def around(self) -> dict[int, list[tuple[int, float, bool, bool]]]:
-        """Each mask to the larger ones that share much of it: which, and the three facts of the pair."""
-        found: dict[int, list[tuple[int, float, bool, bool]]] = {}
+    def least(self, index: int) -> int:
+        """How deep a mask is at least."""
+        name = self.names[index]
+        return int(bool(name and self.lore and self.lore.is_only_part(name)))
+
+    def is_usual(self, part: int, whole: int) -> bool:
+        """Whether a mask has the name of a usual part of another."""
+        names = self.names[part], self.names[whole]
+        return bool(names[0] and names[1] and self.lore and self.lore.is_part(names[0], names[1]))
+
+    def parent(self, index: int, near: Sequence[Near], ranks: Mapping[int, int]) -> int:
+        """The mask that one is a part of, among those around it; -1 where there is none."""
+        holders = [other for other, _, inside, _ in near if inside]
+        if not holders:
+            return -1
+        between = max(holders, key=lambda other: ranks[other])
+        wholes = [other for other, _, _, is_usual in near if is_usual]
+        namesakes = {other for other in holders if self.names[other] == self.names[index]}
+        if not wholes:
+            return -1 if not namesakes and self._stands_before(index, between) else between
+        whole = max(wholes, key=lambda other: ranks[other])
+        if between in wholes or (self.is_usual(between, whole) and between not in namesakes):
+            return between
+        return whole  # what lies between is neither its whole nor another part of that
+
+    def _stands_before(self, index: int, other: int) -> bool:
+        """Whether one mask is of a thing that no thing has for a part, and the other wavers more: it swallowed it."""
+        name, stability = self.names[index], self.masks.stability_score
+        alone = bool(name and self.lore and self.lore.is_only_whole(name))
+        return alone and bool(stability[index] > stability[other])
+
+    def around(self) -> dict[int, list[Near]]:
+        """Each mask to the larger ones that share much of it."""
+        found: dict[int, list[Near]] = {}
         rows = (self.pairs.smaller, self.pairs.larger, self.same_iou, self.holds, self.usual)
         for one, *facts in zip(*(row.tolist() for row in rows), strict=True):
             found.setdefault(one, []).append((facts[0], facts[1], facts[2], facts[3]))
@@ -206,11 +266,8 @@ class _Nesting:
 
 def _nest(masks: MaskSet, nesting: _Nesting, duplicates: Ints) -> Containment:
     """Parents and depths, from the largest mask to the smallest: what is around a mask is larger."""
-    around, order = nesting.around(), masks.order_by_area()
+    around, order, names = nesting.around(), masks.order_by_area(), nesting.names
     ranks = dict(zip(order.tolist(), range(len(order)), strict=True))
-    usual = set(
-        zip(*(ends[nesting.usual].tolist() for ends in (nesting.pairs.smaller, nesting.pairs.larger)), strict=True)
-    )
     parents, depths = np.full(len(masks), -1, np.int64), np.full(len(masks), -1, np.int64)
     for index in order[masks.areas_px[order] > 0].tolist():
         near = around.get(index, [])
@@ -219,14 +276,12 @@ def _nest(masks: MaskSet, nesting: _Nesting, duplicates: Ints) -> Containment:
         if iou >= 0:
             depths[index] = depths[like]
             parents[index] = like if inside and iou < DUPLICATE else parents[like]
-        elif holders := [other for other, _, inside, _ in near if inside]:
-            parents[index] = max(holders, key=lambda other: ranks[other])
-            wholes = [other for other, _, _, is_usual in near if is_usual]
-            whole = max(wholes, key=lambda other: ranks[other], default=parents[index])
-            if parents[index] not in wholes and (parents[index], whole) not in usual:
-                parents[index] = whole  # what lies between is neither its whole nor a part of that
-            depths[index] = depths[parents[index]] + 1
-        depths[index] = max(depths[index], nesting.least[index])
+        elif (parent := nesting.parent(index, near, ranks)) >= 0:
+            parents[index] = whole = parent
+            while nesting.is_usual(index, whole) and parents[whole] >= 0 and names[parents[whole]] == names[whole]:
+                whole = int(parents[whole])  # from a piece that is called as all of it
+            depths[index] = depths[whole] + 1
+        depths[index] = max(depths[index], nesting.least(index))
     repeats = (parents >= 0) & (duplicates[parents] >= 0)
     parents[repeats] = duplicates[parents[repeats]]
     return Containment(parents, duplicates, depths)

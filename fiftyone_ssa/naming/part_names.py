@@ -10,6 +10,8 @@ from fiftyone_ssa.layouts.ontology_names import is_known_stuff
 from fiftyone_ssa.masks.containment import Containment, Lore, contain
 from fiftyone_ssa.types import MaskSet
 
+_NO_WHOLE = "> "
+"""Before a part that has parts."""
 FILE = Path(__file__).parents[1] / "presets/part-names.txt"
 
 
@@ -18,9 +20,9 @@ def part_names(whole: str) -> tuple[str, ...]:
 
     A name of several words is known by its last ones, too: "sports car" has the parts of "car".
     """
-    words = whole.lower().split()
-    table = _table()
-    return next((table[name] for i in range(len(words)) if (name := " ".join(words[i:])) in table), ())
+    words, table = whole.lower().split(), _table()
+    known = (table.get(sign + " ".join(words[start:])) for start in range(len(words)) for sign in ("", _NO_WHOLE))
+    return next((parts for parts in known if parts is not None), ())
 
 
 def is_usual_part(part: str, whole: str) -> bool:
@@ -34,7 +36,14 @@ def is_only_part(name: str) -> bool:
     return known in _all_parts() and known not in known_wholes() and not is_known_stuff(known)
 
 
-LORE = Lore(is_usual_part, is_only_part)
+def is_only_whole(name: str) -> bool:
+    """Whether a name is known of things that have parts, and of no part."""
+    words = name.lower().split()
+    known = any(" ".join(words[start:]) in known_wholes() for start in range(len(words)))
+    return known and name.lower() not in _all_parts()
+
+
+LORE = Lore(is_usual_part, is_only_whole, is_only_part)
 
 
 def nested(masks: MaskSet, names: Sequence[str | None]) -> Containment:
@@ -50,7 +59,7 @@ def _all_parts() -> frozenset[str]:
 @cache
 def known_wholes() -> frozenset[str]:
     """The things whose parts are known."""
-    return frozenset(_table())
+    return frozenset(name for name in _table() if not name.startswith(_NO_WHOLE))
 
 
 @cache

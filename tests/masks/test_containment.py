@@ -21,7 +21,9 @@ def masks_of(dense, **columns):
     return mask_set(dense[0].shape, [encode(mask) for mask in dense], **columns)
 
 
-LORE = Lore(lambda part, whole: (part, whole) in {("b", "a"), ("c", "b")}, lambda name: name == "b")
+LORE = Lore(
+    lambda part, whole: (part, whole) in {("b", "a"), ("c", "b")}, lambda name: name == "a", lambda name: name == "b"
+)
 
 
 def plain(masks: MaskSet, dense, names=None, lore=None):
@@ -30,7 +32,7 @@ def plain(masks: MaskSet, dense, names=None, lore=None):
     stability = np.nan_to_num(masks.stability_score, nan=1.0)
     score = np.nan_to_num(masks.predicted_iou, nan=1.0) * stability
     by_area = sorted(range(count), key=lambda i: (-areas[i], i))
-    iou, same, holds, usual = {}, {}, {}, {}
+    iou, same, holds, usual, lies_in, near = {}, {}, {}, {}, {}, {}
     for place, big in enumerate(by_area):
         for small in by_area[place + 1 :]:
             if not areas[small]:
@@ -45,6 +47,20 @@ def plain(masks: MaskSet, dense, names=None, lore=None):
             usual[small, big] = part
             same[small, big] = iou[small, big] >= alike and not part
             holds[small, big] = shared >= 0.8 * areas[small] or part
+            lies_in[small, big] = shared >= 0.8 * areas[small]
+            near[small, big] = near[big, small] = shared >= 0.5 * areas[small]
+    exact = np.isnan(masks.stability_score)
+    for small, big in same:
+        if (
+            exact[small]
+            and exact[big]
+            and names is not None
+            and names[small] is not None
+            and names[small] == names[big]
+        ):
+            parts = [part for part, whole in usual if whole == big and usual[part, whole] and lies_in[part, whole]]
+            if any(part != small and not near.get((part, small)) for part in parts):
+                same[small, big] = False
     duplicates = [-1] * count
     kept = []
     for best in sorted(range(count), key=lambda i: (-score[i], -areas[i], i)):
@@ -71,9 +87,17 @@ def plain(masks: MaskSet, dense, names=None, lore=None):
         elif holders:
             wholes = [other for other in larger if usual[one, other]]
             between = holders[-1]
-            passed = wholes and between not in wholes and not usual[between, wholes[-1]]
-            parents[one] = wholes[-1] if passed else between
-            depths[one] = depths[parents[one]] + 1
+            namesakes = [other for other in holders if names is not None and names[other] == names[one]]
+            alone = lore is not None and names[one] is not None and lore.is_only_whole(names[one])
+            wavers = masks.stability_score[one] > masks.stability_score[between]
+            if alone and wavers and not wholes and not namesakes:
+                continue
+            another = wholes and usual.get((between, wholes[-1])) and between not in namesakes
+            passed = wholes and between not in wholes and not another
+            parents[one] = whole = wholes[-1] if passed else between
+            while whole in wholes and parents[whole] >= 0 and names[parents[whole]] == names[whole]:
+                whole = parents[whole]
+            depths[one] = depths[whole] + 1
         if lore is not None and names[one] is not None and lore.is_only_part(names[one]):
             depths[one] = max(depths[one], 1)
     parents = [duplicates[p] if p >= 0 and duplicates[p] >= 0 else p for p in parents]
