@@ -17,7 +17,7 @@ import fsspec.core
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import EXTENSIONS
 from fiftyone_ssa.scale.shards import Member, Record, Shard
-from fiftyone_ssa.scale.store import is_local
+from fiftyone_ssa.scale.store import file_system, is_local
 
 logger = logging.getLogger(__name__)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -59,7 +59,7 @@ def find_shards(sources: Sequence[str | Path], *, needs_masks: bool, leave_out: 
 
 def read_folder(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
     """The images of a folder's shard. One that is gone has a problem; OSError is raised where the store fails."""
-    fs, root = fsspec.core.url_to_fs(shard.source)
+    fs, root = file_system(shard.source)
     for member in shard.members:
         name = f"{_last(root) or 'images'}/{member.image}"
         if needs_masks and not member.masks:
@@ -86,7 +86,7 @@ def _braces(pattern: str) -> Iterator[str]:
 def _of(source: str, needs_masks: bool, leave_out: str) -> Iterator[Shard]:
     """The shards of one path or URL."""
     try:
-        fs, path = fsspec.core.url_to_fs(os.path.expanduser(source))  # noqa: PTH111 - a URL may be no path
+        fs, path = file_system(os.path.expanduser(source))  # noqa: PTH111 - a URL may be no path
         matches = [path] if fs.exists(path) or not fsspec.core.has_magic(path) else sorted(fs.glob(path))
         for match in matches:
             info = fs.info(match)

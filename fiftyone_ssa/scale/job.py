@@ -105,7 +105,7 @@ def _label(work: Work, job: Job, pipeline: Pipeline, stages: Stages) -> Entry:
     started = time.monotonic()
     name = f"part-{work.shard.part}-{secrets.token_hex(4)}.parquet"  # no two attempts write the same files
     with PartWriter(job.store, work.shard, name, job.preset.name, job.revisions, stages) as part:
-        kept = part.keep(work.before) if work.before is not None else set[str]()
+        kept = _keep(part, work.before)
         known: deque[Record] = deque()  # results come in the order of tasks
 
         def write(result: Result) -> None:
@@ -127,6 +127,13 @@ def _label(work: Work, job: Job, pipeline: Pipeline, stages: Stages) -> Entry:
                 for _ in written:
                     pass
         return part.write(time.monotonic() - started)
+
+
+def _keep(part: PartWriter, before: Entry | None) -> set[str]:
+    try:
+        return part.keep(before) if before is not None else set()
+    except OSError as error:
+        raise _UnreadError(describe(error)) from error
 
 
 def _records(shard: Shard, job: Job) -> Generator[Record, None, None]:

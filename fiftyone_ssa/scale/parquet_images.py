@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fiftyone_ssa.scale.shards import Record, Shard
+from fiftyone_ssa.scale.store import opened
 
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "bytes", "content")
 """Where an image's bytes are looked for, `{"bytes": ..., "path": ...}` or binary; else in the first such column."""
@@ -26,7 +26,7 @@ def read_parquet(shard: Shard, *, needs_masks: bool, rows: Collection[int] | Non
 
     Raises OSError if it cannot be read.
     """
-    with fsspec.open(shard.source, "rb") as file:
+    with opened(shard.source) as file:
         try:
             table = pq.ParquetFile(file)
             schema = table.schema_arrow

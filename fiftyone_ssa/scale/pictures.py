@@ -25,6 +25,7 @@ from fiftyone_ssa.scale.query import Row
 from fiftyone_ssa.scale.readers import READERS
 from fiftyone_ssa.scale.selecting import ChosenImage
 from fiftyone_ssa.scale.shards import Record, Shard
+from fiftyone_ssa.scale.store import file_system
 
 Place = Callable[[Entry, Row], Path]
 """Where a shard's picture is written that is no file yet, by its row; without an ending of pictures it gets its own."""
@@ -174,10 +175,7 @@ def _bytes(source: str, offset: int | None = None, size: int | None = None) -> b
 
 @lru_cache(maxsize=8)
 def _file_system(source: str) -> tuple[Any, str]:
-    import fsspec
-
-    found: tuple[Any, str] = fsspec.core.url_to_fs(source)
-    return found
+    return file_system(source)
 
 
 def _in_folder(source: str, member: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from contextlib import AbstractContextManager
@@ -14,6 +15,8 @@ from tqdm import tqdm
 
 from fiftyone_ssa.scale.job import Unread
 from fiftyone_ssa.scale.manifest import Entry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -54,11 +57,18 @@ class Progress(AbstractContextManager["Progress"]):
             self.unread += 1
         told = self._told()
         if self._lines is not None:
-            self._lines.write(json.dumps(_shard(outcome) | told) + "\n")
-            self._lines.flush()
+            self._tell(self._lines, json.dumps(_shard(outcome) | told))
         shown = {"images/s": told["images_per_second"]} | ({"cost": told["cost"]} if self.price else {})
         self._bar.set_postfix(shown | ({"unread": self.unread} if self.unread else {}), refresh=False)
         self._bar.update()
+
+    def _tell(self, lines: IO[str], line: str) -> None:
+        """Add a line. What cannot be told, as on a full disk, is done all the same."""
+        try:
+            print(line, file=lines, flush=True)
+        except OSError as error:
+            logger.warning("%s takes no more lines: %s", self.file, error)
+            self._lines = None
 
     @property
     def seconds(self) -> float:

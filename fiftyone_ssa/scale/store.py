@@ -24,7 +24,7 @@ class Store:
     def __init__(self, url: str | Path) -> None:
         """Look for its file system. Raises InputError if fsspec knows none."""
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(os.path.expanduser(url))  # noqa: PTH111 - it may be a URL
+            self._fs, self._root = file_system(os.path.expanduser(url))  # noqa: PTH111 - it may be a URL
         except (ValueError, ImportError) as error:
             raise InputError(f"{url} cannot take results: {error}") from error
         self.url: str = self._fs.unstrip_protocol(self._root)
@@ -58,7 +58,8 @@ class Store:
     def read(self, name: str) -> bytes:
         """What a file holds; nothing where there is none."""
         try:
-            content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+            with self._asked():
+                content: bytes = self._fs.cat_file(f"{self._root}/{name}")
         except FileNotFoundError:
             return b""
         return content
@@ -66,15 +67,28 @@ class Store:
     def names(self, folder: str) -> list[str]:
         """The files of a folder, sorted."""
         try:
-            found = self._fs.ls(f"{self._root}/{folder}", detail=False, refresh=True)
+            with self._asked():
+                found = self._fs.ls(f"{self._root}/{folder}", detail=False, refresh=True)
         except FileNotFoundError:
             return []
         return sorted(str(path).rpartition("/")[2] for path in found)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._asked():
             self._fs.rm_file(f"{self._root}/{name}")
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Raises InputError where the store gives no answer; FileNotFoundError is one."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise InputError(
+                f"{self} does not answer: {error}; what is finished is kept, so mend that and start again"
+            ) from error
 
     def _send(self, path: str, name: str) -> None:
         for attempt in range(ATTEMPTS):
@@ -98,6 +112,27 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def file_system(url: str | Path) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path in it.
+
+    Raises ValueError or ImportError if fsspec knows none.
+    """
+    if str(url).startswith(("s3://", "s3a://")):
+        from fiftyone_ssa.scale.s3 import S3  # a second of loading
+
+        fs = S3()
+        return fs, fs._strip_protocol(str(url))
+    found: tuple[Any, str] = fsspec.core.url_to_fs(url)
+    return found
+
+
+def opened(url: str) -> BinaryIO:
+    """A file to read, by path or URL. Raises OSError if that fails."""
+    fs, path = file_system(url)
+    file: BinaryIO = fs.open(path, "rb")
+    return file
 
 
 def is_local(fs: Any) -> bool:

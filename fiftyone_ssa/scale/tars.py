@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-import fsspec
-
 from fiftyone_ssa.files.images import EXTENSIONS
 from fiftyone_ssa.files.json_file import MAX_BYTES
 from fiftyone_ssa.scale.shards import Record, Shard
+from fiftyone_ssa.scale.store import opened
 
 HELD_BYTES = 64_000_000
 """Of members whose twin has not come yet; beyond that their bytes are dropped, and read again when it has."""
@@ -26,7 +25,7 @@ def read_tar(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
     A damaged place is passed over to the next whole member; it is a record with the shard's name and the problem, as is
     a JSON without image. Raises OSError if the file cannot be read.
     """
-    with fsspec.open(shard.source, "rb") as file:
+    with opened(shard.source) as file:
         pairs = _Pairs(shard, file, needs_masks)
         try:
             yield from pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -55,13 +56,17 @@ class PartWriter(AbstractContextManager["PartWriter"]):
 
     def __enter__(self) -> PartWriter:
         """Begin a file that nobody else sees and that the system removes."""
-        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self.store.local)
+        try:
+            self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self.store.local)
+        except OSError as error:
+            raise self._no_room(error) from error
         self._schema = MASKS
         self._batches: Any = None
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._spool.close()
+        with contextlib.suppress(OSError):  # what a full disk still owes to a file that nobody reads
+            self._spool.close()
 
     def add(self, record: Record, annotation: Annotation) -> None:
         """Put an image's rows aside."""
@@ -131,17 +136,24 @@ class PartWriter(AbstractContextManager["PartWriter"]):
                 self._schema, self._batches = rows.schema, pa.ipc.new_file(self._spool, rows.schema)
             self._batches.write_batch(rows)
         except OSError as error:
-            raise InputError(f"{self.store} takes no more rows: {error}; make room and start again") from error
+            raise self._no_room(error) from error
         self._places.setdefault(image_id, []).append(self._spooled)
         self._spooled += 1
         self.masks += len(rows)
+
+    def _no_room(self, error: OSError) -> InputError:
+        where = self.store.local or tempfile.gettempdir()
+        return InputError(f"{where} takes no more rows: {error}; make room and start again")
 
     def _sorted(self) -> Iterator[pa.RecordBatch]:
         """All batches, by image."""
         if self._batches is None:
             return
-        self._batches.close()
-        self._spool.flush()
+        try:
+            self._batches.close()
+            self._spool.flush()
+        except OSError as error:
+            raise self._no_room(error) from error
         self._spool.seek(0)
         reader = pa.ipc.open_file(self._spool)
         for image_id in sorted(self._places):

@@ -24,7 +24,7 @@ CORES = 3
 """Of a node, so that two workers and their tasks fit beside each other on one."""
 _QUICK = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 10}
 _NODE = {"num_cpus": CORES, "object_store_memory": 200_000_000}
-STARTS = 5
+STARTS = 20
 END_S = 600
 """After which a run counts as hanging."""
 
