@@ -12,8 +12,7 @@ from typing import Any
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain
 from fiftyone_ssa.labels.review import OPEN, is_rejected, state_of
-from fiftyone_ssa.labels.stored_masks import mask_counts, read_array
-from fiftyone_ssa.masks import rle
+from fiftyone_ssa.labels.stored_masks import read_array, read_masks
 from fiftyone_ssa.types import MaskSet
 
 Document = Mapping[str, Any]
@@ -64,16 +63,11 @@ class ImageMasks:
     def __init__(self, label: Any, size_hw: tuple[int, int], choice: Choice | None = None) -> None:
         """Read a Detections document; one that is damaged costs itself only."""
         self.left, self.choice, self.size_hw = Left(), choice or Choice(), size_hw
-        documents, names, codes = [], [], []
-        for document, name in self._chosen(label):
-            try:
-                codes.append(mask_counts(document, size_hw))
-            except InputError as error:
-                self.left.failed.append(f"mask {document.get('_id')}: {error}")
-                continue
-            documents.append(document)
-            names.append(name)
-        self._keep(rle.mask_set(size_hw, codes), documents, names)
+        chosen = list(self._chosen(label))
+        read = read_masks([document for document, _ in chosen], size_hw)
+        self.left.failed += [f"mask {chosen[at][0].get('_id')}: {error}" for at, error in read.problems.items()]
+        kept = [chosen[place] for place in read.places]
+        self._keep(read.masks, [document for document, _ in kept], [name for _, name in kept])
 
     @classmethod
     def of_records(cls, records: MaskSet, documents: Sequence[Document], choice: Choice | None = None) -> ImageMasks:

@@ -173,6 +173,8 @@ def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
 
 def is_set(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which pixels (H, W) of a mask, (H, W) or (H, W, 1 to 4 channels) numbers, are above 0 in a colour channel."""
+    if values.dtype == np.bool_ and values.ndim == 2:
+        return values
     if values.dtype.kind not in "biuf" or values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] > 4):
         raise InputError(f"a mask must be (H, W) or (H, W, channels) numbers, got {values.shape} {values.dtype}")
     above: npt.NDArray[np.bool_] = np.greater(_without_alpha(values), 0)

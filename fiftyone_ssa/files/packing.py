@@ -15,6 +15,7 @@ except ImportError:
     import zlib  # type: ignore[no-redef]  # what it writes is the same, in three times as long
 
 Buffer = bytes | npt.NDArray[Any]
+PackingError: type[Exception] = zlib.error  # type: ignore[assignment]  # as zlib_ng declares it
 
 
 def deflate(parts: Iterable[Buffer]) -> bytes:
@@ -24,6 +25,12 @@ def deflate(parts: Iterable[Buffer]) -> bytes:
     """
     packer = zlib.compressobj(strategy=zlib.Z_RLE)
     return b"".join([*(packer.compress(part) for part in parts), packer.flush()])
+
+
+def inflate(packed: bytes, most: int) -> bytes:
+    """What `deflate`, or another of zlib's, packed; only its first `most` bytes. Raises PackingError if damaged."""
+    content: bytes = zlib.decompressobj().decompress(packed, most)
+    return content
 
 
 def png(values: npt.NDArray[Any], said: Mapping[str, str] | None = None) -> bytes:

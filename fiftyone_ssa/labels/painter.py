@@ -22,10 +22,9 @@ from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
 from fiftyone_ssa.labels.painted import painted_now
 from fiftyone_ssa.labels.review import is_rejected
-from fiftyone_ssa.labels.stored_masks import mask_counts, stored_values
+from fiftyone_ssa.labels.stored_masks import read_masks, stored_values
 from fiftyone_ssa.labels.updates import later
 from fiftyone_ssa.layouts.class_names import fold
-from fiftyone_ssa.masks.rle import mask_set
 from fiftyone_ssa.naming.stamp import Settings
 from fiftyone_ssa.naming.voting import paint
 from fiftyone_ssa.types import SemanticMap
@@ -172,14 +171,9 @@ class Painter:
     def _with_masks(self, rows: Sequence[Document], start: Pixels) -> tuple[Pixels, int]:
         """A map with masks painted on it, large ones first, and how many of them have no pixels that can be read."""
         size_hw = (start.shape[0], start.shape[1])
-        codes, values = [], []
-        for row in rows:
-            try:
-                codes.append(mask_counts(row, size_hw))
-            except InputError:
-                continue
-            values.append(self._number(row["label"]))
-        return paint(mask_set(size_hw, codes), np.array(values, np.int64), start), len(rows) - len(codes)
+        read = read_masks(rows, size_hw)
+        values = [self._number(rows[place]["label"]) for place in read.places]
+        return paint(read.masks, np.array(values, np.int64), start), len(read.problems)
 
     def _start(self, document: Document, branch: SemanticMap | None) -> Pixels:
         """The map on which masks are painted."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+import numpy as np
+
 from fiftyone_ssa.labels.review import is_rejected
-from fiftyone_ssa.labels.stored_masks import mask_counts
-from fiftyone_ssa.masks import foreign, rle
+from fiftyone_ssa.labels.stored_masks import read_masks
+from fiftyone_ssa.masks import foreign
+from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.types import MaskSet
 
 
@@ -27,20 +29,15 @@ class Readable:
 
 def readable_masks(rows: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) -> Readable:
     """Decode the detections of one image of `size_hw`, as MongoDB holds them; one that is damaged costs itself only."""
-    places, codes, unreadable, rejected = [], [], 0, 0
-    for place, row in enumerate(rows):
-        if is_rejected(row):
-            rejected += 1
-            continue
-        try:
-            codes.append(mask_counts(row, size_hw))
-        except InputError:
-            unreadable += 1
-        else:
-            places.append(place)
-    iou, stability = ([_number(rows[i].get(name)) for i in places] for name in ("predicted_iou", "stability_score"))
-    masks = rle.mask_set(size_hw, codes, predicted_iou=iou, stability_score=stability)
-    return Readable(masks, places, unreadable, rejected)
+    counting = [place for place, row in enumerate(rows) if not is_rejected(row)]
+    read = read_masks([rows[place] for place in counting], size_hw)
+    places = [counting[place] for place in read.places]
+    iou, stability = (
+        np.array([_number(rows[place].get(name)) for place in places], np.float64)
+        for name in ("predicted_iou", "stability_score")
+    )
+    masks = keep(replace(read.masks, predicted_iou=iou, stability_score=stability), runs_of(read.masks))
+    return Readable(masks, places, len(read.problems), len(rows) - len(counting))
 
 
 def _number(stored: Any) -> float:

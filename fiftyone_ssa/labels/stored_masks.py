@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 import tokenize
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import fiftyone as fo
@@ -21,16 +21,24 @@ import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files import images
+from fiftyone_ssa.files.packing import PackingError, inflate
 from fiftyone_ssa.masks import foreign, rle
+from fiftyone_ssa.masks.placed import Placed, codes_of, runs_of_crops
+from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.types import MaskSet
 
 Stored: TypeAlias = fo.Label | Mapping[str, Any]
+_KINDS = (dict, fo.Label, Mapping)  # most are dicts, and asking whether one is a Mapping takes long
 
 # What zlib, base64 and numpy's parser of its own header raise of damaged bytes.
 _DAMAGED = (
     *(ValueError, TypeError, KeyError, SyntaxError, EOFError, OverflowError, MemoryError, RecursionError),
-    *(zlib.error, tokenize.TokenError),
+    *(PackingError, tokenize.TokenError),
 )
+_USUAL = re.compile(
+    rb"\x93NUMPY\x01\x00v\x00\{'descr': '\|b1', 'fortran_order': False, 'shape': \((\d{1,9}), (\d{1,9})\), \} *\n"
+)
+"""What stands before the pixels of most masks; numpy's own reading of it takes longer than all else."""
 MAX_ARRAY_BYTES = 512_000_000
 """Of an array in the database, unpacked: sixteen packed megabytes may hold a thousand times as many zeros."""
 
@@ -50,18 +58,50 @@ def mask_set_from_detections(
     found = value(detections, "detections") or []
     if not isinstance(found, Sequence):
         raise InputError(f"a Detections label must hold a list of detections, got {foreign.short(found)}")
-    codes = []
-    for index, detection in enumerate(found):
-        try:
-            codes.append(mask_counts(detection, size_hw))
-        except InputError as error:
-            raise InputError(f"detection {index}: {error}") from error
-    masks = rle.mask_set(size_hw, codes)
+    read = read_masks(found, size_hw)
+    for index, error in read.problems.items():
+        raise InputError(f"detection {index}: {error}") from error
+    columns = mask_columns(read.masks, found)
     if with_names:
         given = [given_name(detection, in_place=in_place) for detection in found]
         scores = np.array([score for _, score in given], np.float64)
-        masks = replace(masks, source_names=tuple(name for name, _ in given), source_scores=scores)
-    return replace(masks, **mask_columns(masks, found))
+        columns |= {"source_names": tuple(name for name, _ in given), "source_scores": scores}
+    return keep(replace(read.masks, **columns), runs_of(read.masks))
+
+
+@dataclass(frozen=True)
+class ReadMasks:
+    """The masks of one image that can be read, and why others cannot."""
+
+    masks: MaskSet
+    """N masks, nothing known but their pixels."""
+    places: Sequence[int]
+    """(N,) each mask's place among the detections."""
+    problems: Mapping[int, InputError]
+    """Place to what is wrong with the mask there."""
+
+
+def read_masks(detections: Sequence[Any], size_hw: tuple[int, int]) -> ReadMasks:
+    """The masks of an image's detections, each as `mask_counts` reads it, and all of them together.
+
+    Holds the pixels of one mask at a time. What is wrong with one costs that one only.
+    """
+    places: list[int] = []
+    problems: dict[int, InputError] = {}
+
+    def crops() -> Iterator[Placed]:
+        for place, detection in enumerate(detections):
+            try:
+                crop = placed_mask(detection, size_hw)
+            except InputError as error:
+                problems[place] = error
+            else:
+                places.append(place)
+                yield crop
+
+    runs = runs_of_crops(crops(), size_hw)
+    codes = codes_of(runs, size_hw[0] * size_hw[1])
+    return ReadMasks(rle.mask_set(size_hw, codes, known=runs), places, problems)
 
 
 def mask_columns(masks: MaskSet, detections: Sequence[Stored]) -> dict[str, Any]:
@@ -108,7 +148,15 @@ def mask_counts(detection: Stored, size_hw: tuple[int, int]) -> bytes:
 
     Raises InputError if it has no mask that can be read, no box, or lies outside the image.
     """
-    if not isinstance(detection, fo.Label | Mapping):
+    return rle.encode_crop(*placed_mask(detection, size_hw), size_hw)
+
+
+def placed_mask(detection: Stored, size_hw: tuple[int, int]) -> Placed:
+    """The part (h, w) of one detection's mask that an image of `size_hw` shows, and its corner x, y in it.
+
+    Raises InputError as `mask_counts` does.
+    """
+    if not isinstance(detection, _KINDS):
         raise InputError(f"it must be a detection, got {foreign.short(detection)}")
     crop = stored_mask(detection)
     if crop is None:
@@ -117,11 +165,13 @@ def mask_counts(detection: Stored, size_hw: tuple[int, int]) -> bytes:
         raise InputError(f"its mask has no pixels, its shape is {crop.shape}")
     height, width = size_hw
     share = foreign.box(_plain_list(value(detection, "bounding_box")), "bounding_box")
-    x, y, box_width, box_height = (n * side for n, side in zip(share, (width, height, width, height), strict=True))
+    x, y, box_width, box_height = share[0] * width, share[1] * height, share[2] * width, share[3] * height
     left, top = round(x), round(y)
     rows, columns = crop.shape
     if max(abs(columns - box_width), abs(rows - box_height)) >= 1:
         rows, columns = max(round(box_height), 1), max(round(box_width), 1)
+    elif left >= 0 and top >= 0 and left + columns <= width and top + rows <= height:
+        return crop, (left, top)
     down, right = _inside(top, rows, height), _inside(left, columns, width)
     if not len(down) or not len(right):
         raise InputError(f"it lies outside its image: its box is {foreign.short(share)}, from 0 to 1 is inside")
@@ -130,7 +180,7 @@ def mask_counts(detection: Stored, size_hw: tuple[int, int]) -> bytes:
         crop = crop[down[0] : down[-1] + 1, right[0] : right[-1] + 1]
     else:
         crop = crop[np.ix_(down * crop.shape[0] // rows, right * crop.shape[1] // columns)]
-    return rle.encode_crop(crop, (max(left, 0), max(top, 0)), size_hw)
+    return crop, (max(left, 0), max(top, 0))
 
 
 def stored_mask(detection: Stored) -> npt.NDArray[np.bool_] | None:
@@ -157,7 +207,7 @@ def stored_values(segmentation: Stored) -> npt.NDArray[Any] | None:
 
 def value(label: Stored, name: str) -> Any:
     """An attribute of a label, None where it is absent."""
-    if isinstance(label, Mapping):
+    if isinstance(label, (dict, Mapping)):
         return label.get(name)
     if isinstance(label, fo.Detection):
         return label.get_attribute_value(name, None)
@@ -185,7 +235,10 @@ def read_array(stored: Any) -> npt.NDArray[Any]:
         raise InputError(f"its mask is no array, got {foreign.short(stored)}")
     try:
         packed = base64.b64decode(stored, validate=True) if isinstance(stored, str) else bytes(stored)
-        content = zlib.decompressobj().decompress(packed, MAX_ARRAY_BYTES + 1)
+        content = inflate(packed, MAX_ARRAY_BYTES + 1)
+        usual = _USUAL.match(content)
+        if usual is not None and int(usual[1]) * int(usual[2]) == len(content) - usual.end():
+            return np.frombuffer(content, np.bool_, offset=usual.end()).reshape(int(usual[1]), int(usual[2]))
         file = io.BytesIO(content)
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -210,8 +263,10 @@ def _inside(start: int, length: int, side: int) -> npt.NDArray[np.int64]:
 def _numbers(detection: Stored, name: str, width: int) -> list[float]:
     """An attribute's numbers; NaN where there are none, or where a user's own attribute has the same name."""
     stored = _plain_list(value(detection, name))
+    if stored is None:
+        return [math.nan] * width
     try:
-        return [math.nan] * width if stored in (None, []) else foreign.numbers(stored, width, name)
+        return [math.nan] * width if stored == [] else foreign.numbers(stored, width, name)
     except InputError:
         return [math.nan] * width
 

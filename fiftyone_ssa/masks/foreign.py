@@ -50,7 +50,7 @@ def numbers(value: Any, width: int, name: str) -> list[float]:
     Raises InputError, calling the value `name`, for anything else and for numbers beyond `LARGEST`.
     """
     values = value if isinstance(value, list | tuple) else [value]
-    if len(values) != width or not all(is_number(number) and not abs(number) > LARGEST for number in values):
+    if len(values) != width or not all(map(_is_possible, values)):
         raise InputError(f"{name} must be {width} number(s) up to {LARGEST:.0e}, got {short(value)}")
     return [float(number) for number in values]
 
@@ -66,6 +66,10 @@ def box(value: Any, name: str) -> list[float]:
 def is_number(value: Any) -> bool:
     """Whether a value is a number: neither text nor a truth value."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _is_possible(value: Any) -> bool:
+    return (type(value) is float or is_number(value)) and not abs(value) > LARGEST
 
 
 def short(value: Any) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.masks.runs import Runs, keep, read_runs, run_lengths
+from fiftyone_ssa.masks.runs import Runs, digits, keep, read_runs, run_lengths
 from fiftyone_ssa.types import COLUMNS, Floats, Ints, MaskSet
 
 
@@ -31,15 +31,16 @@ def mask_set(
     source_names: Sequence[str | None] | None = None,
     source_scores: npt.ArrayLike | None = None,
     records: Sequence[Mapping[str, Any]] | None = None,
+    known: Runs | None = None,
 ) -> MaskSet:
-    """Masks from N compressed COCO codes; boxes and areas come from the codes.
+    """Masks from N compressed COCO codes; boxes and areas come from the codes, or from their runs where `known`.
 
     Columns left out are NaN; `source_boxes_xywh` left out are the tight boxes in SAM's convention, w = xmax - xmin.
     Raises InputError if a code is damaged or does not describe an image of `size_hw` (height, width).
     """
     count = len(rles)
     codes = tuple(code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in rles)
-    found = read_runs(codes, size_hw)
+    found = read_runs(codes, size_hw) if known is None else known
     boxes, areas = boxes_and_areas(found, size_hw[0])
 
     sam_boxes = np.column_stack([boxes[:, :2], np.maximum(boxes[:, 2:] - 1, 0)])
@@ -76,19 +77,7 @@ def counts_from_runs(lengths: Ints) -> bytes:
     """The compressed code of run lengths (R,), as pycocotools writes it."""
     values = np.array(lengths, np.int64)
     values[3:] -= lengths[1:-2]
-    out = np.zeros((len(values), 8), np.uint8)
-    used = np.zeros((len(values), 8), bool)
-    alive = np.ones(len(values), bool)
-    for place in range(8):
-        used[:, place] = alive
-        digit = values & 0x1F
-        values = values >> 5
-        more = alive & np.where(digit & 0x10, values != -1, values != 0)
-        out[:, place] = digit + np.where(more, 0x20, 0) + 48
-        alive = more
-        if not alive.any():
-            break
-    return out[used].tobytes()
+    return digits(values)[0].tobytes()
 
 
 def intervals(lengths: Ints) -> tuple[Ints, Ints]:

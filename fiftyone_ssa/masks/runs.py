@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.types import Ints, MaskSet
@@ -90,6 +91,27 @@ def _values(digits: Ints, last: Ints) -> Ints:
     values = np.add.reduceat((digits & 0x1F) << (5 * place), first)
     negative = (digits[last] & 0x10) != 0
     return np.asarray(values - np.where(negative, np.int64(1) << (5 * (place[last] + 1)), 0))
+
+
+def digits(values: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
+    """Numbers below 2**31 as the digits of a compressed code, and where each number's end (exclusive).
+
+    Five bits a digit, the lowest first; a digit says whether more follow, the last one's highest bit is the sign.
+    """
+    rest = values.astype(np.int32)
+    positive = rest ^ (rest >> 31)
+    used = 1 + (positive >= 1 << 4).view(np.int8) + (positive >= 1 << 9).view(np.int8)
+    long = (positive >= 1 << 14).nonzero()[0]
+    used[long] += 1 + sum((positive[long] >= 1 << bits).view(np.int8) for bits in (19, 24, 29))
+    stops = np.cumsum(used, dtype=np.int64)
+    places, more = stops - used, used > 1
+    text = np.empty(stops[-1] if len(stops) else 0, np.uint8)
+    text[places] = (rest & 0x1F) + 48 + (more.view(np.int8) << 5)
+    while len(longer := more.nonzero()[0]):
+        places, rest, used = places[longer] + 1, rest[longer] >> 5, used[longer] - 1
+        more = used > 1
+        text[places] = (rest & 0x1F) + 48 + (more.view(np.int8) << 5)
+    return text, stops
 
 
 def _undo_differences(values: Ints, bounds: Ints) -> Ints:

@@ -20,6 +20,7 @@ from fiftyone_ssa.labels.stored_masks import (
     given_name,
     mask_counts,
     mask_set_from_detections,
+    read_masks,
     stored_mask,
     stored_values,
 )
@@ -71,6 +72,31 @@ def test_one_of_another_size_is_resized_and_cut_at_the_edge() -> None:
 def test_no_masks_is_an_answer() -> None:
     assert len(_masks()) == 0
     assert len(mask_set_from_detections({"detections": None}, HW)) == 0
+
+
+def test_all_of_an_image_together_are_what_each_is_alone() -> None:
+    rng = np.random.default_rng(0)
+    rows: list[Any] = []
+    for _ in range(60):
+        shape = tuple(rng.integers(1, 9, 2))
+        box = [*rng.uniform(-0.2, 1, 2), shape[1] / HW[1] * rng.choice([1, 1, 0.4]), shape[0] / HW[0]]
+        kind = rng.choice(["?", "u1", "f8"])
+        rows.append(_detection(bounding_box=[float(n) for n in box], mask=(rng.random(shape) < 0.5).astype(kind)))
+    rows[7], rows[11]["mask"], rows[20]["mask"] = "no detection", b"nonsense", None
+    read = read_masks(rows, HW)
+    alone: dict[int, bytes | str] = {}
+    for place, row in enumerate(rows):
+        try:
+            alone[place] = mask_counts(row, HW)
+        except InputError as error:
+            alone[place] = str(error)
+    assert {place: str(error) for place, error in read.problems.items()} == {
+        place: said for place, said in alone.items() if isinstance(said, str)
+    }
+    assert dict(zip(read.places, read.masks.rles, strict=True)) == {
+        place: code for place, code in alone.items() if isinstance(code, bytes)
+    }
+    assert {7, 11, 20} <= read.problems.keys() < set(range(60))
 
 
 @pytest.mark.parametrize(("channels", "set_px"), [(1, 4), (2, 4), (3, 4), (4, 4)])
