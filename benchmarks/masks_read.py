@@ -15,7 +15,7 @@ import os
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def benchmark(images: int = 20, masks: int = 100) -> dict[str, Any]:
         use_own_database()
         os.environ |= {"FIFTYONE_DEFAULT_DATASET_DIR": f"{folder}/datasets", "FIFTYONE_DO_NOT_TRACK": "1"}
         dataset = _dataset(images, masks, Path(folder))
-        ways: dict[str, Callable[[Any], Codes]] = {"together": _together, "one_by_one": _one_by_one, "objects": _objects}
+        ways = {"together": _together, "one_by_one": _one_by_one, "objects": _objects}
         least, found = dict.fromkeys(ways, float("inf")), {}
         for _ in range(TURNS):
             for name, read in ways.items():
