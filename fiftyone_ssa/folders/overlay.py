@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
+import PIL.ImageColor
 
 from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.types import Annotation, Image, Ints, MaskSet
+from fiftyone_ssa.types import Annotation, Floats, Image, MaskSet
 
 LONGEST_SIDE_PX = 1600
-MASKS_AT_ONCE = 32
+OPACITY = 0.45
 MOST_NAMES = 40
 SMALLEST_NAMED = 0.003
 """Share of the picture below which a mask gets its colour but no name, so that names do not cover it."""
@@ -23,49 +24,64 @@ SMALLEST_NAMED = 0.003
 def overlay_jpeg(image: Image, annotation: Annotation, comment: bytes = b"") -> bytes:
     """The (H, W, 3) image with its masks and names as a JPEG of at most 1600 px a side, in the App's colours.
 
-    `comment` goes into the file's first bytes. Masks without a name are left out. At most 40 masks are held dense at a
-    time, at the size of the picture drawn.
+    `comment` goes into the file's first bytes. Masks without a name are left out; of two the smaller lies above.
     """
-    import supervision as sv
-
     picture = PIL.Image.fromarray(image)
     picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
-    named = np.array([i for i in annotation.masks.order_by_area() if annotation.labels[i] is not None], np.int64)
-    names = list(dict.fromkeys(annotation.labels[i] for i in named))
-    places = {name: place for place, name in enumerate(names)}
-    # a palette must not be empty; with no name nothing is drawn
-    palette = sv.ColorPalette.from_hex([colour_of(name) for name in names or [None]])
-    paint, outline = sv.MaskAnnotator(palette, opacity=0.45), sv.PolygonAnnotator(palette, thickness=1)
-    for start in range(0, len(named), MASKS_AT_ONCE):
-        drawn = _detections(annotation, named[start : start + MASKS_AT_ONCE], picture.size, places)
-        picture = outline.annotate(paint.annotate(picture, drawn), drawn)
-    large = named[annotation.masks.areas_px[named] >= SMALLEST_NAMED * image.shape[0] * image.shape[1]][:MOST_NAMES]
-    if len(large):
-        texts = [_drawable(annotation.labels[i]) for i in large]
-        write = sv.RichLabelAnnotator(
-            palette,
-            font_size=max(10, picture.width // 70),
-            text_padding=3,
-            smart_position=True,
-            text_position=sv.Position.CENTER_OF_MASS,
-        )
-        picture = write.annotate(picture, _detections(annotation, large, picture.size, places), texts)
+    masks, labels = annotation.masks, annotation.labels
+    named = [i for i in masks.order_by_area().tolist() if labels[i] is not None]
+    painted, middles_xy = _painted(np.asarray(picture), masks, named, [colour_of(labels[i]) for i in named])
+    picture = PIL.Image.fromarray(painted)
+    fewest_px = SMALLEST_NAMED * image.shape[0] * image.shape[1]
+    large = [place for place, i in enumerate(named) if masks.areas_px[i] >= fewest_px][:MOST_NAMES]
+    if large:
+        picture = _with_names(picture, middles_xy[large], [labels[named[place]] for place in large])
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=90, comment=comment)
     return buffer.getvalue()
 
 
-def _detections(annotation: Annotation, chosen: Ints, size_wh: tuple[int, int], places: dict[str | None, int]) -> Any:
+def _painted(pixels: Image, masks: MaskSet, named: Sequence[int], colours: Sequence[str]) -> tuple[Image, Floats]:
+    """(h, w, 3) pixels under see-through masks, each with its outline, larger ones first; (N, 2) their middles."""
+    import cv2
+
+    palette = np.array([[0, 0, 0], *(PIL.ImageColor.getrgb(colour)[:3] for colour in colours)], np.uint8)
+    owners = np.zeros(pixels.shape[:2], np.int32)
+    outlines, middles_xy = [], np.zeros((len(named), 2))
+    for place, i in enumerate(named):  # one mask is dense at a time
+        (left, top), inside = _scaled(masks, i, pixels.shape[:2])
+        if not inside.any():  # it vanishes when drawn smaller
+            continue
+        np.copyto(owners[top : top + inside.shape[0], left : left + inside.shape[1]], place + 1, where=inside)
+        plane = inside.astype(np.uint8)
+        contours, _ = cv2.findContours(plane, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
+        outlines.append((contours, palette[place + 1].tolist()))
+        totals = plane.sum(0), plane.sum(1)
+        middles_xy[place] = [total @ np.arange(len(total)) / total.sum() for total in totals]
+        middles_xy[place] += left, top
+    blended = cv2.addWeighted(palette[owners], OPACITY, pixels, 1 - OPACITY, 0)
+    painted = np.where((owners > 0)[..., None], blended, pixels)
+    for contours, colour in outlines:
+        cv2.polylines(painted, contours, isClosed=True, color=colour)
+    return painted, np.floor(middles_xy)
+
+
+def _with_names(picture: PIL.Image.Image, middles_xy: Floats, names: Sequence[str | None]) -> PIL.Image.Image:
+    """The picture with names on plates of their colours, moved apart where they would cover one another."""
     import supervision as sv
 
-    masks, (width, height) = annotation.masks, size_wh
-    scale = np.array([width / masks.size_hw[1], height / masks.size_hw[0]] * 2)
-    corners = masks.boxes_xywh[chosen] + np.pad(masks.boxes_xywh[chosen, :2], ((0, 0), (2, 0)))
-    return sv.Detections(
-        xyxy=(corners * scale).astype(np.float32),
-        mask=np.stack([_scaled(masks, int(i), (height, width)) for i in chosen]),
-        class_id=np.array([places[annotation.labels[i]] for i in chosen]),
+    known = list(dict.fromkeys(names))
+    write = sv.RichLabelAnnotator(
+        sv.ColorPalette.from_hex([colour_of(name) for name in known]),
+        font_size=max(10, picture.width // 70),
+        text_padding=3,
+        smart_position=True,
+        text_position=sv.Position.CENTER,
     )
+    boxes = np.tile(middles_xy.astype(np.float32), 2)  # without a size: a name is written over their middle
+    drawn = sv.Detections(boxes, class_id=np.array([known.index(name) for name in names]))
+    written: PIL.Image.Image = write.annotate(picture, drawn, [_drawable(name) for name in names])
+    return written
 
 
 def _drawable(name: str | None) -> str:
@@ -73,15 +89,13 @@ def _drawable(name: str | None) -> str:
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
-def _scaled(masks: MaskSet, i: int, size_hw: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Mask i at another size, by nearest pixel; only its box is ever dense at full size."""
+def _scaled(masks: MaskSet, i: int, size_hw: tuple[int, int]) -> tuple[tuple[int, int], npt.NDArray[np.bool_]]:
+    """The x, y of a box in a picture of another size and (h, w) which of its pixels, the nearest, are mask i's."""
     rows, columns = (
         ((np.arange(n) + 0.5) * full / n).astype(int) for n, full in zip(size_hw, masks.size_hw, strict=True)
     )
     x, y, width, height = map(int, masks.boxes_xywh[i])
-    down = slice(*np.searchsorted(rows, (y, y + height)))
-    right = slice(*np.searchsorted(columns, (x, x + width)))
-    scaled = np.zeros(size_hw, bool)
+    top, bottom = map(int, np.searchsorted(rows, (y, y + height)))
+    left, right = map(int, np.searchsorted(columns, (x, x + width)))
     crop = rle.decode_crop(masks.rles[i], masks.size_hw, (x, y, x + width, y + height))
-    scaled[down, right] = crop[np.ix_(rows[down] - y, columns[right] - x)]
-    return scaled
+    return (left, top), crop[np.ix_(rows[top:bottom] - y, columns[left:right] - x)]

@@ -89,3 +89,25 @@ def test_a_mask_has_the_colour_that_its_name_has_everywhere() -> None:
         for name, pixel in zip(names, (drawn[190, 10], drawn[190, 290]), strict=True):
             colour = np.array([int(colour_of(name)[i : i + 2], 16) for i in (1, 3, 5)])
             assert np.abs(pixel - (0.45 * colour + 0.55 * 128)).max() < 10  # what a JPEG keeps
+
+
+def test_a_mask_above_many_others_has_its_own_colour_alone() -> None:
+    """However many there are: the smallest lies above, and nothing shines through but the picture."""
+    gray = np.full((200, 300, 3), 128, np.uint8)
+    masks = [np.zeros((200, 300), bool) for _ in range(60)]
+    for margin, mask in enumerate(masks):
+        mask[margin : -margin or None, margin : -margin or None] = True
+    drawn = _draw(gray, masks, [*["sky"] * 59, "grass"])
+    colour = np.array([int(colour_of("grass")[i : i + 2], 16) for i in (1, 3, 5)])
+    assert np.abs(drawn[63:136, 63:100] - (0.45 * colour + 0.55 * 128)).max() < 10
+
+
+def test_a_name_stands_at_its_masks_centre_of_mass() -> None:
+    gray = np.full((400, 600, 3), 128, np.uint8)
+    corner = np.zeros((400, 600), bool)
+    corner[:, :100] = corner[300:, :] = True  # of its box the centre is at (300, 200)
+    white = _draw(gray, [corner], ["ein Name mit Ümläut"]).min(axis=2) > 200
+    down, across = np.nonzero(white)
+    rows, columns = np.nonzero(corner)
+    assert abs(down.mean() - rows.mean()) < 8
+    assert abs(across.mean() - columns.mean()) < 8
