@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ class FormatWriter(Writer):
         self._features = features([each.name for each in job.classes])
         self._place = {each.name: place for place, each in enumerate(job.classes)}
         self._tables: dict[str, _Table] = {}
+        self._digest = hashlib.blake2b(digest_size=8)
 
     def __enter__(self) -> Writer:
         """Begin the files."""
@@ -76,6 +78,7 @@ class FormatWriter(Writer):
             "height": height,
             "objects": objects,
         }
+        self._digest.update(json.dumps([split, path, row["image_id"], objects]).encode() + (content or b""))
         codes = sum(map(len, image.masks.rles))
         self._tables[split].add(row, codes + (0 if content is None else len(content)))
 
@@ -84,9 +87,9 @@ class FormatWriter(Writer):
         for table in self._tables.values():
             table.write()
         rows = "".join(f"  - split: {split}\n    path: data/{split}-*.parquet\n" for split in self._tables)
-        self.write(
-            "README.md", f"---\nconfigs:\n- config_name: default\n  data_files:\n{rows}---\n\n{self.job.title}\n"
-        )
+        # `datasets` knows what it has cached by the folder's name and these lines alone: they are made unique
+        about = f"- config_name: default\n  description: content {self._digest.hexdigest()}\n  data_files:\n{rows}"
+        self.write("README.md", f"---\nconfigs:\n{about}---\n\n{self.job.title}\n")
 
 
 class FormatReader(Reader):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import fiftyone as fo
 import numpy as np
@@ -187,6 +188,29 @@ def test_datasets_loads_the_parquet_files(dataset, tmp_path, media, monkeypatch)
         for each, mask in zip(row["objects"], masks, strict=True):
             assert (rle.decode(each["segmentation"]["counts"].encode(), SIZE) == mask).all()
             assert names[each["category"]] in cityscapes.NAMES
+
+
+def test_datasets_loads_what_is_there_now_and_writes_what_comes_back(dataset, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    names, kept = {}, {"cache_dir": str(tmp_path / "cache")}
+    for number, view in enumerate((dataset[:2], dataset[1:])):  # folders of one name, as a second export is
+        folder = exported(view, tmp_path / f"{number}/hf", "hugging-face")
+        names[number] = sorted(datasets.load_dataset(str(folder), **kept)["train"]["file_name"])
+    assert names[0] != names[1] == sorted(Path(path).name for path in dataset[1:].values("filepath"))
+    read = datasets.load_dataset(str(folder), **kept)["train"]
+    read.filter(lambda row: True, load_from_cache_file=False).to_parquet(str(tmp_path / "own/data/train.parquet"))
+    back = ssa.import_labels(
+        tmp_path / "own", format="hugging-face", media_dir=tmp_path / "media", label_field="m"
+    ).dataset
+    try:
+        assert {name: [mask.tolist() for mask in masks] for name, masks in stored(back).items()} == {
+            name: [mask.tolist() for mask in masks] for name, masks in stored(dataset[1:]).items()
+        }
+        pictures = {Path(path).name: Path(path).read_bytes() for path in dataset.values("filepath")}
+        assert all(Path(path).read_bytes() == pictures[Path(path).name] for path in back.values("filepath"))
+    finally:
+        back.delete()
 
 
 def test_ssa_and_sa_1b_files_are_read_by_this_projects_own_commands(dataset, tmp_path):
