@@ -1,4 +1,4 @@
-"""Which shards an input has: folders, tars, Parquet files, and lists of them, here or in any store of fsspec."""
+"""Which shards an input has: folders, tars, files of rows, and lists of them, here or in any store of fsspec."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Any
 
 import fsspec.core
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.files.images import EXTENSIONS
+from fiftyone_ssa.scale.lance_images import LANCE, lance_shards
 from fiftyone_ssa.scale.shards import Member, Record, Shard
 from fiftyone_ssa.scale.store import file_system, is_local
 
@@ -32,8 +33,9 @@ def find_shards(sources: Sequence[str | Path], *, needs_masks: bool, leave_out: 
     """The shards of all sources, in order.
 
     Args:
-        sources: each a folder (images, tars and Parquet files in it and below), a tar, a Parquet file or an image; a
-            path or a URL that fsspec knows, which may hold `*` and, as WebDataset has it, `{000..123}`
+        sources: each a folder (images, tars, Parquet and Arrow files and Lance data sets in it and below), one of
+            these, or an image; a path or a URL that fsspec knows, which may hold `*` and, as WebDataset has it,
+            `{000..123}`
         needs_masks: whether an image needs the JSON beside it; a folder where none has one is left out
         leave_out (""): a path or URL below which nothing is searched: where results go
 
@@ -53,7 +55,9 @@ def find_shards(sources: Sequence[str | Path], *, needs_masks: bool, leave_out: 
             found += 1
         if not found:
             beside = " with <image name>.json beside them" if needs_masks else ""
-            raise InputError(f"{pattern} holds no images{beside}, no tar and no Parquet file; name what does")
+            raise InputError(
+                f"{pattern} holds no images{beside}, no tar and no rows (Parquet, Arrow, Lance); name what does"
+            )
     return list(shards.values())
 
 
@@ -90,12 +94,16 @@ def _of(source: str, needs_masks: bool, leave_out: str) -> Iterator[Shard]:
         matches = [path] if fs.exists(path) or not fsspec.core.has_magic(path) else sorted(fs.glob(path))
         for match in matches:
             info = fs.info(match)
-            if info["type"] == "directory":
+            if _is_lance(info):
+                yield from lance_shards(_last(match)[: -len(LANCE)], _url(fs, match))
+            elif info["type"] == "directory":
                 yield from _below(fs, match.rstrip("/"), needs_masks, leave_out)
             else:
                 yield from _file(fs, match, info, needs_masks)
+    except MissingDependencyError:
+        raise
     except FileNotFoundError as error:
-        raise InputError(f"{source} does not exist; name a folder, a tar, a Parquet file or an image") from error
+        raise InputError(f"{source} does not exist; name a folder, a tar, a file of rows or an image") from error
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"{source} cannot be listed: {error}") from error
 
@@ -116,7 +124,9 @@ def _below(fs: Any, root: str, needs_masks: bool, leave_out: str, folder: str = 
     visible = [info for info in visible if fs.unstrip_protocol(info["name"]) != leave_out]
     yield from _files(fs, root, folder, [info for info in visible if info["type"] != "directory"], needs_masks)
     for info in visible:
-        if info["type"] == "directory" and f"{root}/{folder}".rstrip("/") != info["name"].rstrip("/"):
+        if _is_lance(info):
+            yield from lance_shards(folder + _name(info)[: -len(LANCE)], _url(fs, info["name"].rstrip("/")))
+        elif info["type"] == "directory" and f"{root}/{folder}".rstrip("/") != info["name"].rstrip("/"):
             yield from _below(fs, root, needs_masks, leave_out, f"{folder}{_name(info)}/")
 
 
@@ -125,7 +135,7 @@ def _files(fs: Any, root: str, folder: str, infos: Sequence[Info], needs_masks: 
     names = {_name(info): info for info in infos}
     for name, info in names.items():
         kind, ending = kind_of(name)
-        if kind:
+        if kind and kind != "lance":
             yield Shard(folder + name[: -len(ending)], kind, _url(fs, info["name"]), _stamp([info]))
     images = [name for name in names if name.lower().endswith(EXTENSIONS)]
     beside = {name: _masks(name, names) if needs_masks else "" for name in images}
@@ -142,8 +152,12 @@ def _files(fs: Any, root: str, folder: str, infos: Sequence[Info], needs_masks: 
 
 def kind_of(name: str) -> tuple[str, str]:
     """What shard a file is, and its ending; empty where it is none."""
-    kinds = [("tar", ending) for ending in TARS] + [("parquet", ".parquet")]
+    kinds = [("tar", ending) for ending in TARS] + [("parquet", ".parquet"), ("arrow", ".arrow"), ("lance", LANCE)]
     return next(((kind, ending) for kind, ending in kinds if name.lower().endswith(ending)), ("", ""))
+
+
+def _is_lance(info: Info) -> bool:
+    return info["type"] == "directory" and _name(info).endswith(LANCE)
 
 
 def _masks(image: str, names: Mapping[str, Info]) -> str:

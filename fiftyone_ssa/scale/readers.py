@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from fiftyone_ssa.scale.inputs import read_folder
-from fiftyone_ssa.scale.parquet_images import read_parquet
+from fiftyone_ssa.scale.lance_images import read_lance
+from fiftyone_ssa.scale.parquet_images import read_arrow, read_parquet
 from fiftyone_ssa.scale.shards import Record, Shard
 from fiftyone_ssa.scale.tars import read_tar
 
@@ -18,5 +19,8 @@ class Reader(Protocol):
         """Its images, with the JSON of each where masks are needed."""
 
 
-READERS: dict[str, Reader] = {"folder": read_folder, "tar": read_tar, "parquet": read_parquet}
+READERS: dict[str, Reader] = {
+    **{"folder": read_folder, "tar": read_tar},
+    **{"parquet": read_parquet, "arrow": read_arrow, "lance": read_lance},
+}
 """By `Shard.kind`."""

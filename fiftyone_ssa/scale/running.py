@@ -111,8 +111,9 @@ def annotate_shards(
     image that fails is in `out/failed` with its reason while the others go on.
 
     Args:
-        sources: one or several folders, tars (SA-1B's, WebDataset's), Parquet files with image bytes, or images; each a
-            path or a URL of fsspec, which may hold `*` and `{000..123}`
+        sources: one or several folders, tars (SA-1B's, WebDataset's), Parquet files, Arrow files (`save_to_disk` of
+            Hugging Face's `datasets`) and Lance data sets with image bytes, or images; each a path or a URL of fsspec,
+            which may hold `*` and `{000..123}`
         out: a folder, by path or URL; one run at a time writes there, and its rows are of one kind of settings
         preset: the name of a preset, a TOML file, or a Preset
         device ("auto"): auto (CUDA if there is a GPU, else the CPU), cpu, cuda, cuda:N or mps

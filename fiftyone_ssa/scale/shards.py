@@ -29,9 +29,9 @@ class Shard:
     name: str
     """Its place below the input, without ending; begins the ids of its images."""
     kind: str
-    """`folder`, `tar` or `parquet`."""
+    """`folder`, `tar`, `parquet`, `arrow` or `lance`."""
     source: str
-    """Absolute path or URL: of the folder, or of the file."""
+    """Absolute path or URL: of the folder, the file or the data set."""
     stamp: str
     """Changes when its files do: a shard of another stamp is done again."""
     members: tuple[Member, ...] = field(default=(), repr=False)

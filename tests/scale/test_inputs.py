@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 
+import datasets
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.scale import inputs
+from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.scale import inputs, lance_images
 from fiftyone_ssa.scale.inputs import find_shards, read_folder
-from fiftyone_ssa.scale.parquet_images import read_parquet
+from fiftyone_ssa.scale.lance_images import read_lance
+from fiftyone_ssa.scale.parquet_images import read_arrow, read_parquet
+from fiftyone_ssa.scale.readers import READERS
 from fiftyone_ssa.scale.shards import Shard
 from tests.scale.conftest import jpeg, masks, pairs, write_tar
 
@@ -133,6 +138,60 @@ def test_parquet_with_image_bytes(tmp_path, columns, ids):
     assert [record.masks for record in records] == [masks(0), masks(1), None]
     assert [record.problem for record in records] == ["", "", "this row holds no masks"]
     assert [record.problem for record in read_parquet(shard, needs_masks=False)] == [""] * 3
+
+
+def test_what_datasets_saves_to_a_disk(tmp_path):
+    images = [{"bytes": jpeg(n), "path": f"{n}.jpg"} for n in range(5)]
+    features = datasets.Features({"image": datasets.Image(), "json": datasets.Value("string")})
+    saved = datasets.Dataset.from_dict({"image": images, "json": [masks(n).decode() for n in range(5)]}, features)
+    saved.save_to_disk(tmp_path / "saved" / "train", num_shards=2)
+    shards = find_shards([tmp_path / "saved"], needs_masks=True)
+    assert [shard.name for shard in shards] == ["train/data-00000-of-00002", "train/data-00001-of-00002"]
+    records = [record for shard in shards for record in READERS[shard.kind](shard, needs_masks=True)]
+    assert [record.id.rpartition("/")[2] for record in records] == [f"{n % 3:06d}-{n}.jpg" for n in range(5)]
+    assert [(record.image, record.masks) for record in records] == [(jpeg(n), masks(n)) for n in range(5)]
+    with pa.OSFile(f"{tmp_path}/file.arrow", "wb") as file, pa.ipc.new_file(file, saved.data.schema) as whole:
+        whole.write_table(saved.data.table)
+    (shard,) = find_shards([tmp_path / "file.arrow"], needs_masks=True)
+    assert [record.image for record in read_arrow(shard, needs_masks=True)] == [jpeg(n) for n in range(5)]
+    (tmp_path / "file.arrow").write_bytes((tmp_path / "file.arrow").read_bytes()[:900])
+    assert "damaged" in next(iter(read_arrow(shard, needs_masks=False))).problem
+
+
+def test_lance(tmp_path, monkeypatch):
+    lance = pytest.importorskip("lance", reason="needs pylance (pip install 'fiftyone-ssa[lance]')")
+    monkeypatch.setattr(lance_images, "ROWS_A_SHARD", 2)
+    path = str(tmp_path / "in" / "deep" / "set.lance")
+
+    def table(numbers):
+        return pa.table({"id": list(numbers), "image": [jpeg(n) for n in numbers], "json": [masks(n) for n in numbers]})
+
+    lance.write_dataset(table(range(5)), path, max_rows_per_file=3)
+    shards = find_shards([tmp_path / "in"], needs_masks=True)
+    assert [shard.name for shard in shards] == [
+        f"deep/set/{name}" for name in ("00000-00000", "00000-00001", "00001-00000")
+    ]
+    records = [record for shard in shards for record in READERS[shard.kind](shard, needs_masks=True)]
+    assert [(record.id, record.image, record.masks) for record in records] == [
+        (f"{shards[n // 2 if n < 3 else 2].name}/{n % 3:06d}-{n}", jpeg(n), masks(n)) for n in range(5)
+    ]
+    lance.write_dataset(table([7]), path, mode="append").delete("id = 4")
+    later = find_shards([path], needs_masks=False)
+    assert [shard.stamp == before.stamp for shard, before in zip(later, shards, strict=False)] == [True, True, False]
+    assert [record.image for record in read_lance(later[3], needs_masks=False)] == [jpeg(7)]
+    shutil.rmtree(path)
+    with pytest.raises(OSError, match="cannot be opened"):
+        next(read_lance(later[0], needs_masks=False))
+    (tmp_path / "none.lance").mkdir()
+    with pytest.raises(InputError, match=r"none\.lance cannot be listed"):
+        find_shards([tmp_path / "none.lance"], needs_masks=False)
+
+
+def test_without_lance_it_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lance", None)
+    (tmp_path / "set.lance").mkdir()
+    with pytest.raises(MissingDependencyError, match=r"pip install 'fiftyone-ssa\[lance\]'"):
+        find_shards([tmp_path / "set.lance"], needs_masks=False)
 
 
 def test_parquet_of_something_else_is_one_problem(tmp_path):

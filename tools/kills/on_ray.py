@@ -23,6 +23,8 @@ KINDS = ("worker", "driver", "raylet")
 CORES = 3
 """Of a node, so that two workers and their tasks fit beside each other on one."""
 _QUICK = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 10}
+_OURS = ("ray::MapWorker", "ray::_inputs", "ray::mask_rows")
+"""What Ray calls processes that do our work now."""
 _NODE = {"num_cpus": CORES, "object_store_memory": 200_000_000}
 STARTS = 20
 END_S = 600
@@ -64,7 +66,7 @@ class Machines(AbstractContextManager["Machines"]):
         for raylet in map(_raylet, (self._cluster.head_node, self._node)):
             for process in raylet.children():
                 title = _title(process)
-                if title.startswith("ray::") and not any(word in title for word in ("IDLE", "Agent")):
+                if title.startswith(_OURS):
                     found.append(process)
         return found
 
