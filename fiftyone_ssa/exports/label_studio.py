@@ -115,7 +115,10 @@ class FormatReader(Reader):
             tasks = read_json_value(file)
             if not isinstance(tasks, list) or not all(isinstance(task, Mapping) and "data" in task for task in tasks):
                 if dataset_dir.is_file():
-                    raise InputError(f"{file} is no export of Label Studio as JSON: it must hold a list of tasks")
+                    raise InputError(
+                        f"{file} is no export of Label Studio as JSON: it must hold a list of tasks; export the "
+                        "project as JSON (JSON-MIN has lost what a mask was)"
+                    )
                 continue
             found = True
             for task in tasks:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +21,8 @@ from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.serve.settings import LabelStudio
 
 FETCH_SECONDS = 30.0
+MOST_TOKEN = 10_000
+"""Bytes of an answer that holds a token."""
 LOCAL_FILES = "/data/local-files/"
 
 
@@ -82,13 +85,30 @@ def _of_folder(address: str, folder: Path, most_bytes: int) -> PictureBytes:
     return PictureBytes(path.name, path.read_bytes())
 
 
-def _fetched(url: str, name: str, source: LabelStudio, most_bytes: int) -> bytes:
-    headers = {"Authorization": f"Token {source.api_key}"} if source.api_key else {}
-    # no proxies: an address that is not ours is refused above, and one of a proxy's choosing would be
+def _authorization(source: LabelStudio) -> dict[str, str]:
+    """The header that shows who asks: a key as it is, and for a personal access token one that lasts some minutes."""
+    key = source.api_key
+    if key.count(".") != 2:  # a personal access token is a JWT
+        return {"Authorization": f"Token {key}"} if key else {}
+    url, body = urljoin(source.url.rstrip("/") + "/", "/api/token/refresh"), json.dumps({"refresh": key}).encode()
+    answer = json.loads(_asked(urllib.request.Request(url, body, {"Content-Type": "application/json"}), MOST_TOKEN))
+    if not isinstance(answer, dict) or not isinstance(answer.get("access"), str):
+        raise ValueError("it gave no access for the personal access token in LABEL_STUDIO_API_KEY")
+    return {"Authorization": f"Bearer {answer['access']}"}
+
+
+def _asked(request: urllib.request.Request, most_bytes: int) -> bytes:
+    """What a request brings, a byte more than asked for at most. Raises OSError or ValueError."""
+    # no proxies: an address that is not ours is refused before, and one of a proxy's choosing would be
     opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=FETCH_SECONDS) as answer:
+        data: bytes = answer.read(most_bytes + 1)
+    return data
+
+
+def _fetched(url: str, name: str, source: LabelStudio, most_bytes: int) -> bytes:
     try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=FETCH_SECONDS) as answer:
-            data: bytes = answer.read(most_bytes + 1)
+        data = _asked(urllib.request.Request(url, headers=_authorization(source)), most_bytes)
     except (OSError, ValueError) as error:  # URLError is an OSError
         raise InputError(f"{name} cannot be fetched from {source.url}: {error}") from error
     if len(data) > most_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,8 @@ from fiftyone_ssa.serve.settings import LabelStudio, ServeSettings
 from fiftyone_ssa.serve.task_pictures import read_task_picture
 
 from .conftest import CONFIG, predict, task
+
+PERSONAL = "head.claims.signature"
 
 
 def test_brush_regions_are_the_masks_bit_for_bit(client, pictures):
@@ -102,6 +105,14 @@ def label_studio(tmp_path, pictures):
             else:
                 super().do_GET()
 
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            seen.append((self.path, asked))
+            known = asked == {"refresh": PERSONAL}
+            self.send_response(200 if known else 401)
+            self.end_headers()
+            self.wfile.write(b'{"access": "a.b.c"}' if known else b"{}")
+
         def log_message(self, *_):
             pass
 
@@ -131,6 +142,14 @@ def test_pictures_are_fetched_from_label_studio_and_nowhere_else(label_studio, p
         read_task_picture("/upload/a%20b.jpg", source, 100)
     with pytest.raises(InputError, match="fetches none"):
         read_task_picture("/upload/a%20b.jpg", LabelStudio(), 100_000)
+
+
+def test_a_personal_access_token_is_changed_for_one_that_lasts_minutes(label_studio, pictures):
+    url, seen = label_studio
+    assert read_task_picture("/upload/a%20b.jpg", LabelStudio(url, PERSONAL), 100_000).data == pictures[0]
+    assert seen == [("/api/token/refresh", {"refresh": PERSONAL}), ("/upload/a%20b.jpg", "Bearer a.b.c")]
+    with pytest.raises(InputError, match=f"cannot be fetched from {url}: HTTP Error 401"):
+        read_task_picture("/upload/a%20b.jpg", LabelStudio(url, "wrong.wrong.wrong"), 100_000)
 
 
 def test_local_files_stay_in_their_folder(tmp_path, pictures):
