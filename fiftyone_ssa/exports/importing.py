@@ -15,8 +15,9 @@ import fiftyone.core.utils as fou
 
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.exports.imported import Imported
+from fiftyone_ssa.exports.imported_before import ImportedBefore
 from fiftyone_ssa.exports.reading import ImportedImage
-from fiftyone_ssa.labels.database import needs_database, root_dataset
+from fiftyone_ssa.labels.database import Document, needs_database, root_dataset
 from fiftyone_ssa.labels.documents import ATTRIBUTES, declare_detections
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field
 from fiftyone_ssa.labels.loaders import check_dataset_name
@@ -37,6 +38,8 @@ class ImportSummary:
     matched: int = 0
     """Images that it had."""
     masks: int = 0
+    kept: int = 0
+    """Masks that people touched, which stay as they are."""
     errors: dict[str, str] = field(default_factory=dict)
     """File path to reason, for every image left out."""
 
@@ -44,6 +47,7 @@ class ImportSummary:
         parts = [f"{counted(self.masks, 'mask')} in {self.label_field!r} of {self.dataset.name!r}"]
         parts += [f"{counted(self.matched, 'image')} that were there"] if self.matched else []
         parts += [f"{counted(self.added, 'image')} added"] if self.added else []
+        parts += [f"{counted(self.kept, 'mask')} that people touched stay"] if self.kept else []
         first = next((f"{path}: {reason}" for path, reason in self.errors.items()), "")
         parts += [f"{counted(len(self.errors), 'image')} FAILED ({first})"] if self.errors else []
         return ", ".join(parts)
@@ -74,7 +78,8 @@ def import_labels(
         media_dir (None): the folder for pictures that the data set holds itself, and for masks that are too large for
             the database; by default one below FiftyOne's default dataset folder
         add_images (True): whether images that the dataset lacks are added to it
-        overwrite (False): whether `label_field` may exist; labels of images that are read are replaced
+        overwrite (False): whether `label_field` may exist; labels of images that are read are replaced, but
+            for masks that people renamed, reviewed, tagged, drew or redrew since they came
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
     Returns:
@@ -117,7 +122,8 @@ def check_new_field(samples: Any, label_field: Any, *, overwrite: bool) -> None:
 
 
 def _fill(found: Imported, summary: ImportSummary, places: _Places, adds: bool, progress: Any) -> None:
-    goal, label_field, fresh = summary.dataset, summary.label_field, []
+    goal, label_field, fresh = summary.dataset, summary.label_field, list[fo.Sample]()
+    before, filled = ImportedBefore(goal, label_field), dict[str, list[Document]]()
     declared: set[str] = set()
     with fou.ProgressBar(progress=progress) as bar:
         for image in bar(iter(found)):
@@ -137,20 +143,31 @@ def _fill(found: Imported, summary: ImportSummary, places: _Places, adds: bool, 
             if used:
                 declare_detections(goal, label_field, sorted(used))
                 declared |= used
-            label = fo.Detections.from_dict(document)
-            summary.masks += len(image.masks)
             if sample_id is not None:
+                document, kept = before.beside(sample_id, document, image.masks)
+                filled[sample_id] = kept
+                summary.kept += len(kept)
                 summary.matched += 1
                 sample = goal[sample_id]
-                sample[label_field] = label
+                sample[label_field] = fo.Detections.from_dict(document)
                 sample.save()
-                continue
-            summary.added += 1
-            fresh.append(_sample(image, label_field, label))
-            if len(fresh) >= BATCH:
-                goal.add_samples(fresh, progress=False)
-                fresh = []
-        goal.add_samples(fresh, progress=False)
+            else:
+                summary.added += 1
+                fresh.append(_sample(image, label_field, fo.Detections.from_dict(document)))
+            summary.masks += len(image.masks)
+            if len(fresh) + len(filled) >= BATCH:
+                _settle(goal, before, fresh, filled)
+        _settle(goal, before, fresh, filled)
+
+
+def _settle(
+    goal: fo.Dataset, before: ImportedBefore, fresh: list[fo.Sample], filled: dict[str, list[Document]]
+) -> None:
+    """Add new samples, and remember what all that were filled have now; both lists are empty then."""
+    added = goal.add_samples(fresh, progress=False)
+    before.remember({**filled, **{sample: [] for sample in added}})
+    fresh.clear()
+    filled.clear()
 
 
 def _sample(image: ImportedImage, label_field: str, label: fo.Detections) -> fo.Sample:

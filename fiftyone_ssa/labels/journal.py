@@ -122,7 +122,7 @@ def drawn_of(token: str) -> dict[ObjectId, Drawn]:
 def drop_gone() -> None:
     """Forget what was decided and looked through in datasets that are gone."""
     known = own_collection("decisions").database.datasets.distinct("_id")
-    for name in ("decisions", "looked", "ontologies", "exported"):
+    for name in ("decisions", "looked", "ontologies", "exported", "imported"):
         own_collection(name).delete_many({"dataset": {"$nin": known}})
 
 

@@ -45,7 +45,7 @@ def beside_touched(new: Document, old: Sequence[Document], masks: MaskSet, *, fr
     touched = [row for row in old if is_touched(_with_class_name(row) if from_before else row)]
     if not touched:
         return Merged(new, painted=painted)
-    stays = ~_overlaps(masks, touched)
+    stays = ~overlap(masks, touched)
     fresh = [row for row, stay in zip(found, stays, strict=True) if stay]
     unused = [row["mask_path"] for row, stay in zip(found, stays, strict=True) if not stay and "mask_path" in row]
     return Merged({**new, "detections": fresh + touched}, len(touched), painted, tuple(unused))
@@ -114,7 +114,7 @@ def _digest(row: Document) -> str | None:
         return None
 
 
-def _overlaps(masks: MaskSet, touched: Sequence[Document]) -> npt.NDArray[np.bool_]:
+def overlap(masks: MaskSet, touched: Sequence[Document]) -> npt.NDArray[np.bool_]:
     """(N,) whether a mask is one of those touched, by `GIVE_WAY_IOU`; a box without a mask counts as filled."""
     codes = [code for row in touched for code in _codes(row, masks.size_hw)]
     if not codes or not len(masks):

@@ -68,6 +68,45 @@ def test_labels_go_to_the_images_that_a_dataset_has(hard, tmp_path):
         ssa.import_labels(tmp_path / "out", format="hugging-face", dataset=hard, label_field="back")
 
 
+@pytest.mark.parametrize("name", ["coco", "yolo"])
+def test_what_people_touched_since_stays_when_it_is_read_again(hard, tmp_path, name):
+    ssa.export(hard, tmp_path / "out", format=name, label_field="m")
+
+    def again(**options):
+        return ssa.import_labels(tmp_path / "out", format=name, dataset=hard, label_field="back", **options)
+
+    count = again().masks
+    first = hard.first()
+    rows = first.back.detections
+    rows[0].label = "lamp"
+    rows[1].mask = np.ones_like(rows[1].mask)
+    rows[2].tags = ["seen"]
+    rows.append(fo.Detection(label="drawn", bounding_box=[0.9, 0.9, 0.02, 0.02], mask=np.ones((1, 1), bool)))
+    first.save()
+    theirs = {row.id: row.to_dict() for row in (*rows[:3], rows[-1])}
+    for _ in range(2):
+        done = again(overwrite=True)
+        assert (done.kept, done.masks) == (4, count)
+        first.reload()
+        found = {row.id: row.to_dict() for row in first.back.detections}
+        assert {key: found.get(key) for key in theirs} == theirs
+        assert len(found) == len(rows)  # nothing stands twice
+        assert str(done).endswith("4 masks that people touched stay")
+
+
+def test_reviewed_masks_of_a_field_that_a_run_filled_stay(hard, tmp_path):
+    ssa.export(hard, tmp_path / "out", label_field="m")
+    first = hard.first()
+    first.m.detections[0]["review"] = "corrected"
+    first.m.detections[0].label = "lamp"
+    first.save()
+    done = ssa.import_labels(tmp_path / "out", dataset=hard, label_field="m", overwrite=True)
+    assert (done.kept, done.matched) == (1, 2)
+    first.reload()
+    assert [row.label for row in first.m.detections].count("lamp") == 1
+    assert len(first.m.detections) == 9
+
+
 def test_a_new_dataset_has_the_splits_as_tags_and_what_is_wrong_costs_its_image_only(hard, tmp_path):
     ssa.export(hard, tmp_path / "out", label_field="m", splits={"train": 1, "val": 1})
     file = next(path for path in tmp_path.glob("out/*/labels.json") if "a.png" in path.read_text())
