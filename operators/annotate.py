@@ -63,6 +63,7 @@ class Annotate(Job):
             device=params["device"],
             dtype=params["dtype"],
             batch_size=int(params["batch_size"]),
+            workers=int(params["workers"]),
             overwrite=chosen_overwrite(params),
             keep_branch=params["keep_branch"],
             keep_embeddings=chosen.keep_embeddings,

@@ -23,6 +23,7 @@ SEED = 51
 MORE: dict[str, Any] = {
     "semantic_field": "",
     "batch_size": 4,
+    "workers": 1,
     "dtype": "auto",
     "keep_branch": False,
     "mask_names": False,

@@ -13,7 +13,7 @@ from fiftyone_ssa.labels.preview import LOOKED_AT, preview
 from fiftyone_ssa.models.catalogue import facts, preferred_preset
 from fiftyone_ssa.models.hardware import Hardware, hardware
 from fiftyone_ssa.models.speeds import seconds_an_image
-from fiftyone_ssa.naming.arguments import DTYPES, LARGEST_BATCH, check_device
+from fiftyone_ssa.naming.arguments import DTYPES, LARGEST_BATCH, LARGEST_WORKERS, check_device
 from fiftyone_ssa.presets import Preset
 
 from .annotate_choice import (
@@ -146,6 +146,12 @@ class Questions:
             )
             form.switch("keep_branch", label="Keep the segmenter's own map beside the refined one")
         form.number("batch_size", label="Images at a time", high=LARGEST_BATCH)
+        form.number(
+            "workers",
+            label="Processes side by side",
+            description="Each has models of its own: as many as there are GPUs; on a CPU one is usual",
+            high=LARGEST_WORKERS,
+        )
         form.choice("dtype", DTYPES, label="Number type", description="auto: bfloat16 on a GPU, float32 on a CPU")
         form.text(
             "overrides",

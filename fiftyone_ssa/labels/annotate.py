@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,21 @@ from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overw
 from fiftyone_ssa.labels.source import Source, class_names
 from fiftyone_ssa.labels.writer import LabelWriter
 from fiftyone_ssa.models.factories import tell_whose_code
-from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype, check_flag, check_path
-from fiftyone_ssa.naming.confidence import Calibrated
-from fiftyone_ssa.naming.run import Pipeline, Summary, overlap, run
+from fiftyone_ssa.naming.arguments import (
+    check_batch_size,
+    check_count,
+    check_device,
+    check_dtype,
+    check_flag,
+    check_path,
+)
+from fiftyone_ssa.naming.confidence import Calibrated, Calibration
+from fiftyone_ssa.naming.run import Pipeline, Summary, Task, overlap, run
+from fiftyone_ssa.naming.side_by_side import Recipe, run_side_by_side
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
+from fiftyone_ssa.naming.workers import Workers
 from fiftyone_ssa.presets import Preset, load_preset
+from fiftyone_ssa.types import Result
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +62,7 @@ def annotate(
     keep_branch: bool = False,
     keep_embeddings: bool = False,
     trust_remote_code: bool = False,
+    workers: int = 1,
     progress: bool | Callable[[Any], None] | None = None,
 ) -> Summary:
     """Name every mask of a FiftyOne image dataset or view, and write labels (`labels.documents` says how).
@@ -84,6 +95,8 @@ def annotate(
         keep_embeddings (False): whether to keep what CLIP saw in each mask (engine presets only), so that `find_like`,
             the App's "sort by similarity" and its Embeddings panel find masks that look alike
         trust_remote_code (False): whether to run code that comes with a Hugging Face model
+        workers (1): processes of this machine that work side by side, each with models of its own: as many as there are
+            GPUs, which they take in turn unless `device` names one. This process reads and writes; labels are the same
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
     Returns the counts; `errors` are by file path. Raises InputError for a bad argument or preset, if the field must
@@ -110,6 +123,7 @@ def annotate(
         keep_embeddings=job.keeps_embeddings,
     )
     check_batch_size(batch_size)
+    check_count("workers", workers, most=LARGEST_WORKERS)
     folder = check_path("semantic_dir", semantic_dir).resolve() if semantic_dir is not None else None
     with hold(job.dataset, label_field) as lease:
         refresh(job.dataset)
@@ -117,8 +131,9 @@ def annotate(
         if not settings.known:  # a hub model that is not here yet: its revision is known when it is
             models.load()
             settings = job.settings()
+        folder = folder or default_folder(job.dataset)
         try:
-            summary = _run(job, models, settings, lease, folder or default_folder(job.dataset), batch_size, progress)
+            summary = _run(job, models, settings, lease, folder, batch_size, workers, progress)
         except (Cancelled, DeviceLostError):
             try_to_prepare_app(job.dataset, label_field)  # what is done stays, and is looked at
             raise
@@ -220,9 +235,34 @@ class _Models:
             self._pipeline = build_pipeline(self._preset, **self._options)
         return self._pipeline
 
+    @contextmanager
+    def runner(
+        self, batch_size: int, workers: int, calibration: Calibration | None
+    ) -> Iterator[Callable[[Iterator[Task]], Iterator[Result]]]:
+        """What makes results of tasks: in this process, or in several that end with the context."""
+        if workers == 1:
+            pipeline = self.load()
+            if calibration is not None:
+                pipeline = Calibrated(pipeline, calibration)
+            yield lambda tasks: run(tasks, pipeline, batch_size=batch_size)
+            return
+        if self._pipeline is None:
+            tell_whose_code(self._preset, self._options["trust_remote_code"], logger.warning)
+        self._pipeline = None  # each process has its own
+        recipe = Recipe(self._preset, **self._options, calibration=calibration, batch_size=batch_size)
+        with Workers(recipe, workers) as pool:
+            yield lambda tasks: run_side_by_side(tasks, pool, batch_size=batch_size)
+
 
 def _run(
-    job: Job, models: _Models, settings: Settings, lease: Lease, folder: Path, batch_size: int, progress: Any
+    job: Job,
+    models: _Models,
+    settings: Settings,
+    lease: Lease,
+    folder: Path,
+    batch_size: int,
+    workers: int,
+    progress: Any,
 ) -> Summary:
     """Do what is not done yet, with the lease on the label field held."""
     dataset, fields = job.dataset, job.fields
@@ -242,30 +282,38 @@ def _run(
         runs.finish(goes_on)
         return summary
     job.check_content()
-    pipeline = models.load()
-    if (calibration := calibration_of(dataset, fields.label, job.preset.pipeline)) is not None:
-        pipeline = Calibrated(pipeline, calibration)
-    class_filter = job.preset.open_vocabulary.class_filter if job.keeps_embeddings else ""
-    token = runs.begin(dataset, fields.label, job.preset.name, settings, folder, job.overwrite, class_filter)
-    writer = LabelWriter(
-        dataset,
-        fields,
-        token,
-        settings.fingerprint,
-        folder,
-        lease,
-        job.source.taken,
-        everything=job.overwrite == "everything",
-        in_place=job.source.masks_field == fields.label,
-        levels=job.preset.masks.levels == "written",
-        from_before=chosen.from_before,
-    )
-    writer.declare(job.preset.pipeline, job.keeps_branch, job.keeps_embeddings)
-    results = run(job.source.tasks(chosen.paths), pipeline, batch_size=batch_size)
-    started = time.perf_counter()
+    calibration = calibration_of(dataset, fields.label, job.preset.pipeline)
+    with models.runner(batch_size, min(workers, len(chosen.paths)), calibration) as runner:
+        class_filter = job.preset.open_vocabulary.class_filter if job.keeps_embeddings else ""
+        token = runs.begin(dataset, fields.label, job.preset.name, settings, folder, job.overwrite, class_filter)
+        writer = LabelWriter(
+            dataset,
+            fields,
+            token,
+            settings.fingerprint,
+            folder,
+            lease,
+            job.source.taken,
+            everything=job.overwrite == "everything",
+            in_place=job.source.masks_field == fields.label,
+            levels=job.preset.masks.levels == "written",
+            from_before=chosen.from_before,
+        )
+        writer.declare(job.preset.pipeline, job.keeps_branch, job.keeps_embeddings)
+        started = time.perf_counter()
+        _write_all(runner(job.source.tasks(chosen.paths)), writer, summary, len(chosen.paths), progress)
+    runs.finish({token, *goes_on})
+    summary.seconds = time.perf_counter() - started
+    _count(summary, writer, chosen)
+    if job.keeps_embeddings:
+        try_to_offer(dataset, fields.label)
+    return summary
+
+
+def _write_all(results: Iterator[Result], writer: LabelWriter, summary: Summary, total: int, progress: Any) -> None:
     try:
         with (
-            fou.ProgressBar(total=len(chosen.paths), progress=progress) as bar,
+            fou.ProgressBar(total=total, progress=progress) as bar,
             closing(overlap(results, writer.write)) as written,
         ):
             for result in bar(written):
@@ -275,12 +323,6 @@ def _run(
         raise
     finally:
         writer.flush()
-    runs.finish({token, *goes_on})
-    summary.seconds = time.perf_counter() - started
-    _count(summary, writer, chosen)
-    if job.keeps_embeddings:
-        try_to_offer(dataset, fields.label)
-    return summary
 
 
 def _count(summary: Summary, writer: LabelWriter, chosen: Plan) -> None:

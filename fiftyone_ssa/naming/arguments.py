@@ -16,6 +16,8 @@ from typing import Any
 from fiftyone_ssa.errors import InputError, shown
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+LARGEST_WORKERS = 64
+"""Processes of one machine."""
 LARGEST_BATCH = 65536
 _FLAGS = ("bool", "bool_")
 """Python's and numpy's; by name, so that a command's help needs no numpy."""

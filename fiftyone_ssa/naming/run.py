@@ -109,9 +109,9 @@ def run(
     `tasks` is consumed as results are taken, so it may be endless. With `keep_inputs` a result carries its image.
     Raises DeviceLostError, with what to do, where a GPU fails so that every later image would fail, too.
     """
-    worker = _Worker(pipeline, check_batch_size(batch_size))
-    with _threads(decoders, "decode") as do:
-        ahead = _read_ahead(iter(tasks), do, batch_size + decoders)
+    worker = Worker(pipeline, check_batch_size(batch_size))
+    with threads(decoders, "decode") as do:
+        ahead = read_ahead(iter(tasks), do, batch_size + decoders)
         while batch := list(islice(ahead, worker.at_a_time)):
             yield from _run_batch(batch, worker, keep_inputs)
 
@@ -138,7 +138,7 @@ def overlap(
                 failure.append(error)
 
     try:
-        with _threads(1, "consume") as do:
+        with threads(1, "consume") as do:
             for value in values:
                 if failure:
                     break
@@ -151,7 +151,7 @@ def overlap(
 
 
 @contextmanager
-def _threads(count: int, name: str) -> Iterator[Callable[[Callable[[], None]], None]]:
+def threads(count: int, name: str) -> Iterator[Callable[[Callable[[], None]], None]]:
     """Threads that do what they are given; at the end all of it is done.
 
     They are told by SimpleQueues alone. The locks of `queue.Queue`, `Future` and the rest are taken in Python: a signal
@@ -163,21 +163,22 @@ def _threads(count: int, name: str) -> Iterator[Callable[[Callable[[], None]], N
         while (job := jobs.get()) is not None:
             job()
 
-    threads = [threading.Thread(target=work, name=name, daemon=True) for _ in range(count)]
-    for thread in threads:
+    started = [threading.Thread(target=work, name=name, daemon=True) for _ in range(count)]
+    for thread in started:
         thread.start()
     try:
         yield jobs.put
     finally:
-        for _ in threads:
+        for _ in started:
             jobs.put(None)
-        for thread in threads:
+        for thread in started:
             thread.join()
 
 
-def _read_ahead(
+def read_ahead(
     tasks: Iterator[Task], do: Callable[[Callable[[], None]], None], depth: int
 ) -> Iterator[tuple[Task, Inputs | Exception]]:
+    """Each task with what it reads, or what went wrong, at most `depth` of them read and not taken."""
     pending: deque[tuple[Task, SimpleQueue[Inputs | BaseException]]] = deque()
 
     def submit(count: int) -> None:
@@ -203,7 +204,7 @@ def _read(task: Task, answer: SimpleQueue[Inputs | BaseException]) -> None:
         answer.put(error)
 
 
-def _run_batch(batch: list[tuple[Task, Inputs | Exception]], worker: _Worker, keep_inputs: bool) -> Iterator[Result]:
+def _run_batch(batch: list[tuple[Task, Inputs | Exception]], worker: Worker, keep_inputs: bool) -> Iterator[Result]:
     readable = [inputs for _, inputs in batch if not isinstance(inputs, Exception)]
     try:
         outcomes = iter(worker(readable))
@@ -223,7 +224,7 @@ def _run_batch(batch: list[tuple[Task, Inputs | Exception]], worker: _Worker, ke
             yield Result(task.id, outcome, inputs=kept)
 
 
-class _Worker:
+class Worker:
     """A pipeline that loses no more than the images it cannot do."""
 
     def __init__(self, pipeline: Pipeline, at_a_time: int) -> None:
