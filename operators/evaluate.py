@@ -12,11 +12,18 @@ from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.labels import evaluation
 from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.eval_keys import check_eval_key
+from fiftyone_ssa.naming.arguments import LARGEST_WORKERS
 
 from .forms import Form, by_sight, count, given, target_of
 from .job import Job, Outcome, report
 
-DEFAULTS: dict[str, Any] = {"pred_field": "", "gt_field": "", "eval_key": "ssa_eval", "only_annotated": False}
+DEFAULTS: dict[str, Any] = {
+    "pred_field": "",
+    "gt_field": "",
+    "eval_key": "ssa_eval",
+    "only_annotated": False,
+    "workers": 1,
+}
 """Empty: the field that is shown, and the one that is called after the truth."""
 TRUTH = re.compile(r"truth|ground|(^|_)gt(_|$)|annotation")
 
@@ -72,6 +79,9 @@ class Evaluate(Job):
             label="Only annotated images",
             description="Leave images without a prediction out, instead of counting them as misses",
         )
+        form.number(
+            "workers", label="Processes side by side", description="The numbers are the same", high=LARGEST_WORKERS
+        )
         if not form.wrong:
             form.note("amount", f"{counted(count(samples), 'image')} will be compared.")
 
@@ -85,6 +95,7 @@ class Evaluate(Job):
             params["gt_field"],
             eval_key=params["eval_key"],
             only_annotated=params["only_annotated"],
+            workers=int(params["workers"]),
             progress=report(ctx),
         )
         scores = results.scores

@@ -27,6 +27,7 @@ from fiftyone_ssa.labels.source import Source, class_names
 from fiftyone_ssa.labels.writer import LabelWriter
 from fiftyone_ssa.models.factories import tell_whose_code
 from fiftyone_ssa.naming.arguments import (
+    LARGEST_WORKERS,
     check_batch_size,
     check_count,
     check_device,

@@ -12,10 +12,8 @@ import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.class_maps import Values, colours_of, read_colours, values_of
-from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.stored_masks import stored_values
 from fiftyone_ssa.layouts import cityscapes
-from fiftyone_ssa.layouts.class_names import first_names, match_names
 from fiftyone_ssa.layouts.encodings import Seen, already_reduced, shifted, unnamed
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
 from fiftyone_ssa.types import ClassIds, Ints
@@ -28,6 +26,8 @@ MATCHES_KEPT = 500_000
 """Pairs of (true, predicted) class per image that are stored, so that a click in the App finds the images."""
 
 Document = Mapping[str, Any]
+Match = tuple[str, str, int, str, str | None]
+"""True class, predicted class, pixels, and the ids of both labels."""
 Targets = Mapping[int | str, str]
 """FiftyOne's mask targets: stored value, or colour as "#rrggbb", to class name."""
 
@@ -108,37 +108,6 @@ class Classes:
         return told + unnamed(predicted, named, "prediction", colours=self.predicted.colours)
 
 
-def compared_classes(samples: Any, pred_field: str, gt_field: str, given: Targets | None) -> Classes:
-    """The classes of two fields. Raises InputError if one has none, or no name is in both."""
-    dataset = root_dataset(samples)
-    if given is not None and not isinstance(given, Mapping):
-        raise InputError(f"mask_targets must map stored values to names, got {type(given).__name__}")
-    own, default = dataset.mask_targets, dataset.default_mask_targets
-    truth_targets = given or own.get(gt_field) or default or own.get(pred_field)
-    pred_targets = own.get(pred_field) or given or default or truth_targets
-    truth, predicted = Targeted(gt_field, truth_targets or {}), Targeted(pred_field, pred_targets or {})
-    if not truth.names or not predicted.names:
-        raise InputError(
-            f"there are no classes for {gt_field!r}: pass mask_targets={{1: 'name', ...}} or set "
-            f"dataset.mask_targets[{gt_field!r}]"
-        )
-    match = match_names(predicted.names, truth.names)
-    if match.none_in_common:
-        raise InputError(
-            f"{pred_field!r} ({first_names(predicted.names)}) and {gt_field!r} ({first_names(truth.names)}) "
-            "have no class name in common; check their mask targets"
-        )
-    notes = match.sentences()
-    if pred_field not in own and not given and not default:
-        notes.append(f"{pred_field!r} has no mask targets of its own: its values are read as those of {gt_field!r}")
-    for field, targeted in ((gt_field, truth), (pred_field, predicted)):
-        if targeted.background is not None:
-            notes.append(
-                f"value 0 of {field!r} ({targeted.background!r}) is left out: FiftyOne takes it for background"
-            )
-    return Classes(truth, predicted, match.ids, tuple(notes))
-
-
 class Tally:
     """What has been compared so far."""
 
@@ -146,7 +115,7 @@ class Tally:
         self.classes, self.only_annotated = classes, only_annotated
         count = len(classes.names)
         self.confusion: Ints = np.zeros((count, count + 1), np.int64)
-        self.matches: list[tuple[str, str, int, str, str | None]] | None = []
+        self.matches: list[Match] | None = []
         self.images = 0
         self.compared: list[str] = []
         """Samples with ground truth and a prediction."""
@@ -179,6 +148,19 @@ class Tally:
         self._keep_matches(confusion, str(truth["_id"]), str(prediction["_id"]) if prediction is not None else None)
         return Scores(self.classes.names, confusion)
 
+    def merge(self, other: Tally) -> None:
+        """Take over what was compared after this, of the same classes."""
+        self.confusion += other.confusion
+        self.images += other.images
+        self.compared += other.compared
+        self.missing_predictions += other.missing_predictions
+        self.missing_ground_truth += other.missing_ground_truth
+        self.broken_ground_truth += other.broken_ground_truth
+        self.errors |= other.errors
+        self._seen_truth.merge(other._seen_truth)
+        self._seen_prediction.merge(other._seen_prediction)
+        self._take_matches(other.matches)
+
     def notes(self) -> list[str]:
         """What the numbers rest on."""
         doubts = self.classes.doubts(self._seen_truth, self._seen_prediction)
@@ -199,16 +181,22 @@ class Tally:
             return confusion_matrix(truth_ids, None, count)
 
     def _keep_matches(self, confusion: Ints, truth_id: str, prediction_id: str | None) -> None:
+        columns = (*self.classes.names, NONE)
+        self._take_matches(
+            [
+                (columns[i], columns[j], int(confusion[i, j]), truth_id, prediction_id)
+                for i, j in zip(*np.nonzero(confusion), strict=True)
+            ]
+        )
+
+    def _take_matches(self, found: list[Match] | None) -> None:
         if self.matches is None:
             return
-        columns = (*self.classes.names, NONE)
-        self.matches += [
-            (columns[i], columns[j], int(confusion[i, j]), truth_id, prediction_id)
-            for i, j in zip(*np.nonzero(confusion), strict=True)
-        ]
-        if len(self.matches) > MATCHES_KEPT:
+        if found is None or len(self.matches) + len(found) > MATCHES_KEPT:
             logger.info("more than %d matches: a click in the App's matrix will not find the images", MATCHES_KEPT)
             self.matches = None
+        else:
+            self.matches += found
 
 
 def _with_mask(label: Document | None) -> Document | None:

@@ -14,12 +14,14 @@ import fiftyone.utils.eval.segmentation as fous
 import numpy as np
 
 from fiftyone_ssa.errors import InputError, counted
-from fiftyone_ssa.labels.comparison import NONE, Tally, Targets, compared_classes
+from fiftyone_ssa.labels.compared_classes import compared_classes
+from fiftyone_ssa.labels.comparing import SAMPLES, Numbers, compare
+from fiftyone_ssa.labels.comparison import NONE, Tally, Targets
 from fiftyone_ssa.labels.database import check_whole_images, documents, needs_database, root_dataset
 from fiftyone_ssa.labels.eval_keys import FIELD_MARK, METHOD, check_eval_key, field_names, has_mark
 from fiftyone_ssa.labels.painted import outdated_maps
 from fiftyone_ssa.masks.miou import Scores
-from fiftyone_ssa.naming.arguments import check_flag
+from fiftyone_ssa.naming.arguments import LARGEST_WORKERS, check_count, check_flag
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ def evaluate(
     eval_key: str | None = None,
     mask_targets: Targets | None = None,
     only_annotated: bool = False,
+    workers: int = 1,
     progress: bool | Callable[..., Any] | None = None,
 ) -> SSAResults:
     """Evaluate one Segmentation field against another with mmsegmentation's mIoU; with `eval_key`, store it.
@@ -48,6 +51,7 @@ def evaluate(
             prediction field with targets of its own is matched by name. Value 0 (black) is ignored in the ground truth
             and is "no class" in a prediction
         only_annotated (False): whether to leave images without a prediction out; otherwise they are all misses
+        workers (1): processes of this machine that compare side by side; the numbers are the same
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
     An unreadable or differently sized prediction counts as misses, and is named in the results and in a warning. What
@@ -57,6 +61,7 @@ def evaluate(
     """
     check_evaluable(samples, pred_field, gt_field, mask_targets)
     check_flag("only_annotated", only_annotated)
+    check_count("workers", workers, most=LARGEST_WORKERS)
     if eval_key is not None:
         check_eval_key(samples, eval_key, pred_field, gt_field)
     results: SSAResults = samples.evaluate_segmentations(
@@ -66,6 +71,7 @@ def evaluate(
         mask_targets=dict(mask_targets) if mask_targets else None,
         method=SSAEvaluationConfig,
         only_annotated=only_annotated,
+        workers=workers,
         progress=progress,
     )
     unusable = len(results.errors) - len(results.broken_ground_truth)
@@ -134,12 +140,19 @@ class SSAEvaluationConfig(fous.SegmentationEvaluationConfig):  # type: ignore[mi
         gt_field: str,
         only_annotated: bool = False,
         fields_id: str | None = None,
+        workers: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(pred_field, gt_field, **kwargs)
+        self._workers = workers
         self.only_annotated = only_annotated
         self.fields_id = fields_id
         """What marks the sample fields of a run as its own; None for runs stored before there were marks."""
+
+    @property
+    def workers_now(self) -> int:
+        """Processes that compare; nothing that is stored with the results."""
+        return self._workers
 
     @property
     def method(self) -> str:
@@ -205,15 +218,16 @@ class SSAEvaluation(fous.SegmentationEvaluation):  # type: ignore[misc]
         pred_field, gt_field = self.config.pred_field, self.config.gt_field
         classes = compared_classes(samples, pred_field, gt_field, mask_targets)
         tally = Tally(classes, only_annotated=self.config.only_annotated)
-        of_each: dict[str, tuple[float | None, float | None]] = {}
+        of_each: dict[str, Numbers] = {}
         # as documents: FiftyOne makes no sample at all if one of its masks is damaged
         found = documents(samples.select_fields([gt_field, pred_field]))
-        with fou.ProgressBar(total=samples.count(), progress=progress) as bar:
-            for document in bar(found):
-                sample_id = str(document["_id"])
-                scores = tally.add(sample_id, document.get(gt_field), document.get(pred_field))
-                if scores is not None:
-                    of_each[sample_id] = _number(scores.pixel_accuracy), _number(scores.mean_iou)
+        rows = ((str(row["_id"]), row.get(gt_field), row.get(pred_field)) for row in found)
+        total = samples.count()
+        workers = min(self.config.workers_now, -(-total // SAMPLES) or 1)
+        with fou.ProgressBar(total=total, progress=progress) as bar:
+            for sample_id, numbers in bar(compare(rows, tally, workers=workers)):
+                if numbers is not None:
+                    of_each[sample_id] = numbers
         if eval_key is not None:
             for place, name in enumerate(field_names(eval_key)):
                 values = {sample_id: numbers[place] for sample_id, numbers in of_each.items()}
@@ -317,7 +331,3 @@ def _repaint_advice(pred_field: str, outdated: list[str]) -> list[str]:
         f"the labels of {counted(len(outdated), 'image')} in {label_field!r} changed after their class map was "
         f"painted; fiftyone_ssa.repaint(samples, {label_field!r}) paints them anew"
     ]
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

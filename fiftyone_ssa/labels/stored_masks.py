@@ -10,12 +10,12 @@ import base64
 import io
 import math
 import re
+import sys
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import fiftyone as fo
 import numpy as np
 import numpy.typing as npt
 
@@ -27,8 +27,10 @@ from fiftyone_ssa.masks.placed import Placed, codes_of, runs_of_crops
 from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.types import MaskSet
 
-Stored: TypeAlias = fo.Label | Mapping[str, Any]
-_KINDS = (dict, fo.Label, Mapping)  # most are dicts, and asking whether one is a Mapping takes long
+if TYPE_CHECKING:
+    import fiftyone as fo  # processes that compare or read documents do without
+
+Stored: TypeAlias = "fo.Label | Mapping[str, Any]"
 
 # What zlib, base64 and numpy's parser of its own header raise of damaged bytes.
 _DAMAGED = (
@@ -53,7 +55,7 @@ def mask_set_from_detections(
     `in_place`: for labels of this same field). Numbers of other names' attributes that are none of ours are unknown.
     Raises InputError, with its index, if a detection has no mask that can be read, no box, or lies outside the image.
     """
-    if not isinstance(detections, fo.Label | Mapping):
+    if not _is_label(detections):
         raise InputError(f"a Detections label must be one, got {foreign.short(detections)}")
     found = value(detections, "detections") or []
     if not isinstance(found, Sequence):
@@ -156,7 +158,7 @@ def placed_mask(detection: Stored, size_hw: tuple[int, int]) -> Placed:
 
     Raises InputError as `mask_counts` does.
     """
-    if not isinstance(detection, _KINDS):
+    if not _is_label(detection):
         raise InputError(f"it must be a detection, got {foreign.short(detection)}")
     crop = stored_mask(detection)
     if crop is None:
@@ -209,9 +211,17 @@ def value(label: Stored, name: str) -> Any:
     """An attribute of a label, None where it is absent."""
     if isinstance(label, (dict, Mapping)):
         return label.get(name)
-    if isinstance(label, fo.Detection):
+    if isinstance(label, sys.modules["fiftyone"].Detection):
         return label.get_attribute_value(name, None)
     return label[name] if name in label.field_names else None
+
+
+def _is_label(stored: Any) -> bool:
+    """Whether it is a document or one of FiftyOne's labels; where FiftyOne is not loaded, it is none of its."""
+    if isinstance(stored, (dict, Mapping)):  # most are dicts, and asking for a Mapping takes long
+        return True
+    fiftyone = sys.modules.get("fiftyone")
+    return fiftyone is not None and isinstance(stored, fiftyone.Label)
 
 
 def _text(stored: Any) -> str | None:

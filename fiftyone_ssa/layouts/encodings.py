@@ -27,6 +27,11 @@ class Seen:
         present = np.flatnonzero(np.bincount(values.ravel())) if few else np.unique(values)
         self.values.update(present.tolist())
 
+    def merge(self, other: Seen) -> None:
+        """Take over what occurs in images looked at elsewhere."""
+        if len(self.values) <= MOST_VALUES:
+            self.values |= other.values
+
 
 def already_reduced(seen: Seen, class_count: int) -> list[str]:
     """A sentence where maps that should hold class id + 1, 0 = ignored, seem to hold ids from 0, 255 = ignored."""

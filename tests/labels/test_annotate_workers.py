@@ -91,5 +91,5 @@ def test_a_cancelled_run_keeps_what_is_done_and_leaves_no_process(
 def test_a_wrong_number_of_workers_is_told(
     make_dataset: Callable[..., fo.Dataset], name_masks: Callable[..., Any]
 ) -> None:
-    with pytest.raises(InputError, match="workers must be a whole number above 0, got 0"):
+    with pytest.raises(InputError, match="workers must be a whole number from 1 to 64, got 0"):
         name_masks(make_dataset(), workers=0)

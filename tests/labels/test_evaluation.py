@@ -425,3 +425,40 @@ def test_masks_of_any_whole_numbers_are_read(dataset, dtype):
     odd = np.array([[1, -1 if np.issubdtype(dtype, np.signedinteger) else 0, 1]], dtype)
     dataset.add_sample(fo.Sample(filepath="/nowhere/a.jpg", ground_truth=truth, pred=fo.Segmentation(mask=odd)))
     np.testing.assert_array_equal(evaluate(dataset, "pred", mask_targets={1: "a"}).scores.confusion, [[1, 1]])
+
+
+def test_several_processes_find_what_one_finds(dataset, tmp_path, monkeypatch):
+    import fiftyone_ssa.labels.comparing as comparing
+    import fiftyone_ssa.labels.evaluation as evaluation
+
+    monkeypatch.setattr(comparing, "SAMPLES", 2)
+    monkeypatch.setattr(evaluation, "SAMPLES", 2)
+    random = np.random.default_rng(0)
+    for index in range(9):
+        truth, prediction = random.integers(0, 5, (2, 6, 7), np.uint8)
+        add(dataset, str(index), None if index == 4 else truth, None if index == 5 else prediction)
+    path = tmp_path / "map.png"
+    Image.fromarray(np.full((6, 7), 9, np.uint8)).save(path)
+    labels = {"ground_truth": fo.Segmentation(mask_path=str(path)), "pred": fo.Segmentation(mask_path="/no/such.png")}
+    dataset.add_sample(fo.Sample(filepath="/nowhere/file.jpg", **labels))
+    targets = {1: "a", 2: "b", 3: "c"}
+    one = evaluate(dataset, "pred", mask_targets=targets, eval_key="one")
+    two = evaluate(dataset, "pred", mask_targets=targets, eval_key="two", workers=2)
+    assert two.scores.to_json() == one.scores.to_json()
+    np.testing.assert_array_equal(two.scores.confusion, one.scores.confusion)
+    for name in ("images", "missing_predictions", "missing_ground_truth", "errors", "notes"):
+        assert getattr(two, name) == getattr(one, name)
+    assert (len(two.errors), len(two.missing_predictions), len(two.missing_ground_truth)) == (1, 1, 1)
+    assert two.ytrue_ids is not None
+    assert list(two.ytrue_ids) == list(one.ytrue_ids)
+    assert list(two.ypred_ids) == list(one.ypred_ids)
+    assert dataset.values("two_miou") == dataset.values("one_miou")
+    assert "workers" not in dataset.get_evaluation_info("two").config.serialize()
+    with pytest.raises(InputError, match="workers must be a whole number from 1 to 64"):
+        evaluate(dataset, "pred", mask_targets=targets, workers=-1)
+
+
+def test_processes_that_compare_load_no_fiftyone():
+    code = "import sys, fiftyone_ssa.labels.comparing; print('fiftyone' in sys.modules, 'torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["False", "False"]
