@@ -32,7 +32,7 @@ from fiftyone_ssa.models.found_masks import (
     without_duplicates,
     without_small_regions,
 )
-from fiftyone_ssa.models.lowres import Frame, Planes, stability_bound
+from fiftyone_ssa.models.lowres import Frame, Planes, areas, stability_bound
 from fiftyone_ssa.models.mask_windows import Windows, are_worth_it
 from fiftyone_ssa.models.point_grids import crop_boxes, point_grid, turns
 from fiftyone_ssa.presets import Masks
@@ -163,7 +163,7 @@ class EverythingGenerator:
         cells = (frame.to_input(crop.points_xy) * sides / frame.side).astype(np.int64).clip(max=sides - 1)
         columns, rows = upload(np.ascontiguousarray(cells.T), logits.device)
         inside = logits > 0
-        smallest = inside.sum((2, 3)).argmin(1)
+        smallest = areas(inside.flatten(0, 1)).view(ious.shape).argmin(1)
         each = torch.arange(len(logits), device=logits.device)
         sure = ious[each, smallest] >= self.settings.answered_iou_thresh
         held = inside[each, smallest][:, rows, columns] & sure[:, None]

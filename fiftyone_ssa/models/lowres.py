@@ -113,7 +113,7 @@ class Planes:
         0, 0, -1, -1 where there are none. Nothing here waits for the device.
         """
         planes = self.frame.enlarge(logits)
-        above, below = _areas(planes > self.offset), _areas(planes > -self.offset)
+        above, below = areas(planes > self.offset), areas(planes > -self.offset)
         inside = planes > 0
         edges = [_first_and_last(inside.any(axis)) for axis in (2, 1)]
         return torch.stack([above, below, edges[0][0], edges[1][0], edges[0][1], edges[1][1]], 1), list(logits)
@@ -123,7 +123,7 @@ class Planes:
         return outlines(self.frame.enlarge(torch.stack(list(kept))))
 
 
-def _areas(inside: torch.Tensor) -> torch.Tensor:
+def areas(inside: torch.Tensor) -> torch.Tensor:
     """(N,) int64 pixels in each of N bool masks."""
     if inside.device.type == "cpu":  # torch sums bools ten times slower than numpy counts them
         return torch.from_numpy(np.array([np.count_nonzero(mask) for mask in inside.numpy()], np.int64))

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+PAIRS = {4: torch.int64, 2: torch.int32}
+"""What two numbers of so many bytes are as one."""
 STRIP_NUMBERS = 1 << 17
 """Numbers of cells (of all points together) that are worked on at a time on a CPU: half a MB, and enlarged 1 MB."""
 
@@ -126,17 +128,17 @@ class PointDecoder:
 
     def _weights(self, tokens: torch.Tensor) -> torch.Tensor:
         """(P, 3, C / 8)."""
-        return torch.stack([network(tokens[:, 2 + index]) for index, network in enumerate(self.networks)], 1)
+        return torch.stack([network(tokens[:, 1 + index]) for index, network in enumerate(self.networks)], 1)
 
     def _transform(self, cells: Cells, prompts: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(P, T, C) tokens from that of IoU to the last of the model's own, and (P, n, C) cells strip by strip."""
+        """(P, T, C) the tokens of IoU and of each mask but the single one, and (P, n, C) cells strip by strip."""
         transformer = self.decoder.transformer
         tokens = torch.cat([self.tokens.expand(len(prompts), -1, -1), prompts], 1)
         queries, strips = _first_layer(transformer.layers[0], tokens, cells)
         places = torch.split(cells.places, [strip.shape[1] for strip in strips])
         for layer in list(transformer.layers)[1:]:
             queries, strips = _layer(layer, queries, tokens, strips, places)
-        needed = slice(self.masks_from - 1, len(self.tokens))
+        needed = [self.masks_from - 1, *range(self.masks_from + 1, len(self.tokens))]
         queries, tokens = queries[:, needed], tokens[:, needed]
         found = _tokens_to_cells(transformer.final_attn_token_to_image, queries + tokens, strips, places)
         return transformer.layer_norm_final_attn(queries + found), strips
@@ -188,15 +190,16 @@ class HQPointDecoder(PointDecoder):
         enlarged = _in_pixel_order(torch.cat(list(self._enlarged(cells, strips)), 1).mT, cells.size_hw)
         masks = torch.einsum("poc,pchw->pohw", weights, enlarged)
         found = decoder.mask_conv2(decoder.activation(decoder.mask_norm(decoder.mask_conv1(enlarged))))
-        fine_weights = decoder.hq_mask_mlp(tokens[:, 2 + len(self.networks)])
+        fine_weights = decoder.hq_mask_mlp(tokens[:, 1 + len(self.networks)])
         return masks + torch.einsum("pc,pchw->phw", fine_weights, found + cells.finest)[:, None]
 
 
 def _in_pixel_order(values: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
     """(P, M, 4 h, 4 w) of (P, M, 16 N): a cell's quarters' quarters, in the order of pixels."""
     height, width = size_hw
-    cells = values.view(*values.shape[:2], height, width, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
-    return cells.reshape(*values.shape[:2], 4 * height, 4 * width)
+    pairs = values.contiguous().view(PAIRS[values.element_size()])  # two pixels beside each other, moved as one
+    cells = pairs.view(*values.shape[:2], height, width, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5)
+    return cells.reshape(*values.shape[:2], 4 * height, 2 * width).view(values.dtype)
 
 
 def _first_layer(layer: Any, tokens: torch.Tensor, cells: Cells) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -240,7 +243,8 @@ def _layer(
 
     def answered(cells: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         scores = torch.unflatten((rows @ (cells + place).mT).add_(shift), 1, (heads, -1))
-        seen: torch.Tensor = layer.layer_norm4(torch.baddbmm(cells, scores.softmax(2).flatten(1, 2).mT, told))
+        # the strips are this decoder's own, and nobody reads them as they were
+        seen: torch.Tensor = layer.layer_norm4(cells.baddbmm_(scores.softmax(2).flatten(1, 2).mT, told))
         return seen
 
     return queries, [answered(cells, place) for cells, place in zip(strips, places, strict=True)]

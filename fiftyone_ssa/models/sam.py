@@ -22,6 +22,7 @@ from fiftyone_ssa.models.devices import double, is_small, upload
 from fiftyone_ssa.models.everything import EverythingGenerator
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.found_masks import Encoding
+from fiftyone_ssa.models.hiera import lighten
 from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.mask_decoder import Cells, HQPointDecoder, PointDecoder
@@ -157,6 +158,8 @@ class Sam:
             codes.forward = lru_cache(8)(codes.forward)
             if hasattr(backbone, "_get_pos_embed"):
                 backbone._get_pos_embed = lru_cache(1)(backbone._get_pos_embed)
+            if type(backbone).__name__ == "Sam2HieraDetModel":
+                lighten(backbone)
         # positions in half precision miss by whole pixels, so the prompt encoder stays float32
         self.model.vision_encoder.to(dtype)
         self.model.mask_decoder.to(dtype)
