@@ -1,11 +1,12 @@
 """Long runs over tars with a segmenter that takes no time: whether memory and throughput stay what they were.
 
-    python -m benchmarks.soak [--images 3000] [--a-tar 100] [--size 300 450] [--workers 2]
+    python -m benchmarks.soak [--images 3000] [--ray-images 5000] [--a-tar 100] [--size 300 450] [--workers 2]
 
 Once in one process, once on Ray with `--workers`. Each committed shard is a point: "mb" is the memory that the driver's
-and the workers' processes hold for themselves (USS), "cpu_ms" their processor time an image since the shard before;
-wall time says little on a machine that others use. First and last are means of the first and the last fifth of the
-points, the first two left out, in which models and libraries are loaded. Prints one JSON object.
+and the workers' processes hold for themselves (USS), "cpu_ms" their processor time an image since the shard before.
+Wall time says little on a machine that others use; "of_loop" is "cpu_ms" in times of a fixed loop, which this process
+measures at each point, since a core that is shared is slower for both. First and last are means of the first and the
+last fifth of the points, the first two left out, in which models and libraries are loaded. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -65,8 +66,16 @@ def _held(driver: psutil.Process) -> Figures:
         except psutil.Error:  # it ended meanwhile
             continue
     return {f"{kind}_mb": round(uss / 1e6, 1) for kind, (uss, _) in found.items()} | {
-        "cpu_s": sum(seconds for _, seconds in found.values())
+        "cpu_s": sum(seconds for _, seconds in found.values()),
+        "loop_ms": _loop_ms(),
     }
+
+
+def _loop_ms() -> float:
+    """Processor time of a loop that is always the same."""
+    started = time.process_time()
+    sum(number * number for number in range(300_000))
+    return 1000 * (time.process_time() - started)
 
 
 def _summary(points: list[Figures], a_tar: int) -> Figures:
@@ -75,9 +84,10 @@ def _summary(points: list[Figures], a_tar: int) -> Figures:
         {**point, "cpu_ms": 1000 * (point["cpu_s"] - before["cpu_s"]) / (a_tar * (point["shards"] - before["shards"]))}
         for before, point in zip(points[WARMING:], points[WARMING + 1 :], strict=False)
     ]
+    steps = [{**step, "of_loop": step["cpu_ms"] / step["loop_ms"]} for step in steps]
     figures: Figures = {"points": len(steps)}
     fifth = max(1, len(steps) // 5)
-    for name in ("driver_mb", "workers_mb", "cpu_ms"):
+    for name in ("driver_mb", "workers_mb", "cpu_ms", "loop_ms", "of_loop"):
         first, last = ([step[name] for step in part] for part in (steps[:fifth], steps[-fifth:]))
         if any(first):
             one, other = statistics.fmean(first), statistics.fmean(last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -107,17 +108,35 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
 def connect(ray: Any, address: str, **options: Any) -> None:
     """Connect this process to Ray, or start it here; on a busy machine its parts may miss each other at first.
 
+    What is started here listens on 127.0.0.1 alone.
     Raises InputError if none answers.
     """
     for attempt in range(1, STARTS + 1):
         try:
-            ray.init(address, logging_level=logging.ERROR, **options)
+            with _heard_here_only(ray) if address == "local" else contextlib.nullcontext():
+                ray.init(address, logging_level=logging.ERROR, **options)
         except Exception as error:  # Ray raises whatever it meets
             ray.shutdown()
             if address != "local" or attempt == STARTS:
                 raise InputError(f"no Ray answers at {address}: {error}; start one, or take --ray local") from error
         else:
             return
+
+
+@contextlib.contextmanager
+def _heard_here_only(ray: Any) -> Iterator[None]:
+    """What Ray starts binds 127.0.0.1, as it does on macOS and Windows; on Linux all its servers face the network."""
+    constants = ray._private.ray_constants
+    with_others, name = constants.ENABLE_RAY_CLUSTER, constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = os.environ.get(name)
+    constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = with_others
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 class _Actor:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -55,6 +56,15 @@ def ray():
         pytest.skip(f"Ray does not start on this busy machine: {error}")
     yield ray
     ray.shutdown()
+
+
+def test_nothing_listens_beyond_this_machine(ray):
+    ray.get(ray.remote(lambda: os.getpid()).remote())
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    sockets = [each for process in processes for each in process.net_connections("inet") if each.status == "LISTEN"]
+    assert len(sockets) > 3
+    assert {each.laddr.ip.removeprefix("::ffff:") for each in sockets} == {"127.0.0.1"}
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
 
 
 def test_two_workers_one_of_which_dies_give_the_rows_of_one_process(ray, tars, tmp_path, preset):
