@@ -40,6 +40,8 @@ _DAMAGED = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, AttributeError, AssertionError, RuntimeError),
     *(ArithmeticError, LookupError, BufferError, struct.error, zlib.error),
 )
+ROWS_AT_A_TIME = 64
+"""Rows of a decoded picture that are copied at a time."""
 PICTURES_HELD = 24
 """How many pictures a run may hold at once, as RGB: those read ahead, named and written, and what decoding takes."""
 
@@ -98,7 +100,7 @@ def read_image(path: Source, *, most: int | None = None) -> Image:
     """
     with opened_picture(path, most=most) as picture:
         picture.load()
-        return np.array(upright(picture, _rgb(picture, path)))
+        return _pixels(upright(picture, _rgb(picture, path)))
 
 
 def image_size_hw(path: str | Path) -> tuple[int, int]:
@@ -263,6 +265,15 @@ def _check_pixels(path: Source, width: int, height: int, most: int | None) -> No
             f"{path} is too large: {width} x {height} = {width * height:,} pixels, at most {most:,} are read "
             f"(Pillow's limit, or what {PICTURES_HELD} such pictures take of the memory); cut it into tiles"
         )
+
+
+def _pixels(picture: PIL.Image.Image) -> Image:
+    """An RGB picture's (H, W, 3) uint8; some rows at a time, as Pillow copies twice, which then stays in the caches."""
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top in range(0, picture.height, ROWS_AT_A_TIME):
+        rows = picture.crop((0, top, picture.width, min(top + ROWS_AT_A_TIME, picture.height)))
+        pixels[top : top + rows.height] = np.frombuffer(rows.tobytes(), np.uint8).reshape(rows.height, rows.width, 3)
+    return pixels
 
 
 def _rgb(picture: PIL.Image.Image, path: Source) -> PIL.Image.Image:

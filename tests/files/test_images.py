@@ -323,3 +323,12 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
     assert target.read_bytes() == b"old"
+
+
+def test_pixels_are_pillows_whatever_the_number_of_rows(tmp_path: Path) -> None:
+    for height in (1, 63, 64, 65, 200):
+        pixels = np.random.default_rng(height).integers(0, 256, (height, 7, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / "picture.png")
+        found = read_image(tmp_path / "picture.png")
+        assert np.array_equal(found, pixels)
+        assert found.flags.writeable

@@ -10,6 +10,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import (
     class_map,
     class_rles,
+    class_runs,
     counts_from_runs,
     decode,
     decode_crop,
@@ -171,3 +172,17 @@ def test_a_class_map_as_codes_and_back() -> None:
         np.testing.assert_array_equal(coco.decode({"size": [37, 41], "counts": code}), ids == class_id)
     np.testing.assert_array_equal(class_map(list(codes.items()), (37, 41), 255), ids)
     assert list(class_rles(np.full((2, 2), 255, np.uint8), 255)) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 9), (9, 1), (37, 53)])
+def test_runs_of_a_class_map_are_as_a_loop_finds_them(dtype: type, size_hw: tuple[int, int]) -> None:
+    ids = np.random.default_rng(0).integers(0, 3, size_hw).astype(dtype)
+    for given in (ids, ids[::-1, ::-1], np.asfortranarray(ids)):
+        flat = [int(given[row, column]) for column in range(size_hw[1]) for row in range(size_hw[0])]
+        starts = [i for i in range(len(flat)) if i == 0 or flat[i] != flat[i - 1]]
+        found = class_runs(given)
+        assert found[0].tolist() == starts
+        assert found[1].tolist() == [*starts[1:], len(flat)]
+        assert found[2].tolist() == [flat[i] for i in starts]
+        assert found[2].dtype == dtype
