@@ -19,12 +19,14 @@ from fiftyone_ssa.labels.brain import try_to_offer
 from fiftyone_ssa.labels.calibration import calibration_of, fitted_weights
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
 from fiftyone_ssa.labels.database import check_whole_images, needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.documents import MAX_INLINE_BYTES
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
 from fiftyone_ssa.labels.job_record import Cancelled
 from fiftyone_ssa.labels.lease import Lease, hold
 from fiftyone_ssa.labels.plan import Overwrite, Plan, check_content, check_overwrite, content, plan
 from fiftyone_ssa.labels.source import Source, class_names
 from fiftyone_ssa.labels.writer import LabelWriter
+from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.models.factories import tell_whose_code
 from fiftyone_ssa.naming.arguments import (
     LARGEST_WORKERS,
@@ -64,6 +66,7 @@ def annotate(
     keep_embeddings: bool = False,
     trust_remote_code: bool = False,
     workers: int = 1,
+    mask_files_above: float = 4.0,
     progress: bool | Callable[[Any], None] | None = None,
 ) -> Summary:
     """Name every mask of a FiftyOne image dataset or view, and write labels (`labels.documents` says how).
@@ -98,6 +101,8 @@ def annotate(
         trust_remote_code (False): whether to run code that comes with a Hugging Face model
         workers (1): processes of this machine that work side by side, each with models of its own: as many as there are
             GPUs, which they take in turn unless `device` names one. This process reads and writes; labels are the same
+        mask_files_above (4.0): megabytes that the masks of one image may take in the database; where they take more,
+            each goes to a PNG file of 1 bit beside the class maps. 0 for large datasets: documents then hold no pixels
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
     Returns the counts; `errors` are by file path. Raises InputError for a bad argument or preset, if the field must
@@ -125,6 +130,7 @@ def annotate(
     )
     check_batch_size(batch_size)
     check_count("workers", workers, most=LARGEST_WORKERS)
+    inline_bytes = _inline_bytes(mask_files_above)
     folder = check_path("semantic_dir", semantic_dir).resolve() if semantic_dir is not None else None
     with hold(job.dataset, label_field) as lease:
         refresh(job.dataset)
@@ -134,7 +140,7 @@ def annotate(
             settings = job.settings()
         folder = folder or default_folder(job.dataset)
         try:
-            summary = _run(job, models, settings, lease, folder, batch_size, workers, progress)
+            summary = _run(job, models, settings, lease, folder, batch_size, workers, inline_bytes, progress)
         except (Cancelled, DeviceLostError):
             try_to_prepare_app(job.dataset, label_field)  # what is done stays, and is looked at
             raise
@@ -263,6 +269,7 @@ def _run(
     folder: Path,
     batch_size: int,
     workers: int,
+    inline_bytes: int,
     progress: Any,
 ) -> Summary:
     """Do what is not done yet, with the lease on the label field held."""
@@ -298,6 +305,7 @@ def _run(
             everything=job.overwrite == "everything",
             in_place=job.source.masks_field == fields.label,
             levels=job.preset.masks.levels == "written",
+            inline_bytes=inline_bytes,
             from_before=chosen.from_before,
         )
         writer.declare(job.preset.pipeline, job.keeps_branch, job.keeps_embeddings)
@@ -309,6 +317,14 @@ def _run(
     if job.keeps_embeddings:
         try_to_offer(dataset, fields.label)
     return summary
+
+
+def _inline_bytes(megabytes: Any) -> int:
+    """`mask_files_above` in bytes. Raises InputError for what a document cannot hold."""
+    most = MAX_INLINE_BYTES / 1e6
+    if not is_number(megabytes) or not 0 <= megabytes <= most:
+        raise InputError(f"mask_files_above must be a number of megabytes from 0 to {most:g}, got {shown(megabytes)}")
+    return int(1e6 * megabytes)
 
 
 def _write_all(results: Iterator[Result], writer: LabelWriter, summary: Summary, total: int, progress: Any) -> None:

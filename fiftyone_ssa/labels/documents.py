@@ -140,9 +140,10 @@ def declare_detections(dataset: fo.Dataset, field: str, attributes: Sequence[str
         ) from error
 
 
-def annotation_document(annotation: Annotation, mask_folder: Path) -> Document:
+def annotation_document(annotation: Annotation, mask_folder: Path, inline_bytes: int | None = None) -> Document:
     """The Detections of an annotation; `mask_folder` takes the masks where they are too large for the database."""
-    return masks_document(annotation.masks, mask_folder, _name_columns(annotation), digests=True)
+    columns = _name_columns(annotation)
+    return masks_document(annotation.masks, mask_folder, columns, digests=True, inline_bytes=inline_bytes)
 
 
 def name_documents(annotation: Annotation) -> list[Document]:
@@ -189,10 +190,12 @@ def masks_document(
     columns: Mapping[str, Sequence[Any]] | None = None,
     *,
     digests: bool = False,
+    inline_bytes: int | None = None,
 ) -> Document:
     """The Detections of a mask set, with further columns of N values or none; None and NaN are left out.
 
-    `digests` adds what tells later whether a mask was changed. Raises UnstorableError, before any file is written,
+    `digests` adds what tells later whether a mask was changed. Masks that take more than `inline_bytes` (by default
+    `MAX_INLINE_BYTES`) all go to files. Raises UnstorableError, before any file is written,
     if no document of the database holds them, InputError if a file cannot be written.
     """
     boxes = np.where(masks.areas_px[:, None] > 0, masks.boxes_xywh, (0, 0, 1, 1))
@@ -214,7 +217,7 @@ def masks_document(
     }
     height, width = masks.size_hw
     relative = np.add(boxes, (CORNER_SHIFT, CORNER_SHIFT, 0, 0)) / (width, height, width, height)
-    inline = sum(map(len, packed)) <= MAX_INLINE_BYTES
+    inline = sum(map(len, packed)) <= (MAX_INLINE_BYTES if inline_bytes is None else inline_bytes)
     detections: list[Document] = [
         {"_id": ObjectId(), "_cls": "Detection", "attributes": {}, "tags": [], "bounding_box": box}
         | ({"mask": mask} if inline else {"mask_path": str(mask_folder / f"{index}.png")})

@@ -99,6 +99,8 @@ class LabelWriter:
     """Whether the masks are those of the field itself, which stay."""
     levels: bool = False
     """Whether each mask gets its `level`, `parent` and `duplicate_of`, those that people touched among them."""
+    inline_bytes: int | None = None
+    """How much an image's masks may take in the database; more goes to files. None: `documents.MAX_INLINE_BYTES`."""
     from_before: frozenset[str] = frozenset()
     """Samples whose labels are of a version that wrote no `class_name`."""
     refused: dict[str, str] = field(default_factory=dict)
@@ -203,7 +205,8 @@ class LabelWriter:
         if self.in_place:
             entry.names = dict(zip(taken.mask_ids, name_documents(annotation), strict=True))
         else:
-            entry.label = annotation_document(annotation, self.folder / self.fields.masks_folder / name)
+            mask_folder = self.folder / self.fields.masks_folder / name
+            entry.label = annotation_document(annotation, mask_folder, self.inline_bytes)
             entry.files += [Path(row["mask_path"]) for row in entry.label["detections"] if "mask_path" in row]
         if annotation.embeddings is not None:
             entry.embeddings = annotation.embeddings

@@ -10,7 +10,7 @@ import pytest
 from fiftyone_ssa import clean
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import PART
-from fiftyone_ssa.labels import documents, runs
+from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.clean import default_folder
 from fiftyone_ssa.labels.database import own_collection
 from fiftyone_ssa.labels.lease import LeaseHeldError, hold
@@ -53,13 +53,10 @@ def test_only_what_nothing_points_to_goes(make_dataset: Make, name_masks: Run) -
     assert name_masks(dataset, "Other").skipped == 3
 
 
-def test_masks_in_files_go_with_their_folder(
-    make_dataset: Make, name_masks: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(documents, "MAX_INLINE_BYTES", 0)
+def test_masks_in_files_go_with_their_folder(make_dataset: Make, name_masks: Run) -> None:
     dataset = make_dataset(2)
-    name_masks(dataset)
-    name_masks(dataset, "Other", overwrite=True)
+    name_masks(dataset, mask_files_above=0)
+    name_masks(dataset, "Other", overwrite=True, mask_files_above=0)
     assert clean(dataset).files == 2 * (1 + 3)
     masks = {d.mask_path for label in dataset.values("ssa") for d in label.detections}
     assert files_below(default_folder(dataset)) == maps_of(dataset) | masks

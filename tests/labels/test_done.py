@@ -41,17 +41,14 @@ def test_a_deleted_or_cleared_field_is_made_again(field: str, make_dataset: Make
     assert name_masks(dataset, keep_branch=True).skipped == 2
 
 
-def test_lost_files_are_made_again(make_dataset: Make, name_masks: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fiftyone_ssa.labels import documents
-
-    monkeypatch.setattr(documents, "MAX_INLINE_BYTES", 0)
+def test_lost_files_are_made_again(make_dataset: Make, name_masks: Run) -> None:
     dataset = make_dataset(3)
-    name_masks(dataset, keep_branch=True)
+    name_masks(dataset, keep_branch=True, mask_files_above=0)
     first, second, third = dataset
     Path(first.ssa_semantic.mask_path).unlink()
     Path(second.ssa_branch.mask_path).unlink()
     Path(third.ssa.detections[1].mask_path).unlink()
-    summary = name_masks(dataset)
+    summary = name_masks(dataset, mask_files_above=0)
     assert (summary.done, dict(summary.redone), summary.kept) == (3, {"image whose files were gone": 3}, 0)
     dataset.reload()
     assert all(Path(d.mask_path).is_file() for label in dataset.values("ssa") for d in label.detections)
