@@ -47,7 +47,7 @@ class ParquetSource:
         self._output = Output(out)
         self.root = self._output.root
         self.name, self.identity = self.root.name, str(self.root.resolve())
-        self._in_folders = all(Path(part.source).is_dir() for part in self._output.parts)
+        self._in_folders = all(_is_here(part.source) for part in self._output.parts)
         self.lasting = self._in_folders or data_dir is not None
         """Whether its images are still where they are when the export is made."""
         self._place: Place
@@ -133,10 +133,17 @@ class ParquetSource:
         """Where an image is when its turn comes."""
         from fiftyone_ssa.scale.pictures import earlier_file
 
-        if self.lasting and Path(part.source).is_dir() and ".." not in Path(image["member"]).parts:
+        if self.lasting and _is_here(part.source) and ".." not in Path(image["member"]).parts:
             return Path(part.source, image["member"])
         path = self._place(part, image)
         return earlier_file(path) or path
+
+
+def _is_here(source: str) -> bool:
+    """Whether a shard's images are files of a folder on this machine."""
+    from fiftyone_ssa.scale.pictures import is_folder
+
+    return is_folder(source) and Path(source).is_dir()
 
 
 def _by_id(folder: Path) -> Place:

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.images import EXTENSIONS, PictureBytes, image_size_hw, opened_picture
 from fiftyone_ssa.scale.inputs import kind_of
@@ -42,9 +42,8 @@ class ShardPictures:
     def __init__(self, part: Entry, images: Sequence[Row], place: Place) -> None:
         """`images` are all rows of `images` that will be asked for."""
         self._part, self._place = part, place
-        self._is_file = bool(kind_of(part.source)[0]) and not Path(part.source).is_dir()
         self._written: dict[str, Path | InputError] = {}
-        if self._is_file:
+        if not is_folder(part.source):
             self._write_out([image for image in images if image["offset"] is None])
 
     def of(self, image: Row) -> Path:
@@ -65,9 +64,9 @@ class ShardPictures:
         if image["offset"] is not None:
             if not path.is_file() or path.stat().st_size != image["size"]:
                 write_whole(path, _bytes(source, image["offset"], image["size"]))
-        elif Path(source).is_dir():
+        elif is_folder(source) and Path(source).is_dir():
             return _in_folder(source, image["member"])
-        elif "://" not in source or self._is_file:
+        elif "://" not in source or not is_folder(source):
             raise InputError(f"{source} is gone, or neither a folder, a tar nor a file of rows")
         elif ".." in image["member"].split("/"):
             raise InputError(f"{image['member']} leaves its folder {source}")
@@ -90,11 +89,13 @@ class ShardPictures:
         try:
             with closing(_records(self._part, [image["member"] for image in images])) as records:
                 for record in records:
+                    if record.id == self._part.shard:
+                        missing = InputError(record.problem)
                     if record.id in left:
                         self._written[record.id] = _write(record, left.pop(record.id))
                     if not left:
                         break
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, MissingDependencyError) as error:
             missing = InputError(f"{self._part.source} cannot be read: {error}")
         self._written |= dict.fromkeys(left, missing)
 
@@ -110,6 +111,12 @@ def with_pictures(images: Iterable[ChosenImage], place: Place) -> Iterator[tuple
             except InputError as error:
                 found = error
             yield image, found
+
+
+def is_folder(source: str) -> bool:
+    """Whether a shard's images are files of a folder, and not in a tar, nor in rows; Lance's rows are in a folder."""
+    kind = kind_of(source)[0]
+    return not kind or (kind != "lance" and Path(source).is_dir())
 
 
 def place_in(folder: Path) -> Place:

@@ -129,6 +129,5 @@ def test_a_real_run_is_replayed(tmp_path):
     ends = sorted((begin + took, number) for number, (begin, took) in enumerate(zip(begins, taken, strict=True)))
     lines = [json.dumps({"shard": f"s{number}", "seconds": end}) for end, number in ends]
     (tmp_path / "progress.jsonl").write_text("\n".join(lines) + "\n")
-    found = scale.replay(tmp_path)
-    assert found["workers"] == 2
+    found = scale.replay(tmp_path, 2)
     assert (found["took_s"], found["simulated_s"]) == (9.5, 9.5)
