@@ -33,7 +33,7 @@ class PhraseWorker:
         find_model()
         self.mode = mode
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, mode],
+            [sys.executable, "-P", "-m", __name__, mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},

@@ -117,7 +117,7 @@ class _Process:
 
     def _begin(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],  # the folder that the user is in stands in for no library
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self._environment,

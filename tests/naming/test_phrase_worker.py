@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,16 @@ def test_it_ends_with_a_process_that_is_killed_and_needs_no_main_guard(tmp_path)
     while _is_there(int(pid)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not _is_there(int(pid))
+
+
+def test_the_working_folder_stands_in_for_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("json", "subprocess", "numpy", "spacy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [folder for folder in sys.path if folder])
+    worker = PhraseWorker("head")
+    assert worker(["a red car"]) == NounPhrases("head")(["a red car"])
+    assert caplog.text == ""  # the process was not lost
+    worker.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -107,3 +108,15 @@ def test_what_cannot_begin_says_why(parts: ModuleType) -> None:
         Workers(parts.no_models, 2)
     with pytest.raises(InputError, match="ended as it began"):
         Workers(parts.ends, 1)
+
+
+def test_the_working_folder_stands_in_for_no_library(
+    parts: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    for name in ("pickle", "subprocess", "numpy", "torch"):
+        (tmp_path / f"here/{name}.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("sys.path", [folder for folder in sys.path if folder])
+    with Workers(parts.make, 1) as workers:
+        assert workers.ask(4) == 8
