@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,19 +38,15 @@ class Machines(AbstractContextManager["Machines"]):
     _cluster: Any = None
 
     def __enter__(self) -> Machines:
-        """Start them; on a busy machine Ray's parts miss each other at first."""
-        for attempt in range(STARTS):
-            try:
-                self._cluster = Cluster()
-                self._cluster.add_node(**_NODE, include_dashboard=False, _system_config=_QUICK)
-                self._node = self._cluster.add_node(**_NODE)
-            except Exception:  # Ray raises nothing else
-                if attempt == STARTS - 1:
-                    raise
-                self._cluster.shutdown()
-            else:
-                return self
-        raise AssertionError("a start returns or raises")
+        """Start them."""
+
+        def start() -> Any:
+            self._cluster = Cluster()
+            return self._cluster.add_node(**_NODE, include_dashboard=False, _system_config=_QUICK)
+
+        _patiently(start, lambda: self._cluster.shutdown())
+        self._node = _patiently(lambda: self._cluster.add_node(**_NODE))
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._cluster.shutdown()
@@ -74,7 +70,7 @@ class Machines(AbstractContextManager["Machines"]):
         """Kill the raylet of the node without driver; its processes follow. Another node takes its place."""
         _raylet(self._node).kill()
         self._cluster.remove_node(self._node, allow_graceful=False)
-        self._node = self._cluster.add_node(**_NODE)
+        self._node = _patiently(lambda: self._cluster.add_node(**_NODE))
 
     def kill_head(self) -> None:
         """Kill the raylet that drivers are connected to."""
@@ -189,6 +185,17 @@ def kills_of_each(count: int, chance: random.Random) -> list[str]:
     kills = [kind for kind in KINDS for _ in range(count)]
     chance.shuffle(kills)
     return kills
+
+
+def _patiently(start: Callable[[], Any], undo: Callable[[], Any] = lambda: None) -> Any:
+    """What `start` answers; on a busy machine Ray's parts wait for each other in vain at first."""
+    for _ in range(STARTS):
+        try:
+            return start()
+        except Exception as error:  # noqa: BLE001 - Ray raises nothing else
+            failed = error
+            undo()
+    raise failed
 
 
 def _raylet(node: Any) -> psutil.Process:
