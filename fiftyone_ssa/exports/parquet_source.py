@@ -13,7 +13,6 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.image_masks import Choice, ImageMasks
 from fiftyone_ssa.exports.sources import SourceImage
 from fiftyone_ssa.files.images import EXTENSIONS
-from fiftyone_ssa.masks import rle
 from fiftyone_ssa.naming.arguments import check_path
 
 if TYPE_CHECKING:
@@ -102,10 +101,10 @@ class ParquetSource:
 
     def masks(self, image: SourceImage, size_hw: tuple[int, int], choice: Choice) -> ImageMasks:
         """The chosen masks of one image. Raises InputError if a code is damaged."""
+        from fiftyone_ssa.scale.loading import masks_of_rows
+
         rows: Sequence[Row] = image.label
-        ids = [row["mask_id"] for row in rows]
-        codes = rle.mask_set(size_hw, [row["rle"] for row in rows], source_ids=ids)
-        return ImageMasks.of_records(codes, list(map(_document, rows)), choice)
+        return ImageMasks.of_records(masks_of_rows(rows, size_hw), list(map(_document, rows)), choice)
 
     def check_alive(self) -> None:
         """Raise InputError if the folder is gone."""

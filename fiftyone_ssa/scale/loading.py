@@ -24,6 +24,7 @@ from fiftyone_ssa.scale.pictures import place_in, with_pictures
 from fiftyone_ssa.scale.query import Output, Row
 from fiftyone_ssa.scale.sampling import UNIFORM, Sample
 from fiftyone_ssa.scale.selecting import Selection, choose
+from fiftyone_ssa.types import MaskSet
 
 MASK_IDS = "mask_ids"
 """The attribute of a Detections label that lists the masks that were loaded."""
@@ -183,14 +184,21 @@ def _fill(done: Selected, selection: Selection, label_field: str, media_dir: Pat
     done.dataset.add_samples(fresh, progress=False)
 
 
+def masks_of_rows(rows: Sequence[Row], size_hw: tuple[int, int]) -> MaskSet:
+    """The masks of an image's rows. Raises InputError for a damaged code, or none."""
+    for row in rows:
+        if row["rle"] is None:
+            raise InputError(f"mask {row['mask_id']} has no pixels; remove its row from the corrections")
+    return rle.mask_set(size_hw, [row["rle"] for row in rows], source_ids=[row["mask_id"] for row in rows])
+
+
 def detections_document(rows: Sequence[Row], mask_folder: Path) -> Document:
     """The Detections of an image's rows, mask by mask as they are; `mask_folder` takes what the database cannot hold.
 
     A mask that a person drew has no digest, as where it was drawn. Raises InputError for a damaged code.
     """
-    size_hw = rows[0]["height"], rows[0]["width"]
+    masks = masks_of_rows(rows, (rows[0]["height"], rows[0]["width"]))
     ids = [row["mask_id"] for row in rows]
-    masks = rle.mask_set(size_hw, [row["rle"] for row in rows], source_ids=ids)
     columns = {name: [row[column] for row in rows] for name, column in ATTRIBUTES.items()}
     document = masks_document(masks, mask_folder, columns, digests=True)
     known = {mask_id: str(each["_id"]) for mask_id, each in zip(ids, document["detections"], strict=True)}

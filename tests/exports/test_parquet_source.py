@@ -122,6 +122,17 @@ def test_images_that_cannot_be_read_cost_themselves(made, tmp_path):
     assert any("leaves its folder" in reason for reason in done.errors.values())
 
 
+def test_a_mask_without_pixels_costs_its_image_only(made, tmp_path):
+    out, _ = made
+    shutil.copytree(out, tmp_path / "OUT")
+    row = {"image_id": "t0/sa_1.png", "shard": "t0", "member": "sa_1.png", "mask_id": -3, "label": "none"}
+    said = {**row, "height": SIZE_HW[0], "width": SIZE_HW[1], "review": "corrected", "dataset": "d"}
+    write_layer(tmp_path / "OUT", [said])
+    done = export(tmp_path / "OUT", tmp_path / "coco")
+    assert done.images == 7
+    assert "mask -3 has no pixels" in next(iter(done.errors.values()))
+
+
 def test_rows_of_a_parquet_file_without_names_are_called_by_what_they_are(tmp_path, out_of_rows):
     out = out_of_rows
     done = export(out, tmp_path / "coco")
