@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import pickle
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
@@ -21,6 +23,9 @@ MOST_CPUS = 4
 """Cores that a worker asks for, where there are as many: what decoding, phrases and writing take beside a GPU."""
 MOST_DECODERS = 4
 """Tasks of a worker at a time, where nobody says how many: they fill a GPU that needs 10 ms an image."""
+RESTARTS = 20
+"""How often Ray begins a worker again whose process or machine is lost: one that is lost whenever it begins would be
+begun again without end."""
 STARTS = 3
 """How often Ray is started on this machine before that counts as failed."""
 
@@ -80,7 +85,7 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
     if ours:
         connect(ray, cluster.address)
     try:
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False  # we have our own
         context.execution_no_progress_timeout_s = -1  # a tar takes hours, and is one step
@@ -93,13 +98,23 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
         pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
         rows = [{"work": pickle.dumps(work)} for work in todo]
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Actor, fn_constructor_args=(job, decoders), compute=pool, num_cpus=cpus, num_gpus=cluster.gpus
+            _Actor,
+            fn_constructor_args=(job, decoders),
+            compute=pool,
+            num_cpus=cpus,
+            num_gpus=cluster.gpus,
+            max_restarts=RESTARTS,
         )
         for row in done.iter_rows():
             outcome = pickle.loads(row["outcome"])
             if isinstance(outcome, Exception):
                 raise outcome
             yield outcome
+    except ray.exceptions.RayActorError as error:
+        raise InputError(
+            f"a worker was lost {RESTARTS + 1} times (killed, out of memory, or its machine); what is finished is "
+            "kept, so take fewer workers, a smaller --batch-size or larger machines, and start again"
+        ) from error
     finally:
         if ours:
             ray.shutdown()
@@ -114,13 +129,26 @@ def connect(ray: Any, address: str, **options: Any) -> None:
     for attempt in range(1, STARTS + 1):
         try:
             with _heard_here_only(ray) if address == "local" else contextlib.nullcontext():
-                ray.init(address, logging_level=logging.ERROR, **options)
+                ray.init(address, logging_level=logging.ERROR, job_config=_imports(ray), **options)
         except Exception as error:  # Ray raises whatever it meets
             ray.shutdown()
             if address != "local" or attempt == STARTS:
                 raise InputError(f"no Ray answers at {address}: {error}; start one, or take --ray local") from error
         else:
             return
+
+
+def _imports(ray: Any) -> Any:
+    """Workers import what this process does: Ray would put the folder that the user is in before all libraries."""
+
+    class Imports(ray.job_config.JobConfig):  # type: ignore[misc]
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True  # that Ray asks before it adds folders
+
+    installed = tuple(Path(prefix) for prefix in {sys.prefix, sys.base_prefix})
+    folders = [Path(folder) for folder in sys.path if folder]
+    ours = [str(folder) for folder in folders if not any(folder.is_relative_to(prefix) for prefix in installed)]
+    return Imports(_py_driver_sys_path=ours)
 
 
 @contextlib.contextmanager

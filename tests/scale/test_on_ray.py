@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import colorsys
+import contextlib
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -14,6 +17,7 @@ import pytest
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.presets import load_preset
+from fiftyone_ssa.scale import on_ray
 from fiftyone_ssa.scale.manifest import TABLES, read_manifest
 from fiftyone_ssa.scale.on_ray import Cluster, connect
 from fiftyone_ssa.scale.parquet_rows import mask_rows
@@ -48,10 +52,14 @@ def rows(out, table):
 
 
 @pytest.fixture(scope="module")
-def ray():
+def ray(tmp_path_factory):
     ray = pytest.importorskip("ray", reason="needs ray (pip install 'fiftyone-ssa[scale]')")
+    here = tmp_path_factory.mktemp("here")
+    for name in ("colorsys", "pandas", "torch", "PIL"):
+        (here / f"{name}.py").write_text("raise SystemExit(7)\n")
     try:
-        connect(ray, "local", num_cpus=4, include_dashboard=False, object_store_memory=10**9)
+        with contextlib.chdir(here):
+            connect(ray, "local", num_cpus=4, include_dashboard=False, object_store_memory=10**9)
     except InputError as error:  # its parts wait for each other, 30 s at most, which is too little beside ten processes
         pytest.skip(f"Ray does not start on this busy machine: {error}")
     yield ray
@@ -65,6 +73,22 @@ def test_nothing_listens_beyond_this_machine(ray):
     assert len(sockets) > 3
     assert {each.laddr.ip.removeprefix("::ffff:") for each in sockets} == {"127.0.0.1"}
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+
+
+def test_the_working_folder_stands_in_for_no_library(ray):
+    folder, path, imported = ray.get(ray.remote(lambda: (Path.cwd(), sys.path, colorsys.__file__)).remote())
+    assert (folder / "colorsys.py").exists()
+    assert str(folder) not in path
+    assert imported == colorsys.__file__
+
+
+def test_a_worker_that_is_lost_whenever_it_begins_ends_the_run(ray, tars, tmp_path, preset, monkeypatch):
+    monkeypatch.setattr(on_ray, "RESTARTS", 1)
+    (tmp_path / "lost.py").write_text("import os\n\n\ndef build():\n    os._exit(9)\n")
+    lost = load_preset(preset, {"semantic.model": f"{tmp_path}/lost.py:build"})
+    with pytest.raises(InputError, match="a worker was lost 2 times"):
+        annotate_shards(tars, tmp_path / "out", lost, device="cpu", progress=False, ray="local")
+    assert annotate_shards(tars, tmp_path / "out", preset, device="cpu", overwrite=True, progress=False).shards == 3
 
 
 def test_two_workers_one_of_which_dies_give_the_rows_of_one_process(ray, tars, tmp_path, preset):
