@@ -133,7 +133,8 @@ def annotate_shards(
         say (a log message): told, before models are loaded, whose code the preset names
 
     Raises InputError for a wrong argument or preset, no image, a folder that holds rows of other settings or that
-    another run writes to, or if rows can no longer be written; DeviceLostError if the GPU fails.
+    another run writes to, if `overwrite` would find masks anew that people corrected, or if rows can no longer be
+    written; DeviceLostError if the GPU fails.
     """
     chosen, store = load_preset(preset), Store(out)
     overwrite = arguments.check_flag("overwrite", overwrite)
@@ -155,6 +156,8 @@ def annotate_shards(
     shards = find_shards(named, needs_masks=job.needs_masks, leave_out=store.url)
     settings = job.settings()
     with _claimed(store):
+        if overwrite and not job.needs_masks:
+            _check_corrections(store)
         _begin(store, chosen, settings, overwrite)
         manifest, summary = Manifest(store), ShardSummary()
         todo = list(_todo(shards, manifest.entries, retry_failed, summary))
@@ -216,6 +219,15 @@ def _todo(
         else:
             summary.skipped += 1
             summary.failed_before += entry.failed
+
+
+def _check_corrections(store: Store) -> None:
+    """Raises InputError if people corrected masks that are to be found anew: ids would tell other masks then."""
+    if store.names("corrections"):
+        raise InputError(
+            f"{store}/corrections holds what people said of masks that --overwrite is to find anew, under ids that "
+            "other masks would have then; move that folder away, or name another one for the new labels"
+        )
 
 
 def _begin(store: Store, preset: Preset, settings: Settings, overwrite: bool) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import fiftyone as fo
@@ -82,6 +83,8 @@ def test_torchvision_reads_coco(dataset, tmp_path):
 
 def test_supervision_reads_coco(dataset, tmp_path):
     supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    if version("supervision").startswith("0.25."):
+        pytest.skip("supervision 0.25 reads the run-length codes of crowds alone")
     folder = exported(dataset, tmp_path / "coco", "coco")
     read = supervision.DetectionDataset.from_coco(str(folder / "data"), str(folder / "labels.json"), force_masks=True)
     assert len(read) == 3

@@ -1,10 +1,8 @@
 """`annotate` from the App: its form tells what is wrong, and the published answers come out."""
 
-import inspect
 from pathlib import Path
 
 import fiftyone as fo
-import fiftyone.operators as foo
 import numpy as np
 import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
@@ -63,8 +61,7 @@ def test_form_lists_presets_and_fields_and_changes_nothing(form, photographs):
         "ssa-foggy-driving",
         "own TOML file",
     ]
-    offered = "require_flat" in inspect.signature(foo.ExecutionContext.target_view).parameters  # not by FiftyOne 1.14
-    assert ("view_target" in fields) == offered
+    assert "view_target" in fields
     assert not [name for name, field in fields.items() if field["invalid"]]
     assert "ssa" not in photographs.get_field_schema()
 

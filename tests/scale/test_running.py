@@ -20,6 +20,7 @@ from fiftyone_ssa.folders.annotate import annotate_files
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.presets import load_preset
 from fiftyone_ssa.scale import running, writing
+from fiftyone_ssa.scale.layers import write_layer
 from fiftyone_ssa.scale.manifest import MANIFEST, TABLES, read_manifest
 from fiftyone_ssa.scale.parquet_rows import mask_rows
 from fiftyone_ssa.scale.rows import FAILED, IMAGES, MASKS, mask_schema
@@ -190,6 +191,16 @@ def test_other_settings_are_refused_unless_they_replace(tars, tmp_path, preset):
     assert run(tars, tmp_path / "out", other, overwrite=True).shards == 3
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
     assert len({row["revisions"] for row in rows(tmp_path / "out")}) == 1
+
+
+def test_masks_that_people_corrected_are_not_found_anew_under_their_ids(tars, tmp_path, preset):
+    run(tars, tmp_path / "out", preset)
+    write_layer(tmp_path / "out", [])
+    before = rows(tmp_path / "out")
+    with pytest.raises(InputError, match="holds what people said of masks"):
+        run(tars, tmp_path / "out", load_preset(preset, {"masks.source": "sam"}), overwrite=True)
+    assert rows(tmp_path / "out") == before
+    assert run(tars, tmp_path / "out", preset, overwrite=True).shards == 3  # the same masks, under the same ids
 
 
 def test_progress_is_told_by_shard(tars, tmp_path, preset):
