@@ -9,13 +9,13 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import weakref
 from collections.abc import Sequence
 
 from fiftyone_ssa.models.memo import Memo
+from fiftyone_ssa.naming.child import begin, end
 from fiftyone_ssa.naming.phrases import CAPACITY, Mode, NounPhrases, find_model
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,8 @@ class PhraseWorker:
     def __init__(self, mode: Mode = "head") -> None:
         find_model()
         self.mode = mode
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, mode],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},
-        )
-        self.close = weakref.finalize(self, _end, self._process)
+        self._process = begin(__name__, mode, folders=filter(None, sys.path), variables=os.environ)
+        self.close = weakref.finalize(self, end, self._process)
         self._here: NounPhrases | None = None
         self._turn = threading.Lock()
         self._memo = Memo(self._read, CAPACITY)
@@ -64,17 +59,6 @@ class PhraseWorker:
         self._process.stdin.write(json.dumps(captions).encode() + b"\n")
         self._process.stdin.flush()
         return [tuple(phrases) for phrases in json.loads(self._process.stdout.readline())]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:  # what was still to be written to a process that is gone
-                continue
-    process.kill()  # it holds nothing that it would have to put away
-    process.wait()
 
 
 def main(mode: Mode) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import weakref
 from collections import deque
@@ -20,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.naming.child import begin, end
 from fiftyone_ssa.naming.run import threads
 
 Work = Callable[[Any], Any]
@@ -111,18 +111,13 @@ class _Process:
 
     def __init__(self, make: Callable[[], Work], cores: int) -> None:
         self._make = pickle.dumps(make)
-        shared = {name: str(cores) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} | dict(os.environ)
-        self._environment = shared | {"PYTHONPATH": os.pathsep.join(_folders()), "PYTHONUTF8": "1"}
+        self._folders = _folders()  # as they are now, for those that begin again, too
+        self._variables = {name: str(cores) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} | dict(os.environ)
         self._begin()
 
     def _begin(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__],  # the folder that the user is in stands in for no library
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=self._environment,
-        )
-        self.close = weakref.finalize(self, _end, self._process)
+        self._process = begin(__name__, folders=self._folders, variables=self._variables)
+        self.close = weakref.finalize(self, end, self._process)
         assert self._process.stdin is not None
         self._process.stdin.write(self._make)
         self._process.stdin.flush()
@@ -164,17 +159,6 @@ class _Process:
 def _folders() -> list[str]:
     """What this process imports from; "" stands for the folder that it began in."""
     return [folder or str(Path.cwd()) for folder in sys.path]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:  # what was still to be written to a process that is gone
-                continue
-    process.kill()  # it holds nothing that it would have to put away
-    process.wait()
 
 
 def main() -> None:
