@@ -18,7 +18,7 @@ def runs_of_crops(crops: Iterable[Placed], size_hw: tuple[int, int]) -> Runs:
     """The runs of N masks of an image of `size_hw`, which are taken one at a time.
 
     Where pixels differ from those above them is found along the rows, as they lie in memory; only these few places are
-    then sorted by columns, so that no mask is turned.
+    then sorted by the columns of all masks, one mask after the other, so that no mask is turned.
     """
     found, counts, corners = [], [], []
     edges = np.empty(0, np.bool_)
@@ -46,8 +46,9 @@ def _by_columns(
     widths, x, y = np.array(corners, np.int64).T
     offsets, each = np.concatenate(found), np.repeat(widths, counts)
     rows = offsets // each
-    offsets = (offsets - rows * each) * size_hw[0] + rows + np.repeat(x * size_hw[0] + y + base[:-1], counts)
-    offsets.sort()
+    columns = offsets - rows * each
+    offsets = columns * size_hw[0] + rows + np.repeat(x * size_hw[0] + y + base[:-1], counts)
+    offsets = offsets[_order(columns + np.repeat(np.cumsum(widths) - widths, counts), int(widths.sum()))]
     starts, ends = offsets[::2], offsets[1::2]
     apart = starts[1:] != ends[:-1]  # what goes on from the bottom of a column to the top of the next is one run
     if not apart.all():
@@ -55,6 +56,14 @@ def _by_columns(
     bounds = np.searchsorted(starts, base)
     own = np.repeat(base[:-1], np.diff(bounds))
     return Runs(starts - own, ends - own, bounds)
+
+
+def _order(columns: Ints, count: int) -> Ints:
+    """The stable order of numbers from 0 to `count` - 1, by the radix sort that numpy has for 16 bits."""
+    order = np.argsort(columns.astype(np.uint16), kind="stable")
+    for shift in range(16, (count - 1).bit_length(), 16):
+        order = order[np.argsort((columns[order] >> shift).astype(np.uint16), kind="stable")]
+    return order
 
 
 def codes_of(found: Runs, pixels: int) -> tuple[bytes, ...]:

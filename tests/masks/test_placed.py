@@ -53,3 +53,10 @@ def test_bytes_above_one_are_set_pixels() -> None:
     odd = np.frombuffer(bytes([0, 2, 255, 1, 1, 0]), np.bool_).reshape(3, 2)
     found = runs_of_crops([(odd, (0, 0))], (3, 2))
     assert codes_of(found, 6) == (encode_crop(np.array([[0, 1], [1, 1], [1, 0]], bool), (0, 0), (3, 2)),)
+
+
+def test_more_columns_in_all_than_sixteen_bits_count() -> None:
+    rng = np.random.default_rng(4)
+    crops = [(rng.random((3, 30_000)) < share, (x, 0)) for x, share in ((0, 0.5), (9, 0.02), (10_000, 0.98))]
+    found = runs_of_crops(crops, (3, 40_000))
+    assert codes_of(found, 120_000) == tuple(encode_crop(crop, corner, (3, 40_000)) for crop, corner in crops)

@@ -7,6 +7,8 @@ import os
 import random
 from pathlib import Path
 
+import pytest
+
 from fiftyone_ssa.folders.annotate import annotate_files
 from fiftyone_ssa.presets import load_preset
 from tools.kills.files import FilesTrial
@@ -67,3 +69,25 @@ def test_it_sees_what_a_bad_run_would_leave(tmp_path: Path) -> None:
     said = " ".join(trial.after_end(""))
     for wrong in ("left over: ['.1-2.ssa-part']", "missing: ['0_semantic.json']", "is not finished"):
         assert wrong in said
+
+
+def test_kills_through_ray_are_of_each_kind_and_nodes_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="needs ray (pip install 'fiftyone-ssa[scale]')")
+    from tools.kills import on_ray
+
+    kills = on_ray.kills_of_each(20, random.Random(2))
+    assert sorted(kills) == sorted(on_ray.KINDS * 20)
+    assert kills != on_ray.kills_of_each(20, random.Random(3))
+    answers = iter([RuntimeError("not yet"), RuntimeError("not yet"), "node"])
+
+    def ask(*about: str) -> str:
+        assert about == ("gcs", "id")
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    assert on_ray._asked_long(ask, "gcs", "id") == "node"
+    monkeypatch.setattr(on_ray, "START_S", 0)
+    answers = iter([RuntimeError("never")])
+    with pytest.raises(RuntimeError, match="never"):
+        on_ray._asked_long(ask, "gcs", "id")

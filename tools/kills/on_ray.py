@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import random
 import signal
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
+import ray
 from ray.cluster_utils import Cluster
 
 from tools.kills.shards import ShardsTrial
@@ -22,12 +25,15 @@ from tools.kills.trial import Figures
 KINDS = ("worker", "driver", "raylet")
 CORES = 3
 """Of a node, so that two workers and their tasks fit beside each other on one."""
-_QUICK = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 10}
+_QUICK = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 20}
 _OURS = ("ray::MapWorker", "ray::_inputs", "ray::mask_rows")
 """What Ray calls processes that do our work now."""
 _NODE = {"num_cpus": CORES, "object_store_memory": 200_000_000}
-STARTS = 20
-END_S = 600
+STARTS = 5
+START_S = 180
+"""How long a node may take to start; Ray itself waits 30 s, too little beside other work on two cores."""
+_WAIT_FOR_GCS = "RAY_gcs_server_port_wait_time_s"
+END_S = 900
 """After which a run counts as hanging."""
 
 
@@ -41,9 +47,10 @@ class Machines(AbstractContextManager["Machines"]):
         """Start them."""
 
         def start() -> Any:
-            self._cluster = Cluster()
+            self._cluster = _Patient()
             return self._cluster.add_node(**_NODE, include_dashboard=False, _system_config=_QUICK)
 
+        os.environ[_WAIT_FOR_GCS] = str(START_S)
         _patiently(start, lambda: self._cluster.shutdown())
         self._node = _patiently(lambda: self._cluster.add_node(**_NODE))
         return self
@@ -59,22 +66,22 @@ class Machines(AbstractContextManager["Machines"]):
     def workers(self) -> list[psutil.Process]:
         """Processes that hold models, or that decode or make rows now."""
         found = []
-        for raylet in map(_raylet, (self._cluster.head_node, self._node)):
-            for process in raylet.children():
-                title = _title(process)
-                if title.startswith(_OURS):
-                    found.append(process)
+        for node in (self._cluster.head_node, self._node):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [each for each in _raylet(node).children() if _title(each).startswith(_OURS)]
         return found
 
     def kill_node(self) -> None:
         """Kill the raylet of the node without driver; its processes follow. Another node takes its place."""
-        _raylet(self._node).kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # Ray gives up raylets that a busy machine lets wait
+            _raylet(self._node).kill()
         self._cluster.remove_node(self._node, allow_graceful=False)
         self._node = _patiently(lambda: self._cluster.add_node(**_NODE))
 
     def kill_head(self) -> None:
         """Kill the raylet that drivers are connected to."""
-        _raylet(self._cluster.head_node).kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            _raylet(self._cluster.head_node).kill()
 
     def replace(self) -> None:
         """Another cluster in place of what is left of this one."""
@@ -185,6 +192,33 @@ def kills_of_each(count: int, chance: random.Random) -> list[str]:
     kills = [kind for kind in KINDS for _ in range(count)]
     chance.shuffle(kills)
     return kills
+
+
+class _Patient(Cluster):  # type: ignore[misc]
+    """A cluster whose nodes have `START_S` to start."""
+
+    def add_node(self, wait: bool = True, **options: Any) -> Any:
+        services, ask = ray._private.services, ray._private.services.get_node
+        services.get_node = functools.partial(_asked_long, ask)
+        try:
+            return super().add_node(wait=wait, **options)
+        finally:
+            services.get_node = ask
+
+    def _wait_for_node(self, node: Any, timeout: float = START_S) -> None:
+        super()._wait_for_node(node, timeout)
+
+
+def _asked_long(ask: Callable[..., Any], *about: Any) -> Any:
+    """What GCS knows of a node, as soon as it knows it."""
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            return ask(*about)
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _patiently(start: Callable[[], Any], undo: Callable[[], Any] = lambda: None) -> Any:
