@@ -166,7 +166,7 @@ class SemanticMap:
             raise InputError(f"class ids must be (H, W) uint8 or uint16, got {self.ids.shape} {self.ids.dtype}")
         if len(self.names) > self.ignore_id:
             raise InputError(f"{len(self.names)} classes do not fit {self.ids.dtype}; use uint16 for more than 255")
-        highest = int(self.ids.max(initial=0, where=self.ids != self.ignore_id))
+        highest = int((self.ids + 1).max(initial=1)) - 1  # one more than the ignored id is 0
         if highest >= len(self.names):
             raise InputError(
                 f"class id {highest} is unknown: the map has {len(self.names)} classes (0..{len(self.names) - 1}) "

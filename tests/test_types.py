@@ -65,6 +65,7 @@ def test_a_semantic_map_knows_its_classes() -> None:
     ids = np.array([[0, 1, 255]], np.uint8)
     semantic = SemanticMap(ids, ("a", "b"))
     assert (semantic.ignore_id, semantic.size_hw) == (255, (1, 3))
+    assert SemanticMap(np.full((2, 2), 65535, np.uint16), ("a",)).ignore_id == 65535
     with pytest.raises(InputError, match=r"class id 1 is unknown: the map has 1 classes \(0\.\.0\)"):
         SemanticMap(ids, ("a",))
     with pytest.raises(InputError, match="uint8 or uint16"):

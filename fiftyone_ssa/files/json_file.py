@@ -17,6 +17,8 @@ MAX_BYTES = 256_000_000
 """More than any image's masks take; as Python objects it may be twenty times as much."""
 MAX_DEPTH = 100
 """Levels of lists and objects in each other; Python's own limit depends on where a call stands, this one does not."""
+_PLAIN = frozenset((str, int, bool, type(None)))
+"""What JSON takes as it is."""
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -67,10 +69,10 @@ def parse_json(data: bytes, name: str) -> Any:
 
 def plain(value: Any) -> Any:
     """JSON's own types: arrays as lists, what is not finite as null, what JSON does not know as text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+    if type(value) is dict or isinstance(value, Mapping):
+        return {str(key): entry if type(entry) in _PLAIN else plain(entry) for key, entry in value.items()}
+    if type(value) is list or isinstance(value, list | tuple):
+        return [entry if type(entry) in _PLAIN else plain(entry) for entry in value]
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, float):

@@ -11,6 +11,7 @@ import numpy as np
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import foreign, rle
+from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.types import COLUMNS, MaskSet
 
 _NUMBERS = {
@@ -60,7 +61,8 @@ def mask_set_from_records(annotations: Sequence[Any], size_hw: tuple[int, int], 
         source_scores=[_score(annotation) for annotation in annotations] if with_names else None,
         records=[{key: value for key, value in row.items() if key != "segmentation"} for row in annotations],
     )
-    return dataclasses.replace(found, source_boxes_xywh=np.where(np.isnan(boxes), found.source_boxes_xywh, boxes))
+    stated = np.where(np.isnan(boxes), found.source_boxes_xywh, boxes)
+    return keep(dataclasses.replace(found, source_boxes_xywh=stated), runs_of(found))
 
 
 def _name(annotation: Mapping[str, Any]) -> str | None:

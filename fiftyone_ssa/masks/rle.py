@@ -17,6 +17,9 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.runs import Runs, digits, keep, read_runs, run_lengths
 from fiftyone_ssa.types import COLUMNS, Floats, Ints, MaskSet
 
+COLUMNS_AT_A_TIME = 512
+"""Of a class map, which are turned and compared together."""
+
 
 def mask_set(
     size_hw: tuple[int, int],
@@ -246,7 +249,7 @@ def scaled_crop_xyxy(box_xywh: Floats, scale: float, size_hw: tuple[int, int]) -
     The corners (x, y, x + w, y + h) are taken as inclusive pixels, each side grows by half of (scale - 1) of its
     length, is cut to an integer and clipped. At least one pixel remains.
     """
-    x, y, w, h = (float(v) for v in box_xywh)
+    x, y, w, h = box_xywh.tolist()
     grow_x, grow_y = (w + 1) * (scale - 1) * 0.5, (h + 1) * (scale - 1) * 0.5
     bottom, right = size_hw[0] - 1, size_hw[1] - 1
     x0, y0 = min(max(int(x - grow_x), 0), right), min(max(int(y - grow_y), 0), bottom)
@@ -260,16 +263,24 @@ def _turned(ids: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         return ids.T
     import cv2
 
-    turned: npt.NDArray[np.integer] = cv2.transpose(np.ascontiguousarray(ids))
+    turned: npt.NDArray[np.integer] = cv2.transpose(ids)
     return turned
 
 
 def class_runs(ids: npt.NDArray[np.integer]) -> tuple[Ints, Ints, npt.NDArray[np.integer]]:
-    """Starts, ends (exclusive) and class of the runs of equal class in a (H, W) map, column-major."""
-    flat = _turned(ids).ravel()
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    starts = np.concatenate([np.zeros(1, np.int64), edges])
-    return starts, np.append(edges, flat.size), flat[starts]
+    """Starts, ends (exclusive) and class of the runs of equal class in a (H, W) map, column-major.
+
+    Some columns at a time, so that their room is used anew.
+    """
+    height, starts, classes = ids.shape[0], [np.zeros(1, np.int64)], [ids[:1, 0]]
+    for left in range(0, ids.shape[1], COLUMNS_AT_A_TIME):
+        before = min(left, 1)  # the last pixel of the column before is compared, too
+        flat = _turned(ids[:, left - before : left + COLUMNS_AT_A_TIME]).ravel()[before * (height - 1) :]
+        edges = np.flatnonzero(flat[1:] != flat[:-1])
+        classes.append(flat[1:][edges])
+        starts.append(edges + (left * height + 1 - before))
+    found = np.concatenate(starts)
+    return found, np.append(found[1:], ids.size), np.concatenate(classes)
 
 
 def class_rles(ids: npt.NDArray[np.integer], ignore_id: int) -> Iterator[tuple[int, bytes]]:

@@ -51,13 +51,11 @@ def keep(masks: MaskSet, runs: Runs) -> MaskSet:
 
 def read_runs(codes: Sequence[bytes], size_hw: tuple[int, int]) -> Runs:
     """The runs of N codes. Raises InputError if one is damaged or not of an image of `size_hw` (height, width)."""
-    lengths, bounds = run_lengths(codes, size_hw)
-    edges = np.cumsum(lengths)
-    pixels = size_hw[0] * size_hw[1]
-    edges -= np.repeat(np.arange(len(codes)) * pixels, np.diff(bounds))
-    odd = np.flatnonzero(_places(bounds) & 1)
-    odd = odd[lengths[odd] > 0]
-    return Runs(edges[odd - 1], edges[odd], np.searchsorted(odd, bounds))
+    pairs, bounds, _ = _pairs(codes, size_hw)
+    there = pairs[:, 1] > 0
+    pairs[bounds[1:-1], 0] -= size_hw[0] * size_hw[1]  # each code's offsets begin anew
+    edges = np.cumsum(pairs).reshape(-1, 2)
+    return Runs(edges[:, 0][there], edges[:, 1][there], np.append(0, np.cumsum(there))[bounds])
 
 
 def run_lengths(codes: Sequence[bytes], size_hw: tuple[int, int]) -> tuple[Ints, Ints]:
@@ -66,31 +64,70 @@ def run_lengths(codes: Sequence[bytes], size_hw: tuple[int, int]) -> tuple[Ints,
     Runs of 0 and 1 in turn, starting with 0. Raises InputError if a code is damaged or does not describe an image of
     `size_hw` (height, width).
     """
+    pairs, bounds, counts = _pairs(codes, size_hw)
+    return np.delete(pairs, _lone(bounds, counts)), np.append(0, np.cumsum(counts))
+
+
+def _pairs(codes: Sequence[bytes], size_hw: tuple[int, int]) -> tuple[Ints, Ints, Ints]:
+    """Lengths of runs of 0 and of the runs of 1 behind them, (P, 2), one code after the other.
+
+    Also where each code's pairs begin, (N + 1,), and how many lengths it has, (N,): of an odd number the last has a 0
+    beside it.
+    """
+    values, counts = _numbers(codes)
+    bounds = np.append(0, np.cumsum((counts + 1) // 2))
+    lone = _lone(bounds, counts)
+    given = np.ones(2 * bounds[-1], np.bool_)
+    given[lone] = False
+    pairs = np.zeros((bounds[-1], 2), np.int64)
+    flat = pairs.reshape(-1)
+    flat[given] = values
+    # all but a code's first three are written as what they are more than the length two before
+    begin = bounds[:-1][counts > 0]
+    first = pairs[begin, 0]
+    pairs[begin, 0] = 0
+    if len(begin) > 1:  # each code's sums begin anew
+        pairs[begin[1:]] -= np.add.reduceat(pairs, begin)[:-1]
+    np.cumsum(pairs[:, 0], out=pairs[:, 0])
+    np.cumsum(pairs[:, 1], out=pairs[:, 1])
+    flat[lone] = 0
+    pairs[begin, 0] = first
+    _check(pairs, bounds, size_hw)
+    return pairs, bounds, counts
+
+
+def _lone(bounds: Ints, counts: Ints) -> Ints:
+    """Where among the lengths of pairs those are that are no code's."""
+    return np.asarray(2 * bounds[1:][counts % 2 == 1] - 1)
+
+
+def _numbers(codes: Sequence[bytes]) -> tuple[Ints, Ints]:
+    """The numbers of N codes, one code after the other, and how many each has, (N,).
+
+    Five bits a digit, the lowest first; a digit says whether more follow, the last one's highest bit is the sign.
+    """
     digits = np.frombuffer(b"".join(codes), np.uint8)
     stops = np.cumsum([0, *map(len, codes)])
     goes_on = ((digits - 48) & 0x20) != 0
     ends_early = goes_on[stops[1:][np.diff(stops) > 0] - 1]
     if len(digits) and (digits.min() < 48 or digits.max() > 111 or ends_early.any()):
         raise InputError("a mask's RLE counts are damaged: not a compressed COCO code")
-    last = np.flatnonzero(~goes_on)
-    bounds = np.searchsorted(last, stops)
-    values = _values(digits.astype(np.int64) - 48, last)
-    lengths = _undo_differences(values, bounds)
-    _check(lengths, bounds, size_hw)
-    return lengths, bounds
-
-
-def _values(digits: Ints, last: Ints) -> Ints:
-    """The numbers that end at the digits `last`: five bits a digit, the lowest first, with a sign."""
-    if not len(last):
-        return np.zeros(0, np.int64)
-    first = np.concatenate([[0], last[:-1] + 1])
-    place = np.arange(len(digits)) - np.repeat(first, last - first + 1)
-    if place.max() > 6:
-        raise InputError("a mask's RLE counts are damaged: a run is longer than any image")
-    values = np.add.reduceat((digits & 0x1F) << (5 * place), first)
-    negative = (digits[last] & 0x10) != 0
-    return np.asarray(values - np.where(negative, np.int64(1) << (5 * (place[last] + 1)), 0))
+    first = np.flatnonzero(np.append(True, ~goes_on[:-1])[: len(digits)])
+    counts = np.diff(np.searchsorted(first, stops))
+    bits = (digits - 48) & 0x1F
+    values = ((bits ^ 0x10).view(np.int8) - 0x10)[first].astype(np.int64)  # of one digit
+    longer = np.flatnonzero(goes_on[first])
+    begin, digit = first[longer], 0
+    values[longer] = bits[begin]
+    while len(longer):
+        digit += 1
+        if digit > 6:
+            raise InputError("a mask's RLE counts are damaged: a run is longer than any image")
+        values[longer] += bits[begin + digit].astype(np.int64) << (5 * digit)
+        ended = ~goes_on[begin + digit]
+        values[longer[ended]] -= (bits[begin[ended] + digit] & 0x10).astype(np.int64) << (5 * digit + 1)
+        longer, begin = longer[~ended], begin[~ended]
+    return values, counts
 
 
 def digits(values: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
@@ -114,32 +151,13 @@ def digits(values: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
     return text, stops
 
 
-def _undo_differences(values: Ints, bounds: Ints) -> Ints:
-    """Lengths: all but a code's first three are written as what they are more than the length two before."""
-    places = _places(bounds)
-    begin, counts = bounds[:-1], np.diff(bounds)
-
-    def summed(chosen: np.ndarray) -> Ints:
-        sums = np.concatenate([[0], np.cumsum(np.where(chosen, values, 0))])
-        return np.asarray(sums[1:] - np.repeat(sums[begin], counts))
-
-    odd = (places & 1) == 1
-    return np.where(odd, summed(odd), np.where(places == 0, values, summed(~odd & (places > 0))))
-
-
-def _check(lengths: Ints, bounds: Ints, size_hw: tuple[int, int]) -> None:
-    sums = np.concatenate([[0], np.cumsum(lengths)])
+def _check(pairs: Ints, bounds: Ints, size_hw: tuple[int, int]) -> None:
+    sums = np.append(0, np.cumsum(pairs[:, 0] + pairs[:, 1]))
     pixels = sums[bounds[1:]] - sums[bounds[:-1]]
     wrong = np.flatnonzero(pixels != size_hw[0] * size_hw[1])
-    negative = np.flatnonzero(lengths < 0)
-    if len(wrong) or len(negative):
-        index = wrong[0] if len(wrong) else np.searchsorted(bounds, negative[0], "right") - 1
+    if len(wrong) or pairs.min(initial=0) < 0:
+        index = wrong[0] if len(wrong) else np.searchsorted(bounds, np.flatnonzero(pairs < 0)[0] // 2, "right") - 1
         raise InputError(
             f"a mask's RLE counts hold {int(pixels[index])} pixels but the image is {size_hw[1]}x{size_hw[0]} "
             f"(width x height), {size_hw[0] * size_hw[1]} pixels; the mask file is not of this image"
         )
-
-
-def _places(bounds: Ints) -> Ints:
-    """Each run's number within its code, from 0."""
-    return np.arange(bounds[-1]) - np.repeat(bounds[:-1], np.diff(bounds))

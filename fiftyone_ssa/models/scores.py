@@ -15,7 +15,7 @@ from torch.nn import functional
 from fiftyone_ssa.masks.grids import AxisSources, axis_sources
 from fiftyone_ssa.models.devices import make_room, upload
 from fiftyone_ssa.models.faults import is_out_of_memory
-from fiftyone_ssa.types import Floats, SemanticMap, class_ids
+from fiftyone_ssa.types import ClassIds, Floats, SemanticMap, class_ids
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class ClassScores:
         most = TILE_BYTES if not self.dense else DEVICE_TILE_BYTES
         while True:
             try:
-                return SemanticMap(class_ids(self._best(owners, priors, most), len(self.names)), self.names)
+                return SemanticMap(self._best(owners, priors, most), self.names)
             except Exception as error:
                 if most <= LEAST_TILE_BYTES or not is_out_of_memory(error):
                     raise
@@ -78,7 +78,7 @@ class ClassScores:
             logger.warning("out of memory in a class map: going on with tiles of %d MB", most >> 20)
             make_room()
 
-    def _best(self, owners: Owners | None, priors: Floats | None, most: int) -> npt.NDArray[Any]:
+    def _best(self, owners: Owners | None, priors: Floats | None, most: int) -> ClassIds:
         """(H, W) the best class of every pixel, `most` bytes of enlarged scores at a time."""
         dtype = torch.uint8 if len(self.names) <= 255 else torch.int32
         ids = torch.empty(self.size_hw, dtype=dtype, device=self.values.device)
@@ -97,7 +97,8 @@ class ClassScores:
                 tile[:] = winners(self.values[:, y.cells, x.cells], y, x).to(dtype)
             else:
                 self._decide(tile, y, x, owned, changes)
-        return ids.cpu().numpy()
+        found: ClassIds = ids.cpu().numpy()
+        return found if found.dtype == np.uint8 else class_ids(found, len(self.names))
 
     def _averaged(self) -> ClassScores:
         small = torch.nn.functional.interpolate(self.values[None], self.size_hw, mode="bilinear", antialias=True)

@@ -12,6 +12,7 @@ import torch
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.records import mask_set_from_records
+from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.models import MaskGenerator
 from fiftyone_ssa.types import Image, MaskSet
 
@@ -57,7 +58,7 @@ class UserMaskGenerator:
             found = mask_set_from_records(coded, size_hw, with_names=True)
         except InputError as error:
             raise InputError(f"{self.what} must answer {FORMS}: {error}") from error
-        return replace(found, records=({},) * len(found))
+        return keep(replace(found, records=({},) * len(found)), runs_of(found))
 
     def _code(self, segmentation: Any, size_hw: tuple[int, int]) -> Any:
         if not isinstance(segmentation, np.ndarray | torch.Tensor):

@@ -40,10 +40,14 @@ class Candidate:
     """The class filter's cosine of its crop and its name."""
     look: npt.NDArray[np.float32] | None = None
     """The class filter's (d,) embedding of its crop."""
+    _crops: dict[float, tuple[int, int, int, int]] = field(default_factory=dict)
+    """What was found for each scale."""
 
     def crop_xyxy(self, scale: float) -> tuple[int, int, int, int]:
         """The published crop around the box that the mask's source states."""
-        return scaled_crop_xyxy(self.masks.source_boxes_xywh[self.index], scale, self.masks.size_hw)
+        if scale not in self._crops:
+            self._crops[scale] = scaled_crop_xyxy(self.masks.source_boxes_xywh[self.index], scale, self.masks.size_hw)
+        return self._crops[scale]
 
     def crop(self, scale: float) -> torch.Tensor:
         """(h, w, 3) uint8, a view."""
@@ -53,7 +57,7 @@ class Candidate:
     def box_xyxy(self, scale: float) -> tuple[int, int, int, int]:
         """The part of a crop that holds the mask, pixels, x1 and y1 exclusive; nothing where x1 <= x0 or y1 <= y0."""
         x0, y0, x1, y1 = self.crop_xyxy(scale)
-        x, y, w, h = (int(value) for value in self.masks.boxes_xywh[self.index])
+        x, y, w, h = self.masks.boxes_xywh[self.index].tolist()
         return max(x, x0), max(y, y0), min(x + w, x1), min(y + h, y1)
 
     def is_in_crop(self, scale: float) -> bool:

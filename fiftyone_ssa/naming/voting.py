@@ -36,29 +36,30 @@ def count_classes(masks: MaskSet, semantic: SemanticMap) -> Floats:
     columns = np.where(classes == semantic.ignore_id, width - 1, classes).astype(np.int64)
     runs = runs_of(masks)
     rows = np.repeat(np.arange(len(runs)) * width, np.diff(runs.bounds))
-    # each run of a mask meets these runs of the map, from the first to the last
+    # where a run of a mask begins it meets a run of the map, often up to its own end
     first = np.searchsorted(starts, runs.starts, "right") - 1
-    last = first.copy()
-    more = np.flatnonzero(runs.ends > ends[first])
-    last[more] = np.searchsorted(starts, runs.ends[more] - 1, "right") - 1
-    counts = _whole_runs(first, last, rows, columns, ends - starts, len(runs) * width)
-    # ... of which a part of the first and of the last lies outside
-    counts -= np.bincount(rows + columns[first], runs.starts - starts[first], len(counts))
-    counts -= np.bincount(rows + columns[last], ends[last] - runs.ends, len(counts))
+    met = np.minimum(runs.ends, ends[first])
+    counts = np.zeros(len(runs) * width)
+    counts += np.bincount(rows + columns[first], met - runs.starts, len(counts))
+    # ... else whole runs behind that, and a part of the last
+    more = np.flatnonzero(runs.ends > met)
+    rows, behind = rows[more], first[more] + 1
+    last = np.searchsorted(starts, runs.ends[more] - 1, "right") - 1
+    counts += np.bincount(rows + columns[last], runs.ends[more] - starts[last], len(counts))
+    _add_whole_runs(counts, behind, last, rows, columns, ends - starts)
     return counts.reshape(-1, width)[:, :-1]
 
 
-def _whole_runs(first: Ints, last: Ints, rows: Ints, columns: Ints, lengths: Ints, size: int) -> Floats:
-    """(size,) the lengths of the map's runs that each of a mask's meets, summed at its row and their column."""
-    before = np.concatenate([[0], np.cumsum(last - first + 1)])
-    shift, counts = first - before[:-1], np.zeros(size)
+def _add_whole_runs(counts: Floats, first: Ints, last: Ints, rows: Ints, columns: Ints, lengths: Ints) -> None:
+    """Add the lengths of the map's runs `first` to `last` (exclusive), which each run of a mask meets, at its row."""
+    before = np.concatenate([[0], np.cumsum(last - first)])
+    shift = first - before[:-1]
     for offset in range(0, int(before[-1]), PIECES):
         stop = min(offset + PIECES, int(before[-1]))
         some = slice(np.searchsorted(before, offset, "right") - 1, np.searchsorted(before, stop, "left"))
         met = np.minimum(before[1:][some], stop) - np.maximum(before[:-1][some], offset)
         part = np.arange(offset, stop) + np.repeat(shift[some], met)
-        counts += np.bincount(np.repeat(rows[some], met) + columns[part], lengths[part], size)
-    return counts
+        counts += np.bincount(np.repeat(rows[some], met) + columns[part], lengths[part], len(counts))
 
 
 def votes_from_shares(weights: Floats) -> Votes:

@@ -21,6 +21,7 @@ def test_the_hosts_part_is_told_by_stage() -> None:
     found = host_ms(6, (150, 225))
     assert {"JPEG", "masks from JSON", "vote", "rank", "decide", "results as JSON", "in all"} <= set(found)
     assert found["in all"] < 500
+    assert found["Pillow's decoder alone"] == min(run["Pillow's decoder alone"] for run in found["runs"])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pycocotools import mask as coco
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.folders.sa1b_json import annotation_record, read_masks
 from fiftyone_ssa.masks.rle import decode, encode, mask_set
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import Annotation, MaskSet, Proposals, SemanticMap, Votes
 
 
@@ -54,6 +55,12 @@ def test_every_way_to_write_a_segmentation(tmp_path: Path) -> None:
         np.testing.assert_array_equal(decode(code, (4, 5)), mask)
     assert np.isnan(masks.predicted_iou).all()
     assert masks.source_boxes_xywh.tolist() == [[2, 1, 1, 1]] * 6  # as SAM states a box: w = xmax - xmin
+
+
+def test_codes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = read_masks(_write(tmp_path / "m.json", {"size": [4, 5], "counts": [9, 2, 2, 2, 5]}), (4, 5))
+    monkeypatch.delattr("fiftyone_ssa.masks.runs.read_runs")
+    assert runs_of(masks)[0][0].tolist() == [9, 13]
 
 
 def test_no_masks_is_an_answer(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from pycocotools import mask as coco
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.rle import (
     class_map,
     class_rles,
@@ -175,8 +176,13 @@ def test_a_class_map_as_codes_and_back() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.int64])
-@pytest.mark.parametrize("size_hw", [(1, 1), (1, 9), (9, 1), (37, 53)])
-def test_runs_of_a_class_map_are_as_a_loop_finds_them(dtype: type, size_hw: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size_hw", "columns"), [((1, 1), 512), ((1, 9), 2), ((9, 1), 1), ((37, 53), 512), ((37, 53), 4)]
+)
+def test_runs_of_a_class_map_are_as_a_loop_finds_them(
+    dtype: type, size_hw: tuple[int, int], columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rle, "COLUMNS_AT_A_TIME", columns)
     ids = np.random.default_rng(0).integers(0, 3, size_hw).astype(dtype)
     for given in (ids, ids[::-1, ::-1], np.asfortranarray(ids)):
         flat = [int(given[row, column]) for column in range(size_hw[1]) for row in range(size_hw[0])]
