@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.commands.terminal import FAILED, say
+from fiftyone_ssa.commands.terminal import FAILED, number, say
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
         "with --dataset, those of its classes that are scored",
     )
     add("--only-annotated", action="store_true", help="leave images without a result out, instead of as misses")
+    add("--workers", type=number, default=1, metavar="N", help="processes that compare (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the scores there, as fractions")
     parser.set_defaults(command=_evaluate)
 
@@ -39,6 +40,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         arguments.dataset,
         classes=arguments.classes,
         only_annotated=arguments.only_annotated,
+        workers=arguments.workers,
     )
     say(scores)
     if arguments.json:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,16 @@ from fiftyone_ssa.layouts.encodings import Seen, shifted
 from fiftyone_ssa.layouts.layout import walk, wrong_layout
 from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
-from fiftyone_ssa.naming.arguments import check_flag, check_path
+from fiftyone_ssa.naming.arguments import LARGEST_WORKERS, check_count, check_flag, check_path
+from fiftyone_ssa.naming.workers import Workers, insist
 from fiftyone_ssa.types import ClassIds, Ints
+
+IMAGES = 8
+"""That a process is given at a time."""
+_Image = tuple[str, Path, str, Path | None]
+"""An image's key, its ground truth, the ending of that file's name, and its prediction."""
+_Tables = dict[tuple[str, ...], ClassIds]
+"""The class list of a prediction to the true id of each of its ids."""
 
 
 def evaluate_files(
@@ -31,6 +41,7 @@ def evaluate_files(
     *,
     classes: Given | None = None,
     only_annotated: bool = False,
+    workers: int = 1,
     progress: bool = True,
 ) -> Scores:
     """mmsegmentation's scores of the class maps in `results_dir`, sub-folders included, against those in `gt_dir`.
@@ -40,6 +51,7 @@ def evaluate_files(
       holds class ids from 0 with 255 = ignored, or the values or colours of a mapping. With `dataset`, a list of those
       of its classes that alone are scored.
     - `only_annotated`: leave images without a prediction out; otherwise they are all misses.
+    - `workers`: processes of this machine that compare side by side; the numbers are the same.
 
     Predictions are matched by the names that their files carry; those without (the published code writes none) are
     read by ids. Every ground truth image counts: a prediction that cannot be used (damaged, unknown class ids, another
@@ -48,6 +60,7 @@ def evaluate_files(
     predictions have other classes than the ground truth.
     """
     check_flag("only_annotated", only_annotated)
+    check_count("workers", workers, most=LARGEST_WORKERS)
     results, gt = check_path("results_dir", results_dir), check_path("gt_dir", gt_dir)
     layout = layout_of(dataset, classes)
     predictions = _find(results, [layout.prediction], "predictions")
@@ -57,12 +70,25 @@ def evaluate_files(
             f"no prediction in {results_dir} has its ground truth in {gt_dir}: there is {min(predictions)}"
             f"{layout.prediction} and {min(truths)}{truths[min(truths)][1]}; both must lie under the same sub-folders"
         )
-    comparison = _Comparison(layout, only_annotated)
-    for key in tqdm(sorted(truths), desc="evaluate", unit="image", disable=not progress):
-        comparison.add(key, *truths[key], predictions[key][0] if key in predictions else None)
-    return comparison.scores(
+    images = [(key, *truths[key], predictions[key][0] if key in predictions else None) for key in sorted(truths)]
+    tally = _Tally(len(layout.names))
+    with tqdm(total=len(images), desc="evaluate", unit="image", disable=not progress) as bar:
+        for part in _compared(images, _Comparer(dataset, classes, only_annotated), workers):
+            tally.merge(part)
+            bar.update(part.taken)
+    notes = [*tally.notes, *layout.doubts(tally.seen), *shifted(tally.confusion)]
+    if tally.unnamed:
+        notes.append(f"{tally.unnamed} results carry no class names, as the published code's; their ids were taken")
+    return Scores(
+        names=layout.names,
+        confusion=tally.confusion,
+        images=tally.images,
         missing_predictions=tuple(sorted(truths.keys() - predictions.keys())),
         missing_ground_truth=tuple(sorted(predictions.keys() - truths.keys())),
+        errors=tally.errors,
+        broken_ground_truth=tuple(tally.broken),
+        only_annotated=only_annotated,
+        notes=tuple(notes),
     )
 
 
@@ -76,39 +102,92 @@ def read_class_map(path: str | Path, class_count: int, size_hw: tuple[int, int])
 
 
 @dataclass
-class _Comparison:
+class _Tally:
     """What has been compared so far."""
 
-    layout: Layout
-    only_annotated: bool
+    classes: int
+    taken: int = 0
     images: int = 0
+    """Of those taken, which count."""
     errors: dict[str, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     seen: dict[str, Seen] = field(default_factory=dict)
     """File ending of the ground truth to the values that it holds."""
     unnamed: int = 0
     """How many predictions that could be used carry no class names."""
+    notes: dict[str, None] = field(default_factory=dict)
     confusion: Ints = field(init=False)
-    _notes: dict[str, None] = field(default_factory=dict)
-    _tables: dict[tuple[str, ...], ClassIds] = field(default_factory=dict)
-    """The class list of a prediction to the true id of each of its ids."""
 
     def __post_init__(self) -> None:
-        count = len(self.layout.names)
-        self.confusion = np.zeros((count, count + 1), np.int64)
+        self.confusion = np.zeros((self.classes, self.classes + 1), np.int64)
 
-    def add(self, key: str, truth_path: Path, ending: str, prediction_path: Path | None) -> None:
+    def merge(self, other: _Tally) -> None:
+        """Take over what was compared elsewhere, of images that come after these."""
+        self.taken += other.taken
+        self.images += other.images
+        self.errors |= other.errors
+        self.broken += other.broken
+        for ending, seen in other.seen.items():
+            self.seen.setdefault(ending, Seen()).merge(seen)
+        self.unnamed += other.unnamed
+        self.notes |= other.notes
+        self.confusion += other.confusion
+
+
+def _compared(images: Sequence[_Image], comparer: _Comparer, workers: int) -> Iterator[_Tally]:
+    """The tallies of some images each, in order; made here or by as many processes."""
+    lots = [images[first : first + IMAGES] for first in range(0, len(images), IMAGES)]
+    with ExitStack() as held:
+        if (count := min(workers, len(lots))) > 1:
+            yield from held.enter_context(Workers(comparer, count)).map(lots, insist)
+        else:
+            yield from map(comparer(), lots)
+
+
+@dataclass(frozen=True)
+class _Comparer:
+    """What each process does; it is called there, with the process's number."""
+
+    dataset: str | None
+    classes: Given | None
+    only_annotated: bool
+
+    def __call__(self, _: int = 0) -> Callable[[Sequence[_Image]], _Tally]:
+        return partial(_compare, layout_of(self.dataset, self.classes), _Tables(), self.only_annotated)
+
+
+def _compare(layout: Layout, tables: _Tables, only_annotated: bool, images: Sequence[_Image]) -> _Tally:
+    comparison = _Comparison(layout, tables)
+    for image in images:
+        comparison.add(*image, only_annotated=only_annotated)
+    return comparison.tally
+
+
+@dataclass
+class _Comparison:
+    """Images compared one after the other."""
+
+    layout: Layout
+    tables: _Tables
+    tally: _Tally = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tally = _Tally(len(self.layout.names))
+
+    def add(
+        self, key: str, truth_path: Path, ending: str, prediction_path: Path | None, *, only_annotated: bool
+    ) -> None:
         """Compare one image. Raises InputError if its prediction is of other classes."""
-        if prediction_path is None and self.only_annotated:
+        self.tally.taken += 1
+        if prediction_path is None and only_annotated:
             return
-        count = len(self.layout.names)
         try:
             truth = self._truth(truth_path, ending)
         except InputError as error:
-            self.errors[key] = str(error)
-            self.broken.append(key)
+            self.tally.errors[key] = str(error)
+            self.tally.broken.append(key)
             return
-        self.images += 1
+        self.tally.images += 1
         prediction = None
         try:
             if prediction_path is not None:
@@ -116,28 +195,12 @@ class _Comparison:
         except _OtherClassesError:
             raise
         except InputError as error:
-            self.errors[key] = str(error)
-        self.confusion += confusion_matrix(truth, prediction, count)
-
-    def scores(self, **missing: Any) -> Scores:
-        """The scores of all images."""
-        notes = [*self._notes, *self.layout.doubts(self.seen), *shifted(self.confusion)]
-        if self.unnamed:
-            notes.append(f"{self.unnamed} results carry no class names, as the published code's; their ids were taken")
-        return Scores(
-            names=self.layout.names,
-            confusion=self.confusion,
-            images=self.images,
-            errors=self.errors,
-            broken_ground_truth=tuple(self.broken),
-            only_annotated=self.only_annotated,
-            notes=tuple(notes),
-            **missing,
-        )
+            self.tally.errors[key] = str(error)
+        self.tally.confusion += confusion_matrix(truth, prediction, self.tally.classes)
 
     def _truth(self, path: Path, ending: str) -> ClassIds:
         values = self.layout.read(path)
-        self.seen.setdefault(ending, Seen()).add(values)
+        self.tally.seen.setdefault(ending, Seen()).add(values)
         try:
             return self.layout.truths[ending](values)
         except InputError as error:
@@ -152,10 +215,10 @@ class _Comparison:
         unnamed = names is None
         names = names or self.layout.unnamed
         ids = _class_map(path, record, len(names), size_hw)
-        self.unnamed += unnamed  # of those that count: no ids are taken from a result that has none
-        if names not in self._tables:
-            self._tables[names] = self._table(path, names)
-        return self._tables[names].take(ids)
+        self.tally.unnamed += unnamed  # of those that count: no ids are taken from a result that has none
+        if names not in self.tables:
+            self.tables[names] = self._table(path, names)
+        return self.tables[names].take(ids)
 
     def _table(self, path: Path, names: tuple[str, ...]) -> ClassIds:
         """The true id of each predicted one. Raises InputError where the names are those of another list."""
@@ -168,7 +231,7 @@ class _Comparison:
                 "(--classes FILE), or name with --dataset and --classes those of the data set's classes that are to be "
                 "scored"
             )
-        self._notes.update(dict.fromkeys(match.sentences()))
+        self.tally.notes.update(dict.fromkeys(match.sentences()))
         dtype = ids_dtype(len(truth))
         table: npt.NDArray[Any] = np.full(np.iinfo(ids_dtype(len(names))).max + 1, np.iinfo(dtype).max, dtype)
         for place, true_id in enumerate(match.ids):

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 
 from fiftyone_ssa.labels.comparison import Classes, Document, Tally
-from fiftyone_ssa.naming.workers import Workers
+from fiftyone_ssa.naming.workers import Workers, insist
 
 Row = tuple[str, Document | None, Document | None]
 """A sample's id, its truth and its prediction, as MongoDB holds them."""
@@ -37,6 +37,7 @@ def compare(rows: Iterable[Row], tally: Tally, *, workers: int = 1) -> Iterator[
     """Compare images into a tally; of each its numbers, None where it is left out.
 
     With several `workers` as many processes do, some images each at a time; the tally is the same.
+    Raises InputError if a process ends over the same images twice.
     """
     comparer = _Comparer(tally.classes, tally.only_annotated)
     remaining = iter(rows)
@@ -51,7 +52,7 @@ def compare(rows: Iterable[Row], tally: Tally, *, workers: int = 1) -> Iterator[
         if workers == 1:
             answers: Iterator[Compared] = map(comparer(), chunks())
         else:
-            answers = held.enter_context(Workers(comparer, workers)).map(chunks())
+            answers = held.enter_context(Workers(comparer, workers)).map(chunks(), insist)
         for part, numbers in answers:
             tally.merge(part)
             yield from ((sample_id, numbers.get(sample_id)) for sample_id in given.popleft())

@@ -6,6 +6,7 @@ connections). `python -m fiftyone_ssa.naming.workers` answers pickles on stdin w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -26,6 +27,10 @@ Work = Callable[[Any], Any]
 AHEAD = 2
 """Values for each process that wait, are worked on, or are answered and not taken yet."""
 _LOST = (OSError, EOFError, pickle.UnpicklingError)
+
+
+TRIES = 2
+"""How often a value is given to a process that ends over it, where it must be answered."""
 
 
 class WorkerLostError(Exception):
@@ -97,6 +102,14 @@ class Workers:
             answer.put((ask(self, value), None))
         except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
             answer.put((None, error))
+
+
+def insist(workers: Workers, value: Any) -> Any:
+    """One answer, asked for anew where a process ends over it. Raises InputError where `TRIES` do."""
+    for _ in range(TRIES):
+        with contextlib.suppress(WorkerLostError):
+            return workers.ask(value)
+    raise InputError(f"a process of several workers ended {TRIES} times (killed, or out of memory); take fewer workers")
 
 
 def _taken(answer: SimpleQueue[tuple[Any, BaseException | None]]) -> Any:

@@ -346,3 +346,28 @@ def test_ground_truth_of_any_exact_kind(folders, kind):
     picture.save(folders.truths / "a.png", exif=exif)
     folders.result("a", values, ["cat", "dog"])
     assert folders.evaluate(classes=["cat", "dog"]).mean_iou == 1.0
+
+
+def test_several_processes_find_what_one_finds(folders, monkeypatch):
+    monkeypatch.setattr("fiftyone_ssa.folders.evaluate.IMAGES", 2)
+    random = np.random.default_rng(0)
+    for index in range(9):
+        truth, ids = random.integers(0, 3, (2, 4, 5), np.uint8)
+        if index != 4:
+            folders.truth(f"{index}", np.where(truth == 2, 77, truth) if index == 3 else truth)
+        if index != 5:
+            names = [None, ["sky", "tree", "road"], ["tree", "sky", "road", "kerb"]][index % 3]
+            folders.result(f"{index}", ids if index != 7 else ids[:2], names)
+    folders.truth("broken", IDS)
+    (folders.truths / "broken.png").write_bytes(b"no picture")
+    one, two = (folders.evaluate(classes=["sky", "tree", "road"], workers=count) for count in (1, 2))
+    assert two.to_json() == one.to_json()
+    np.testing.assert_array_equal(two.confusion, one.confusion)
+    for name in ("errors", "notes", "broken_ground_truth", "missing_predictions", "missing_ground_truth"):
+        assert getattr(two, name) == getattr(one, name)
+    assert (len(one.errors), len(one.notes)) == (3, 2)
+    folders.result("8", np.zeros((4, 5), np.uint8), ["cat"])
+    with pytest.raises(InputError, match=r"8_semantic\.json has other classes"):
+        folders.evaluate(classes=["sky", "tree", "road"], workers=2)
+    with pytest.raises(InputError, match="workers must be a whole number from 1 to 64"):
+        folders.evaluate(classes=["sky", "tree", "road"], workers=0)

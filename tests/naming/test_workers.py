@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from fiftyone_ssa.errors import DeviceLostError, InputError
-from fiftyone_ssa.naming.workers import WorkerLostError, Workers
+from fiftyone_ssa.naming.workers import WorkerLostError, Workers, insist
 
 PARTS = """
 import os
@@ -100,7 +100,11 @@ def test_a_process_that_ends_is_replaced(parts: ModuleType) -> None:
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(WorkerLostError):
             workers.ask(1)
-        assert workers.ask(1) == 2
+        _, pid = workers.ask("who")
+        os.kill(pid, signal.SIGKILL)
+        assert insist(workers, 1) == 2
+        with pytest.raises(InputError, match="ended 2 times"):
+            insist(workers, "die")
 
 
 def test_what_cannot_begin_says_why(parts: ModuleType) -> None:
