@@ -48,7 +48,7 @@ def benchmark(folder: Path, images: int, masks: int) -> Figures:
     found["the same over JSON"] = _timed(lambda: _over_json(results))
     layer = write_layer(out, made.corrections(1000))
     found["select, uniform, over 1,000 corrections"] = _timed(lambda: _select(out, WHERE, Sample(limit=LIMIT)))
-    layer.unlink()
+    Path(layer).unlink()
     return found
 
 

@@ -89,11 +89,12 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _source(name: str, view: str | None) -> Any:
-    """A folder that is there, or else the dataset of a name."""
-    if Path(name).is_dir():
+    """A folder that is there, or in a store, or else the dataset of a name."""
+    is_url = "://" in name
+    if is_url or Path(name).is_dir():
         if view is not None:
             raise InputError(f"{name} is a folder, which has no views; leave --view out")
-        return Path(name)
+        return name if is_url else Path(name)
     from fiftyone_ssa.labels.database import needs_database
     from fiftyone_ssa.labels.repaint import collection
 

@@ -25,6 +25,10 @@ MANIFEST = "manifest.jsonl"
 
 def is_parquet_labels(path: Any) -> bool:
     """Whether a path is of a folder of Parquet labels."""
+    if isinstance(path, str) and "://" in path:
+        from fiftyone_ssa.scale.store import Store
+
+        return bool(Store(path).read(MANIFEST))
     return isinstance(path, str | Path) and (Path(path) / MANIFEST).is_file()
 
 
@@ -44,8 +48,8 @@ class ParquetSource:
         from fiftyone_ssa.scale.query import Output
 
         self._output = Output(out)
-        self.root = self._output.root
-        self.name, self.identity = self.root.name, str(self.root.resolve())
+        self._store = self._output.store
+        self.name, self.identity = self._store.name, self._store.identity
         self._in_folders = all(_is_here(part.source) for part in self._output.parts)
         self.lasting = self._in_folders or data_dir is not None
         """Whether its images are still where they are when the export is made."""
@@ -108,8 +112,8 @@ class ParquetSource:
 
     def check_alive(self) -> None:
         """Raise InputError if the folder is gone."""
-        if not (self.root / MANIFEST).is_file():
-            raise InputError(f"{self.root} was removed while it was exported; nothing was written")
+        if self._store.local and not (self._store.local / MANIFEST).is_file():
+            raise InputError(f"{self._store} was removed while it was exported; nothing was written")
 
     def done(self) -> int:
         """How many images have rows."""
@@ -118,7 +122,7 @@ class ParquetSource:
     def settings(self) -> tuple[str, str, Mapping[str, Any]] | None:
         """The preset, the fingerprint and the settings of the rows; None where the folder does not say."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            content = json.loads((self.root / "settings.json").read_bytes())
+            content = json.loads(self._store.read("settings.json"))
             return content["preset"], content["fingerprint"], content["settings"]
         return None
 

@@ -15,9 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fiftyone_ssa.files.atomic import whole_file
 from fiftyone_ssa.scale.rows import MASKS
+from fiftyone_ssa.scale.store import Store
 
+LAYERS = "corrections"
+"""Their folder."""
 SHAPE = ("x", "y", "w", "h", "area", "rle")
 """What a mask's pixels say."""
 CORRECTIONS = pa.schema(
@@ -40,15 +42,18 @@ WORDS = ("label", "review", "reviewed_at", "reviewed_by", "tags")
 """What a person says of it."""
 
 
-def layer_files(out: Path) -> list[Path]:
+def layer_files(store: Store) -> list[Path | str]:
     """The files of corrections, the oldest first."""
-    return sorted((out / "corrections").glob("*.parquet"))
+    return [store.place(f"{LAYERS}/{name}") for name in store.names(LAYERS) if name.endswith(".parquet")]
 
 
-def write_layer(out: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Lay corrections over all that is there, in one file, whole or not at all. Raises InputError if it cannot be."""
+def write_layer(out: Path | str, rows: Sequence[dict[str, Any]]) -> Path | str:
+    """Lay corrections over all that is there, in one file, whole or not at all. Answers its path or URL.
+
+    Raises InputError if it cannot be written.
+    """
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: (row["image_id"], row["mask_id"])), CORRECTIONS)
-    path = out / "corrections" / f"{time.time_ns():020d}-{secrets.token_hex(4)}.parquet"
-    with whole_file(path) as file:
+    store, name = Store(out), f"{LAYERS}/{time.time_ns():020d}-{secrets.token_hex(4)}.parquet"
+    with store.whole(name) as file:
         pq.write_table(table, file, compression="zstd")
-    return path
+    return store.local / name if store.local else f"{store.url}/{name}"

@@ -148,7 +148,7 @@ def _declare(dataset: fo.Dataset, label_field: str, selection: Selection) -> Non
         "out": str(selection.output.root),
         "where": selection.where,
         "sample": f"near {taken.near}" if taken.near else taken.how,
-        "layer": layers[-1].name if layers else "",
+        "layer": str(layers[-1]).rpartition("/")[2] if layers else "",
     }
     record_origin(dataset, label_field, origin)
 
@@ -156,9 +156,9 @@ def _declare(dataset: fo.Dataset, label_field: str, selection: Selection) -> Non
 def _media(selection: Selection, media_dir: Any) -> Path:
     if media_dir is not None:
         return check_path("media_dir", media_dir).absolute()
-    root = selection.output.root
-    digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    return Path(fo.config.default_dataset_dir) / "fiftyone-ssa" / f"{root.name}-{digest}"
+    store = selection.output.store
+    digest = hashlib.sha256(store.identity.encode()).hexdigest()[:12]
+    return Path(fo.config.default_dataset_dir) / "fiftyone-ssa" / f"{store.name}-{digest}"
 
 
 def _fill(done: Selected, selection: Selection, label_field: str, media_dir: Path, progress: Progress) -> None:

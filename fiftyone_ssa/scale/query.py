@@ -17,7 +17,7 @@ from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
 from fiftyone_ssa.naming.arguments import check_path
 from fiftyone_ssa.scale.layers import CORRECTIONS, SHAPE, WORDS, layer_files
 from fiftyone_ssa.scale.manifest import MANIFEST, TABLES, Entry, read_manifest
-from fiftyone_ssa.scale.store import Store
+from fiftyone_ssa.scale.store import Store, StoreFiles
 
 Row = dict[str, Any]
 SAFE: dict[str, str | bool | int | float | list[str]] = {
@@ -42,20 +42,22 @@ class Output:
     """
 
     def __init__(self, out: Any) -> None:
-        """Open the folder `out`.
+        """Open the folder `out`, by path or URL.
 
         Raises InputError if it is no output folder, MissingDependencyError where DuckDB is not installed.
         """
-        self.root = check_path("out", out).absolute()
-        self.parts = list(read_manifest(Store(self.root)).values())
+        is_url = isinstance(out, str) and "://" in out
+        self.store = Store(out if is_url else check_path("out", out).absolute())
+        self.root = self.store.where
+        self.parts = list(read_manifest(self.store).values())
         if not self.parts:
             raise InputError(
                 f"no shard of {self.root} is finished: it has no {MANIFEST}, or nothing in it; name a folder that "
                 "annotate --format parquet wrote"
             )
-        self.layers = layer_files(self.root)
+        self.layers = layer_files(self.store)
         files = {kind: [self.file(kind, part) for part in self.parts] for kind in TABLES}
-        self._database = _locked([*(path for paths in files.values() for path in paths), *self.layers])
+        self._database = _locked(self.store, [*(path for paths in files.values() for path in paths), *self.layers])
         for kind, paths in files.items():
             self.run(f"CREATE VIEW {'said' if kind == 'masks' else kind} AS SELECT * FROM {scan(paths)}")
         self.run(f"CREATE TABLE corrections AS {latest(self.layers)}")
@@ -67,9 +69,9 @@ class Output:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self._database.close()
 
-    def file(self, kind: str, part: Entry) -> Path:
-        """The file of a shard for one of `TABLES`."""
-        return self.root / kind / part.part
+    def file(self, kind: str, part: Entry) -> Path | str:
+        """The file of a shard for one of `TABLES`, as DuckDB calls it."""
+        return self.store.place(f"{kind}/{part.part}")
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Do what answers nothing. Raises InputError with DuckDB's reason, as `rows` does."""
@@ -105,13 +107,13 @@ class Output:
         return f"(\n{where}\n)"
 
 
-def scan(files: Sequence[Path]) -> str:
+def scan(files: Sequence[Path | str]) -> str:
     """Files of one kind as what a FROM takes; the columns `filename` and `file_row_number` tell where a row is from."""
     paths = ", ".join(map(quoted, files))
     return f"read_parquet([{paths}], union_by_name=true, filename=true, file_row_number=true)"
 
 
-def latest(layers: Sequence[Path], where: str = "true") -> str:
+def latest(layers: Sequence[Path | str], where: str = "true") -> str:
     """The question for the row of each mask that holds, among those of layers for which `where` does."""
     if not layers:
         columns = ", ".join(f"NULL AS {name}" for name in CORRECTIONS.names)
@@ -147,7 +149,7 @@ def quoted(text: object, *, path: bool = True) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def _locked(files: Sequence[Path]) -> Any:
+def _locked(store: Store, files: Sequence[Path | str]) -> Any:
     """A database in memory that can read these files and reach nothing else."""
     try:
         import duckdb
@@ -156,6 +158,8 @@ def _locked(files: Sequence[Path]) -> Any:
             "questions to Parquet labels need DuckDB: pip install 'fiftyone-ssa[scale]'"
         ) from error
     database = duckdb.connect(config=SAFE)
+    if store.local is None:
+        database.register_filesystem(StoreFiles(store))
     database.execute(f"SET allowed_paths = [{', '.join(map(quoted, files))}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
@@ -163,13 +167,13 @@ def _locked(files: Sequence[Path]) -> Any:
 
 
 @contextmanager
-def _reasons(out: Path) -> Iterator[None]:
+def _reasons(out: Path | str) -> Iterator[None]:
     """Raise InputError with DuckDB's reason, in one sentence."""
     import duckdb
 
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:  # a store that fails raises what it raises
         raise InputError(f"the labels in {out} cannot be asked that: {_first_line(error)}") from error
 
 

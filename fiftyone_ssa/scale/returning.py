@@ -29,7 +29,7 @@ from fiftyone_ssa.labels.shown import check_masks
 from fiftyone_ssa.labels.stored_masks import mask_counts, whole_rows
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.naming.arguments import check_flag
-from fiftyone_ssa.scale.layers import write_layer
+from fiftyone_ssa.scale.layers import LAYERS, write_layer
 from fiftyone_ssa.scale.loading import MASK_IDS
 from fiftyone_ssa.scale.query import Output, Row, latest, quoted
 
@@ -42,8 +42,8 @@ STATE = ("label", "review", "reviewed_by", "tags", "rle")
 class Returned:
     """What went back."""
 
-    out: Path
-    layer: Path | None = None
+    out: Path | str
+    layer: Path | str | None = None
     """The new file; None where nothing went back."""
     counts: Counter[str] = field(default_factory=Counter)
     """Masks that were relabelled, redrawn, drawn, deleted, reviewed or tagged, taken back, or "decided elsewhere"."""
@@ -122,7 +122,7 @@ class _Known:
     """The corrections that are there: when the masks were loaded, as this dataset left them, and now."""
 
     def __init__(self, output: Output, layer: str, identity: str) -> None:
-        loaded = f"filename <= {quoted(output.root / 'corrections' / layer)}"
+        loaded = f"filename <= {quoted(output.store.place(f'{LAYERS}/{layer}'))}"
         ours = f"{loaded} OR dataset = {quoted(identity)}"
         self._loaded, self._left, self._now = (
             {_key(row): row for row in output.rows(latest(output.layers, which))} for which in (loaded, ours, "true")

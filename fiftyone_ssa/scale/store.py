@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+import fsspec
 import fsspec.core
 
 from fiftyone_ssa.errors import InputError
@@ -32,7 +35,31 @@ class Store:
         """Its path, where it is on this machine."""
 
     def __str__(self) -> str:
-        return str(self.local or self.url)
+        return str(self.where)
+
+    @property
+    def where(self) -> Path | str:
+        """Its path, or its URL."""
+        return self.local or self.url
+
+    @property
+    def identity(self) -> str:
+        """What tells it from all others."""
+        return str(self.local.resolve()) if self.local else self.url
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self._root.rstrip("/").rpartition("/")[2]
+
+    def place(self, name: str) -> Path | str:
+        """The path of a file, or what `StoreFiles` calls it."""
+        return self.local / name if self.local else f"{StoreFiles.protocol}://{name}"
+
+    def info(self, name: str) -> dict[str, Any]:
+        """Size and kind of a file. Raises FileNotFoundError, or OSError if the store fails."""
+        found: dict[str, Any] = self._fs.info(f"{self._root}/{name}")
+        return found
 
     @contextlib.contextmanager
     def whole(self, name: str) -> Iterator[BinaryIO]:
@@ -102,6 +129,38 @@ class Store:
                     ) from error
             else:
                 return
+
+
+class StoreFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """The files of a store by their names, to be read by a library that knows fsspec; part files never change."""
+
+    protocol = "labels"
+    cachable = False
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """Size and kind, asked for once."""
+        name = self._strip_protocol(path)
+        if name not in self._known:
+            self._known[name] = self._store.info(name)
+        return self._known[name] | {"name": path}
+
+    def glob(self, path: str, **_: Any) -> list[str]:
+        """The name itself: nothing is looked for."""
+        return [path]
+
+    def modified(self, _: str) -> datetime.datetime:
+        """Always the same."""
+        return datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
+        if mode != "rb":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return self._store.open(self._strip_protocol(path))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from fiftyone_ssa.exports.formats import FORMATS
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.scale import selecting
 from fiftyone_ssa.scale.layers import write_layer
-from tests.scale.outputs import SIZE_HW, make_output, mask_row, pixels, write_shard
+from tests.scale.outputs import SIZE_HW, in_store, make_output, mask_row, pixels, write_shard
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,15 @@ def test_coco_holds_the_rows_as_they_were_corrected(made, tmp_path):
     np.testing.assert_array_equal(np.asarray(PIL.Image.open(picture)), pixels(102))
     card = json.loads((tmp_path / "coco" / "data_card.json").read_text())
     assert card["reviewed_share"] > 0
+
+
+def test_labels_in_a_store_are_exported_as_those_of_a_folder(made, tmp_path):
+    out, _ = made
+    export(out, tmp_path / "here")
+    assert main(["export", in_store(out), str(tmp_path / "there")]) == 0
+    here, there = (json.loads((tmp_path / name / "labels.json").read_text()) for name in ("here", "there"))
+    assert there["annotations"] == here["annotations"]
+    assert there["images"] == here["images"]
 
 
 @pytest.mark.parametrize("format", FORMATS)

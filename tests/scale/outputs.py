@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.scale.manifest import Entry
 from fiftyone_ssa.scale.rows import FAILED, IMAGES, mask_schema
+from fiftyone_ssa.scale.store import Store
 
 SIZE_HW = (48, 64)
 NAMES = ("sky", "car", "traffic light", None)
@@ -112,3 +113,12 @@ def make_output(folder):
     ]
     (out / "masks" / "part-t2.parquet").write_bytes(b"half of a part")
     return out, rows
+
+
+def in_store(out):
+    """The same folder in a store: its URL."""
+    store = Store(f"memory:/{out.resolve()}")
+    for path in out.rglob("*.*"):
+        with store.whole(str(path.relative_to(out))) as file:
+            file.write(path.read_bytes())
+    return store.url

@@ -1,5 +1,6 @@
 """Chosen masks in FiftyOne, equal to their rows, and what people corrected there laid over the rows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import fiftyone as fo
@@ -15,12 +16,13 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import documents
 from fiftyone_ssa.labels.stored_masks import mask_counts
 from fiftyone_ssa.masks import rle
+from fiftyone_ssa.scale.counting import stats
 from fiftyone_ssa.scale.loading import select
 from fiftyone_ssa.scale.pictures import safe_name
 from fiftyone_ssa.scale.query import Output
 from fiftyone_ssa.scale.returning import return_corrections
 from tests.scale.conftest import jpeg, masks, pairs, write_tar
-from tests.scale.outputs import SIZE_HW, pixels, write_shard
+from tests.scale.outputs import SIZE_HW, in_store, pixels, write_shard
 
 
 @pytest.fixture
@@ -313,3 +315,27 @@ def test_refusals(output, tmp_path):
     with pytest.raises(InputError, match="not filled by select"):
         return_corrections(dataset)
     dataset.delete()
+
+
+def test_labels_in_a_store_are_chosen_and_corrected_as_those_of_a_folder(output, tmp_path):
+    out, rows = output
+    url = in_store(out)
+    assert replace(stats(url), out="") == replace(stats(out), out="")
+    assert held(url) == held(out)
+    dataset = select(url, where="shard = 't0'", media_dir=tmp_path / "media").dataset
+    of_shard = {(row["image_id"], row["mask_id"]): row["rle"] for row in rows if row["shard"] == "t0"}
+    for document in documents(dataset):
+        for detection in document["ssa"]["detections"]:
+            assert mask_counts(detection, SIZE_HW) == of_shard.pop((document["image_id"], detection["sa1b_id"]))
+    assert not of_shard
+    change(dataset, "t0/sa_1.png", 101, label="house")
+    done = return_corrections(dataset)
+    assert str(done.layer).startswith(f"{url}/corrections/")
+    assert held(url)["t0/sa_1.png", 101]["label"] == "house"
+    assert return_corrections(dataset).layer is None
+    assert not (out / "corrections").exists()
+    dataset.delete()
+    with Output(url) as asked, pytest.raises(InputError, match="Permission"):
+        asked.check_where("(select count(*) from read_parquet('labels://settings.json')) > 0")
+    with pytest.raises(InputError, match=r"no shard of memory://nothing is finished|no shard of memory:///nothing"):
+        stats("memory://nothing")

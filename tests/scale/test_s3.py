@@ -7,6 +7,7 @@ import random
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.presets import Preset
 from fiftyone_ssa.scale import s3, store
+from fiftyone_ssa.scale.counting import stats
 from fiftyone_ssa.scale.manifest import TABLES, read_manifest
 from fiftyone_ssa.scale.running import annotate_shards
 from fiftyone_ssa.scale.s3 import S3
@@ -108,6 +110,9 @@ def test_the_same_rows_though_requests_fail(failing: Server, tars: Path, tmp_pat
     again = annotate_shards("s3://bucket/data", "s3://bucket/out", preset, **run)
     assert (again.shards, again.skipped) == (0, 3)
     assert len(S3().ls("bucket/out/masks")) == 3
+    asked, wanted = (stats(out) for out in ("s3://bucket/out", tmp_path / "out"))
+    assert replace(asked, out="", failures={}) == replace(wanted, out="", failures={})
+    assert list(asked.failures.values()) == list(wanted.failures.values())
     assert failing.failed > 10
 
 
