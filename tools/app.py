@@ -245,8 +245,15 @@ def run_operator(
     if button == "Schedule":
         form.wait_for(state="hidden", timeout=60_000)
         return ""
+    return dismiss(page, form, f"{label} is not done after {seconds:.0f} s", seconds)
+
+
+def dismiss(page: Any, form: Any, late: str = "it does not end", seconds: float = 120) -> str:
+    """Wait until an operator that was started is done, close what it shows, and return that text.
+
+    A busy machine's form may close by itself, and shows nothing then.
+    """
     close = form.get_by_role("button", name="Close")
-    late = f"{label} is not done after {seconds:.0f} s"
     wait_until(lambda: not form.count() or close.count(), late, seconds, page)
     with contextlib.suppress(AssertionError):  # what it says comes a moment after the button
         wait_until(lambda: not form.count() or form.inner_text() != close.inner_text(), late, 5, page)

@@ -14,7 +14,15 @@ from bson import ObjectId
 from pymongo.errors import DocumentTooLarge, WriteError
 
 from fiftyone_ssa.curation.ontology_app import try_to_offer_classes
-from fiftyone_ssa.curation.ontology_copy import SAID_ID, classified, copied, declare_attribute, declare_copy, is_kept
+from fiftyone_ssa.curation.ontology_copy import (
+    SAID_ID,
+    as_it_is,
+    classified,
+    copied,
+    declare_attribute,
+    declare_copy,
+    is_kept,
+)
 from fiftyone_ssa.curation.ontology_journal import Before, Written, drop, last_values, record
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
@@ -261,7 +269,13 @@ def _decided(
     rows = [row for row in rows if row["_id"] not in changed]
     counts.masks += len(changed)
     counts.persons += len(changed)
-    new = [classified(row, work.ontology, work.min_share, ours=work.ours) for row in rows]
+    originals = {str(row["_id"]): row for row in masks}
+    copies = () if work.attribute else whole_rows(before)
+    persons = [row for row in copies if is_kept(row, originals.get(str(row.get(SAID_ID))))]
+    theirs = {str(row.get(SAID_ID)): as_it_is(row, work.ontology) for row in persons}
+    new = [
+        theirs.get(str(row["_id"])) or classified(row, work.ontology, work.min_share, ours=work.ours) for row in rows
+    ]
     for row, fresh in zip(rows, new, strict=True):
         counts.masks += 1
         counts.renamed += fresh.label != row.get("label")
@@ -274,8 +288,6 @@ def _decided(
         values = {row["_id"]: fresh.label for row, fresh in zip(rows, new, strict=True)}
         kept = {row["_id"]: row.get(work.attribute) for row in rows}
         return Written(document["_id"], read, stamp, Before(values=kept), values=values)
-    originals = {str(row["_id"]): row for row in masks}
-    persons = [row for row in whole_rows(before) if is_kept(row, originals.get(str(row.get(SAID_ID))))]
     return Written(document["_id"], read, stamp, Before(label=before), label=copied(rows, new, persons))
 
 

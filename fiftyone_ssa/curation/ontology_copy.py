@@ -56,11 +56,20 @@ def is_kept(row: Mapping[str, Any], original: Mapping[str, Any] | None) -> bool:
 
 def classified(row: Mapping[str, Any], ontology: Ontology, min_share: float, *, ours: bool) -> Classified:
     """What a stored mask is under an ontology."""
-    label = row.get("label") if isinstance(row.get("label"), str) else None
     if is_persons(row, ours=ours):
-        return Classified(label, label is not None and ontology.class_of(label) is not None, True)
-    decided = decide_again(ontology, label, *_proposals(row), min_share=min_share)
+        return as_it_is(row, ontology)
+    decided = decide_again(ontology, _label(row), *_proposals(row), min_share=min_share)
     return Classified(decided.label, decided.is_class, False, decided)
+
+
+def as_it_is(row: Mapping[str, Any], ontology: Ontology) -> Classified:
+    """What a mask is that a person touched."""
+    label = _label(row)
+    return Classified(label, label is not None and ontology.class_of(label) is not None, True)
+
+
+def _label(row: Mapping[str, Any]) -> str | None:
+    return row["label"] if isinstance(row.get("label"), str) else None
 
 
 def _proposals(row: Mapping[str, Any]) -> tuple[list[str], list[float]]:

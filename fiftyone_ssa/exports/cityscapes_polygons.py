@@ -29,9 +29,9 @@ from fiftyone_ssa.exports.outlines import (
     when,
     whole,
 )
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed
+from fiftyone_ssa.exports.reading import ImportedImage, PictureFinder, Reader, failed
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
-from fiftyone_ssa.files.images import EXTENSIONS, image_size_hw
+from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.filling import fill_pillow
@@ -98,8 +98,9 @@ class FormatReader(Reader):
         files = [dataset_dir] if dataset_dir.is_file() else sorted(root.rglob("*_polygons.json"))
         if not files:
             raise InputError(f"{dataset_dir} holds no Cityscapes polygons: looked for {LABELS}/*/*/*_polygons.json")
+        finder = PictureFinder()
         for file in files:
-            path, split = _picture(file, root, data_dir), "" if dataset_dir.is_file() else _split(file, root)
+            path, split = _picture(file, root, data_dir, finder), "" if dataset_dir.is_file() else _split(file, root)
             yield _read(file, path, Pictures(file.parent, dataset_dir, data_dir), split)
 
 
@@ -108,7 +109,7 @@ def _split(file: Path, root: Path) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
-def _picture(file: Path, root: Path, data_dir: Path | None) -> Path:
+def _picture(file: Path, root: Path, data_dir: Path | None, finder: PictureFinder) -> Path:
     """The image of a file of labels: in the folder of images that mirrors theirs, or beside it."""
     stem = file.name.removesuffix("_polygons.json").removesuffix("_gtFine").removesuffix("_gtCoarse")
     below = file.parent.relative_to(root) if file.is_relative_to(root) else Path()
@@ -116,9 +117,8 @@ def _picture(file: Path, root: Path, data_dir: Path | None) -> Path:
     folders += [root.parent / IMAGES / below, file.parent]
     for folder in folders:
         for name in (stem + IMAGE_ENDING, stem):
-            for ending in EXTENSIONS:
-                if (folder / (name + ending)).is_file():
-                    return folder / (name + ending)
+            if found := finder.find(folder, name):
+                return found
     return folders[0] / f"{stem}{IMAGE_ENDING}.png"
 
 

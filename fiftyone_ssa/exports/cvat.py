@@ -30,6 +30,7 @@ from fiftyone_ssa.exports.outlines import (
 )
 from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
+from fiftyone_ssa.exports.xml_text import as_xml, check_xml
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.filling import fill_coco
 from fiftyone_ssa.masks.polygons import edge_rings
@@ -61,8 +62,10 @@ class FormatWriter(Writer):
     labels = LABELS_FILE
 
     def __init__(self, job: ExportJob) -> None:
-        """Write by `job`. Raises InputError for an option that is none of `SHAPES`."""
+        """Write by `job`. Raises InputError for an option that is none of `SHAPES`, or a class that XML cannot hold."""
         super().__init__(job)
+        for entry in job.classes:
+            check_xml("the class", entry.name)
         self._shapes = job.options.get("shapes", SHAPES[0])
         if self._shapes not in SHAPES:
             raise InputError(f"shapes must be one of {', '.join(SHAPES)}, got {shown(self._shapes)}")
@@ -74,7 +77,7 @@ class FormatWriter(Writer):
         self.write(TASK_FILE, json.dumps(labels, ensure_ascii=False, indent=1) + "\n")
         self._file = self.open(LABELS_FILE)
         self._file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
-        self._file.write(f"  <meta>\n    <task>\n      <name>{escape(self.job.title)}</name>\n      <labels>\n")
+        self._file.write(f"  <meta>\n    <task>\n      <name>{escape(as_xml(self.job.title))}</name>\n      <labels>\n")
         self._file.writelines(map(_label_element, labels))
         self._file.write("      </labels>\n    </task>\n  </meta>\n")
         return self
@@ -85,7 +88,7 @@ class FormatWriter(Writer):
 
     def picture(self, split: str, name: str) -> str:
         """In one folder for all: CVAT's names of images are relative to it."""
-        return "/".join(filter(None, ["data", split, name]))
+        return "/".join(filter(None, ["data", split, check_xml("the image", name)]))
 
     def add(self, image: ExportImage) -> Kept | None:
         """Write one image."""
@@ -168,7 +171,7 @@ def _attribute_elements(document: Document) -> str:
     values = {
         "label_id": label_id(document),
         "confidence": "" if confidence is None else repr(confidence),
-        "proposals": proposals_text(document),
+        "proposals": as_xml(proposals_text(document)),
     }
     return "".join(
         f'      <attribute name="{key}">{escape(value)}</attribute>\n' for key, value in values.items() if value

@@ -14,9 +14,9 @@ import fiftyone as fo
 from bson import ObjectId
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.formats import reader_of
+from fiftyone_ssa.exports.formats import format_of, reader_of
 from fiftyone_ssa.exports.image_masks import NOT_VALUES
-from fiftyone_ssa.exports.reading import ImportedImage
+from fiftyone_ssa.exports.reading import ImportedImage, is_empty_export
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.labels.documents import ATTRIBUTES, masks_document
@@ -43,6 +43,7 @@ class Imported:
         if not self.root.exists():
             raise InputError(f"{self.root} is not there; name the folder of a data set")
         self._reader = reader_of(format)()
+        self._is_empty = is_empty_export(self.root, format_of(format).kind)
         self._data_dir = None if data_dir is None else check_path("data_dir", data_dir).absolute()
         digest = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
         default = Path(fo.config.default_dataset_dir) / "fiftyone-ssa" / f"{self.root.name}-{digest}"
@@ -50,7 +51,7 @@ class Imported:
 
     def __iter__(self) -> Iterator[ImportedImage]:
         """The images, as the reader has them."""
-        return self._reader.read(self.root, self._data_dir)
+        return iter(()) if self._is_empty else self._reader.read(self.root, self._data_dir)
 
     def placed(self, image: ImportedImage, known: str | None = None) -> ImportedImage:
         """The image with its picture's file: `known`, or its own, written where the data set holds it itself.

@@ -31,6 +31,7 @@ from fiftyone_ssa.exports.outlines import (
 )
 from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed, images_folder
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Writer
+from fiftyone_ssa.exports.xml_text import check_xml
 from fiftyone_ssa.files.json_file import read_json_value
 from fiftyone_ssa.masks import brush_rle, rle
 from fiftyone_ssa.masks.filling import fill_pillow
@@ -132,7 +133,7 @@ def config(classes: Sequence[Any]) -> str:
     lines = []
     for entry in classes:
         colour = f" background={quoteattr(entry.colour)}" if entry.colour else ""
-        lines.append(f"    <Label value={quoteattr(entry.name)}{colour}/>")
+        lines.append(f"    <Label value={quoteattr(check_xml('the class', entry.name))}{colour}/>")
     labels = "\n".join(lines)
     return (
         '<View>\n  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n'

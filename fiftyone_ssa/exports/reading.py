@@ -11,7 +11,9 @@ from typing import Any
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.marker import MARKER
+from fiftyone_ssa.files.images import EXTENSIONS
 from fiftyone_ssa.files.json_file import read_json
+from fiftyone_ssa.layouts.layout import Files, files_in
 from fiftyone_ssa.types import MaskSet
 
 
@@ -53,6 +55,24 @@ def failed(path: Path, problem: object, split: str = "") -> ImportedImage:
     return ImportedImage(path, MaskSet.empty((1, 1)), (), split=split, problem=str(problem))
 
 
+class PictureFinder:
+    """Finds pictures by their names without endings, which may be in upper or lower case."""
+
+    def __init__(self) -> None:
+        """Nothing is looked for yet."""
+        self._listed: tuple[Path, Files] | None = None
+
+    def find(self, folder: Path, stem: str) -> Path | None:
+        """The picture of that name in a folder; None where there is none."""
+        for ending in EXTENSIONS:
+            if (folder / f"{stem}{ending}").is_file():
+                return folder / f"{stem}{ending}"
+        if self._listed is None or self._listed[0] != folder:  # most pictures of a data set lie in few folders
+            self._listed = folder, files_in(folder)
+        found = (self._listed[1].find(stem, ending, as_written=True) for ending in EXTENSIONS)
+        return next(filter(None, found), None)
+
+
 def below(folder: Path, name: Any) -> Path:
     """The file of a name that a data set gives. Raises InputError if the name leads out of the folder."""
     if not isinstance(name, str) or not name or "\0" in name:
@@ -87,6 +107,16 @@ def our_splits(dataset_dir: Path) -> tuple[str, ...]:
     splits = _about(dataset_dir).get("splits")
     names = [name for name in splits if isinstance(name, str)] if isinstance(splits, list) else []
     return tuple(name for name in names if (dataset_dir / name).is_dir() and "/" not in name) or ("",)
+
+
+def is_empty_export(dataset_dir: Path, kind: str) -> bool:
+    """Whether our export of a kind stands there and had no image: there may be nothing that its reader looks for."""
+    try:
+        content = read_json(dataset_dir / MARKER) if os.path.lexists(dataset_dir / MARKER) else {}
+    except InputError:
+        return False
+    about = content.get("about")
+    return content.get("kind") == kind and isinstance(about, dict) and about.get("images") == 0
 
 
 def _about(folder: Path) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.coco_reading import identity
 from fiftyone_ssa.exports.one_class_a_pixel import resolve
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder
+from fiftyone_ssa.exports.reading import ImportedImage, PictureFinder, Reader, below, failed, images_folder
 from fiftyone_ssa.exports.writing import ExportClass, ExportImage, ExportJob, Kept, Writer, in_split
 from fiftyone_ssa.files.images import EXTENSIONS, opened_picture, read_values
 from fiftyone_ssa.files.json_file import read_json_value
@@ -168,14 +168,15 @@ class FormatReader(Reader):
 
 
 def _read(root: Path, images: Path, names: Mapping[Any, Any], nothing: int, split: str) -> Iterator[ImportedImage]:
+    finder = PictureFinder()
     for file in sorted((root / LABELS).rglob("*.png")):
         stem = file.relative_to(root / LABELS).with_suffix("")
         path = images / f"{stem}{EXTENSIONS[0]}"
         try:
             said, sample_id = _said(file)
-            candidates = [images / stem, *(images / f"{stem}{ending}" for ending in EXTENSIONS)]
-            candidates = [below(images, said), *candidates] if said else candidates
-            path = next((each for each in candidates if each.is_file()), path)
+            named = [*([below(images, said)] if said else []), images / stem]
+            found = next((each for each in named if each.is_file()), None)
+            path = found or finder.find((images / stem).parent, stem.name) or path
             yield replace(_image(path, read_values(file), names, nothing, split), sample_id=sample_id)
         except InputError as error:
             yield failed(path, error, split)

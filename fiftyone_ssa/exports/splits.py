@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -68,6 +69,8 @@ def read_splits(text: str) -> dict[str, float] | str:
     if "=" not in text:
         return text.strip()
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if twice := _repeated(name.strip() for name, _, _ in pairs):
+        raise InputError(f"the split {shown(twice)} has two shares; give it one")
     try:
         return {name.strip(): float(share) for name, _, share in pairs}
     except ValueError as error:
@@ -81,4 +84,11 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
     if wrong or not found:
         got = shown(wrong[0]) if wrong else "none"
         raise InputError(f"a split's name must be letters, digits, '_', '-' and '.', as 'train', got {got}")
+    if twice := _repeated(name.casefold() for name in found):
+        raise InputError(f"two splits are called {shown(twice)}, which many disks take for one folder; rename one")
     return found
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """A name that comes twice."""
+    return next((name for name, times in Counter(names).items() if times > 1), None)

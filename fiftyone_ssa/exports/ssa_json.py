@@ -52,7 +52,7 @@ class FormatReader(Reader):
         for split in our_splits(dataset_dir):
             folder = dataset_dir / split
             numbered = self._numbered(folder) if left_where(folder) else None
-            for image in ImageFolder(images_folder(folder, data_dir, "data")):
+            for image in ImageFolder(images_folder(folder, data_dir, "data"), hidden=True):
                 for file in self._files(folder / image.id, numbered):
                     read = self._image(image.path, file, split, None if numbered is None else image.id)
                     if read is not None:

@@ -48,6 +48,8 @@ class ImageFolder:
     """Whether each image needs a mask file beside it; a sub-folder where none has one is left out."""
     results: Path | None = None
     """Where results go; below `root` it is not searched for images, and in `root` itself its pictures are left out."""
+    hidden: bool = False
+    """Whether files and folders whose names begin with a dot count, too."""
     left_out: dict[Path, str] = field(default_factory=dict, compare=False)
     """Folders that were not searched, with the reason; complete once all images were taken."""
     undecoded: dict[Path, Counter[str]] = field(default_factory=dict, compare=False)
@@ -117,7 +119,7 @@ class ImageFolder:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name, ending = entry.name, os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - see _stem
-                if name[0] == ".":
+                if name[0] == "." and not self.hidden:
                     continue
                 if _is_folder(entry):
                     listing.folders.append(name)

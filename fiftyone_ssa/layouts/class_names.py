@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 TOLD = 5
 """Names that a sentence lists before it only counts."""
+_NO_NAMES = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of what no name has: control characters, halves of characters, line breaks."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,14 @@ def match_names(predicted: Sequence[str], truth: Sequence[str]) -> NameMatch:
 def fold(name: str) -> str:
     """A name in the form in which case, spaces, dashes and underscores make no difference."""
     return re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has no line break, control character or half a character, which no name has.
+
+    Joiners and marks of direction, which names of many languages have, are none of these.
+    """
+    return not any(unicodedata.category(character) in _NO_NAMES for character in text)
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:

@@ -26,7 +26,7 @@ from typing import Any
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.atomic import write_whole
-from fiftyone_ssa.layouts.class_names import fold
+from fiftyone_ssa.layouts.class_names import fold, is_one_line
 from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.layouts.ontology_names import is_known_stuff, known_synonyms, plain_name
 from fiftyone_ssa.layouts.ontology_toml import read_toml, toml_text
@@ -109,8 +109,12 @@ class Ontology:
             names: the classes
             others (None): the name of what maps to none of them; None: it keeps its own
             name ("ontology"): its own
+
+        Raises InputError if they are no list of names, or one of them is none.
         """
-        wanted = list(names)
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise InputError(f'the classes must be a list of names, ["...", "..."], got {shown(names)}')
+        wanted = [_name(each, "the name of a class") for each in names]
         taken, rows = {fold(other) for other in wanted}, []
         for each in wanted:
             rows.append({"name": each, "synonyms": [other for other in known_synonyms(each) if other not in taken]})
@@ -195,9 +199,18 @@ def ontology_of(table: Mapping[str, Any], name: str, where: str) -> Ontology:
     free = iter(sorted(set(range(1, len(rows) + len(given) + 1)) - set(given)))
     try:
         classes = tuple(_class_of(row, free, where) for row in rows)
-        return Ontology(classes, others or None, _name(table.get("name", name), f"{where}: name"))
+        known = {fold(entry.name): entry.name for entry in classes}
+        classes = tuple(replace(entry, parent=_as_known(entry.parent, known)) for entry in classes)
+        ontology = Ontology(classes, None, _name(table.get("name", name), f"{where}: name"))
+        meant = ontology._by_spelling.get(fold(others))
+        return replace(ontology, others=meant.name if meant else others or None)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+
+
+def _as_known(name: str | None, known: Mapping[str, str]) -> str | None:
+    """A class's name as the class writes it, any other as it is."""
+    return None if name is None else known.get(fold(name), name)
 
 
 def _class_of(row: Mapping[str, Any], free: Any, where: str) -> OntologyClass:
@@ -215,7 +228,7 @@ def _class_of(row: Mapping[str, Any], free: Any, where: str) -> OntologyClass:
     if not isinstance(is_thing, bool):
         raise InputError(f"{here}: is_thing must be true or false, got {shown(is_thing)}")
     counts = row.get("counts", {})
-    if not isinstance(counts, Mapping) or not all(type(value) is int for value in counts.values()):
+    if not isinstance(counts, Mapping) or not all(type(value) is int and value >= 0 for value in counts.values()):
         raise InputError(f"{here}: counts must hold numbers of masks, got {shown(counts)}")
     parent = row.get("parent") or None
     parent = None if parent is None else _name(parent, f"{here}: parent")
@@ -233,7 +246,7 @@ def _name(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{what} must be text that is not empty, got {shown(value)}")
     text = value.strip()
-    if len(text) > LONGEST or not text.isprintable():
+    if len(text) > LONGEST or not is_one_line(text):
         raise InputError(f"{what} must be one line of at most {LONGEST} characters, got {shown(text, 60)}")
     return text
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fiftyone_ssa.layouts.class_names import fold
+from fiftyone_ssa.layouts.class_names import fold, is_one_line
 from fiftyone_ssa.layouts.ontology import LONGEST
 from fiftyone_ssa.layouts.ontology_names import known_thing, plain_name
 from fiftyone_ssa.layouts.wordnet import first_senses
@@ -39,7 +39,7 @@ def group_names(
         lemma (None): what makes singulars of names that the table does not know; None: rules of English
         wordnet (None): the folder of WordNet's files; None: without
     """
-    usable = [name for name in counts if name.strip() and len(name) <= LONGEST and name.isprintable()]
+    usable = [name for name in counts if name.strip() and len(name) <= LONGEST and is_one_line(name)]
     keys = _keys(usable, lemma)
     if wordnet is not None:
         keys = _with_senses(keys, wordnet)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.regular import regular_size
+from fiftyone_ssa.layouts.class_names import is_one_line
 
 MAX_BYTES = 10_000_000
 """A million names; CLIP reads each of them before the first image."""
@@ -33,4 +34,6 @@ def _names(text: str, where: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for line in text.splitlines() if (name := line.strip())))
     if not names:
         raise InputError(f"the vocabulary{where} holds no name; {EXPECTED}")
+    if wrong := [name for name in names if not is_one_line(name)]:
+        raise InputError(f"the vocabulary{where} holds {shown(wrong[0])}, which has control characters; {EXPECTED}")
     return names

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.layouts.class_names import is_one_line
 from fiftyone_ssa.models.two_towers import TwoTowers
 from fiftyone_ssa.naming.engine import Engine
 from fiftyone_ssa.naming.run import Pipeline
@@ -99,12 +100,14 @@ def _variant(pipeline: Pipeline, kind: Kind) -> Pipeline:
 def names_of(text: str | Sequence[str], most: int) -> tuple[str, ...]:
     """The distinct names of a request's vocabulary: a list, or a text with commas or line breaks between them.
 
-    Raises InputError for more than `most`, or names longer than 100 characters.
+    Raises InputError for more than `most`, names longer than 100 characters or with control characters.
     """
     parts = text.replace("\n", ",").split(",") if isinstance(text, str) else text
     names = tuple(dict.fromkeys(name for part in parts if (name := " ".join(str(part).split()))))
     if len(names) > most:
         raise InputError(f"the vocabulary holds {len(names):,} names, at most {most:,} are taken")
+    if wrong := [name for name in names if not is_one_line(name)]:
+        raise InputError(f"a name has no control characters, got {shown(wrong[0])}")
     if too_long := [name for name in names if len(name) > LONGEST_NAME]:
         raise InputError(f"a name has at most {LONGEST_NAME} characters, got {shown(too_long[0])}")
     return names

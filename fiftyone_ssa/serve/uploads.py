@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import PIL
 from python_multipart.exceptions import FormParserError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.requests import Request
 
 from fiftyone_ssa.errors import InputError, shown
@@ -56,7 +56,9 @@ class Upload:
                 return Inputs(image)
             content = parse_json(self.masks, "masks")
             records = content.get("annotations") if isinstance(content, dict) else content
-            if isinstance(records, list) and len(records) > self.limits.masks:
+            if not isinstance(records, list):
+                raise InputError(f'masks must be {{"annotations": [...]}}, or that list alone, got {shown(content)}')
+            if len(records) > self.limits.masks:
                 raise InputError(f"there are {len(records):,} masks, at most {self.limits.masks:,} are taken")
             return Inputs(image, masks_of({"annotations": records}, "masks", (image.shape[0], image.shape[1])))
         except InputError as error:
@@ -115,9 +117,12 @@ async def _of_form(form: FormData, request: Request, limits: Limits) -> Upload:
     )
 
 
-def _check_known(given: Iterable[str], what: str) -> None:
-    if unknown := sorted(set(given) - set(_FIELDS)):
+def _check_known(given: FormData | QueryParams, what: str) -> None:
+    times = Counter(name for name, _ in given.multi_items())
+    if unknown := sorted(times.keys() - set(_FIELDS)):
         raise UploadError(422, f"the {what} has a field {shown(unknown[0])}; it may have {', '.join(_FIELDS)}")
+    if twice := [name for name in _FIELDS if times[name] > 1]:
+        raise UploadError(422, f"the {what} has the field {twice[0]} {times[twice[0]]} times; send it once")
 
 
 def _upload(name: str, data: bytes, masks: bytes | None, wishes: dict[str, Any], limits: Limits) -> Upload:

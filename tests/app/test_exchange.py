@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tools.app import fill_field, finished, open_form, press, run_operator, wait_until
+from tools.app import dismiss, fill_field, finished, open_form, press, run_operator, wait_until
 
 pytestmark = pytest.mark.browser
 EXPORT, IMPORT = "SSA: export masks", "SSA: import masks"
@@ -16,7 +16,7 @@ def test_corrections_of_another_tool_come_back(app, scenes, shot, tmp_path):
     form = open_form(page, EXPORT, {**wishes, "Folder": str(out)})
     shot(page, "exchange_export")
     press(page, form)
-    close_when_done(page, form)
+    dismiss(page, form)
     assert "train 2, val 2" in finished(scenes, page)
     tasks = json.loads((out / "tasks.json").read_text())
     for task in tasks:
@@ -45,17 +45,9 @@ def test_labels_of_others_get_a_field_of_their_own(app, scenes, shot, tmp_path):
     shot(page, "exchange_refused")
     fill_field(page, form, "New field", "theirs")
     press(page, form)
-    close_when_done(page, form)
+    dismiss(page, form)
     assert "masks in 'theirs'" in finished(scenes, page)
     box = page.locator('[data-cy="theirs-field"] input[type=checkbox]')
     wait_until(lambda: box.count() and box.first.is_checked(), "the App does not show what came", 30, page)
     scenes.reload()
     assert scenes.count("theirs.detections") == scenes.count("ssa.detections")
-
-
-def close_when_done(page, form):
-    close = form.get_by_role("button", name="Close")
-    wait_until(lambda: not form.count() or close.count(), "it does not end", 120, page)
-    if form.count():
-        close.click()
-        form.wait_for(state="hidden", timeout=60_000)

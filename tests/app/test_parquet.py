@@ -3,7 +3,7 @@
 import fiftyone as fo
 import pytest
 
-from tools.app import open_form, open_panel, press, settle, wait_until
+from tools.app import dismiss, open_form, open_panel, press, settle, wait_until
 
 pytestmark = pytest.mark.browser
 pytest.importorskip("duckdb")
@@ -27,8 +27,7 @@ def test_masks_are_chosen_corrected_and_returned(app, scenes, session, out, shot
     dataset = fo.load_dataset("app-cars")
     try:
         wait_until(lambda: session.dataset is not None and session.dataset.name == "app-cars", "not open", 60, page)
-        form.get_by_role("button", name="Close").click()
-        form.wait_for(state="hidden")
+        dismiss(page, form)
         page = app(dataset)
         panel = open_panel(page, "Masks")
         panel.get_by_role("button", name="Parquet", exact=True).click()

@@ -114,7 +114,8 @@ def test_applied_again_it_keeps_what_people_did_in_the_new_field(dataset: fo.Dat
     relabel(dataset, "street", ids=[str(first[0]["_id"])], label="bus")
     with pytest.raises(InputError, match="overwrite=True"):
         STREET.apply(dataset, "ssa", to="street")
-    Ontology.of(["tree"]).apply(dataset, "ssa", to="street", overwrite=True)
+    done = Ontology.of(["tree"]).apply(dataset, "ssa", to="street", overwrite=True)
+    assert (done.persons, done.classes["bus"]) == (1, 1)
     second = rows(dataset, "street")
     assert [row["label"] for row in second[:4]] == ["bus", "sky", "tree", "sedan"]
     assert second[0]["_id"] == first[0]["_id"]

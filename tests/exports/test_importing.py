@@ -9,7 +9,7 @@ import pytest
 
 import fiftyone_ssa as ssa
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.formats import FORMATS, writer_of
+from fiftyone_ssa.exports.formats import FORMATS, reader_of, writer_of
 from fiftyone_ssa.exports.imported import attributes
 from fiftyone_ssa.labels.documents import mask_set_from_detections
 
@@ -143,6 +143,36 @@ def test_a_file_that_is_several_samples_is_read_back_as_often(make, tmp_path, na
         assert found == sorted(zip(dataset.values("filepath"), expected, strict=True))
     finally:
         made.delete()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_pictures_of_any_name_come_back_with_their_masks(make, tmp_path, name):
+    names = ("A.PNG", "b.Jpg", ".hidden.png", ".in/c.png", "d é 猫/e;f,g#h%20 i'.png", "x.tar.gz.png")
+    dataset = make(*names)
+    assert ssa.export(dataset, tmp_path / "out", format=name, label_field="m").annotations == len(names)
+    found = list(reader_of(name)().read(tmp_path / "out"))
+    assert [(image.problem, len(image.masks)) for image in found] == [("", 1)] * len(names)
+    assert all(image.picture or image.path.is_file() for image in found)
+
+
+@pytest.mark.parametrize("name", ["cvat", "label-studio"])
+def test_a_class_that_xml_cannot_hold_is_told_before_anything_is_written(make, tmp_path, name):
+    with pytest.raises(InputError, match=r"the class 'es.*cape' has a control character.*rename it"):
+        ssa.export(make(label="es\x1bcape"), tmp_path / "out", format=name, label_field="m")
+    assert not (tmp_path / "out").exists()
+    mask = {"class_proposals": ["nul\0l", "x"], "proposal_scores": [0.9, 0.1]}
+    ssa.export(make(**mask), tmp_path / "out", format=name, label_field="m")
+    assert not any(image.problem for image in reader_of(name)().read(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_view_without_images_goes_out_and_comes_back(make, tmp_path, name):
+    ssa.export(make().limit(1).match_tags("none"), tmp_path / "out", format=name, label_field="m")
+    made = ssa.import_labels(tmp_path / "out", format=name)
+    assert (made.added, made.dataset.count()) == (0, 0)
+    made.dataset.delete()
+    with pytest.raises(InputError, match="looked for"):
+        ssa.import_labels(tmp_path / "out", format="yolo" if name != "yolo" else "labelme")
 
 
 @pytest.mark.parametrize("name", FORMATS)

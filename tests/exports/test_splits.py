@@ -3,7 +3,7 @@
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.splits import Splits
+from fiftyone_ssa.exports.splits import Splits, read_splits
 
 PATHS = [f"/data/{number}.jpg" for number in range(100)]
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
@@ -36,7 +36,14 @@ def test_a_field_names_them():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", [{}, {"train": 0}, {"train": "much"}, {"a/b": 1}, {"..": 1}, {"train": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{}, {"train": 0}, {"train": "much"}, {"a/b": 1}, {"..": 1}, {"a": 1, "A": 1}, {"train": float("nan")}]
+)
 def test_what_is_no_split_is_told(wrong):
     with pytest.raises(InputError):
         Splits.by_ratio(wrong, PATHS, 0)
+
+
+def test_a_split_that_is_typed_twice_is_told():
+    with pytest.raises(InputError, match="the split 'a' has two shares"):
+        read_splits("a=0.5, b=0.2,a=0.3")

@@ -72,6 +72,21 @@ def test_names_alone_make_an_ontology():
     assert ontology.class_of("television").name == "television"
     assert ontology.class_of("television receiver").name == "tv"
     assert ontology.others is None
+    assert Ontology.of(["نیم\u200cکت", "café\xa0au lait"]).class_of("نیم\u200cکت").id == 1
+
+
+@pytest.mark.parametrize("names", ["car", 3, [None], ["a\nb"], ["\x1b"], ["a\u2028x"], [""]])
+def test_what_are_no_names_make_none(names):
+    with pytest.raises(InputError, match=r"list of names|name of a class"):
+        Ontology.of(names)
+
+
+def test_a_parent_and_what_is_left_over_may_be_written_otherwise(tmp_path):
+    rows = '[[classes]]\nname = "Car"\nsynonyms = ["auto"]\n[[classes]]\nname = "van"\nparent = "car"\n'
+    for others, meant in (("CAR", "Car"), ("Auto", "Car"), ("rest", "rest")):
+        (tmp_path / "x.toml").write_text(f'others = "{others}"\n{rows}')
+        ontology = Ontology.load(tmp_path / "x.toml")
+        assert (ontology.classes[1].parent, ontology.others) == ("Car", meant)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +104,8 @@ def test_names_alone_make_an_ontology():
         ("[[classes]]\nname = 'a'\ncolour = 'red'", "#rrggbb"),
         ("[[classes]]\nname = 'a'\nis_thing = 1", "true or false"),
         ("[[classes]]\nname = 'a'\ncounts = {a = 'x'}", "numbers of masks"),
+        ("[[classes]]\nname = 'a'\ncounts = {a = -1}", "numbers of masks"),
+        ("[[classes]]\nname = 'A'\nparent='b'\n[[classes]]\nname = 'B'\nparent='a'", "above itself"),
         ("[[classes]]\nname = 'a'\n[[classes]]\nname = 'A'", "2 classes have the name"),
         ("[[classes]]\nname = 'a'\nid=2\n[[classes]]\nname = 'b'\nid=2", "2 classes have the id 2"),
         ("[[classes]]\nname = 'a'\n[[classes]]\nname = 'b'\nsynonyms=['a']", "means both 'a' and 'b'"),

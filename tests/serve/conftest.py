@@ -97,7 +97,7 @@ def client(address: str) -> Iterator[httpx.Client]:
         yield found
 
 
-def post(client: httpx.Client, picture: bytes, name: str = "photo.jpg", **form: str) -> httpx.Response:
+def post(client: httpx.Client, picture: bytes, name: str = "photo.jpg", **form: str | list[str]) -> httpx.Response:
     """Ask for one picture's names."""
     return client.post("/label", files={"image": (name, picture)}, data=form)
 
