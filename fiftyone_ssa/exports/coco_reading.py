@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.exports.reading import ImportedImage, below, failed, images_folder
 from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.files.memory import memory_bytes
@@ -124,7 +124,10 @@ def _read(part: CocoPart) -> Iterator[ImportedImage]:
 def read_entries(
     part: CocoPart, content: Mapping[str, Any], read: Callable[[Path, Any], ImportedImage]
 ) -> Iterator[ImportedImage]:
-    """Each entry of `images` as `read` has it, given its picture's path; one that is damaged costs itself only."""
+    """Each entry of `images` as `read` has it, given its picture's path; one that is damaged costs itself only.
+
+    Annotations of no such entry are told at the end.
+    """
     for entry in content["images"]:
         try:
             path = below(part.images, entry.get("file_name") if isinstance(entry, Mapping) else None)
@@ -135,6 +138,12 @@ def read_entries(
             yield read(path, entry)
         except InputError as error:
             yield failed(path, error, part.split)
+    known = {identity(entry) for entry in content["images"]} - {None}
+    stray = [entry for entry in content["annotations"] if identity(entry, "image_id") not in known]
+    if stray:
+        said = stray[0].get("image_id") if isinstance(stray[0], Mapping) else stray[0]
+        told = f"{counted(len(stray), 'annotation')} of no image of the file, the first with image_id {shown(said)}"
+        yield failed(part.file, told, part.split)
 
 
 def _image(

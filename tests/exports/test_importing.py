@@ -165,6 +165,19 @@ def test_a_class_that_xml_cannot_hold_is_told_before_anything_is_written(make, t
     assert not any(image.problem for image in reader_of(name)().read(tmp_path / "out"))
 
 
+@pytest.mark.parametrize(
+    ("name", "file"), [("coco", "labels.json"), ("lvis", "labels.json"), ("coco-panoptic", "panoptic.json")]
+)
+def test_annotations_of_no_image_of_the_file_are_told(make, tmp_path, name, file):
+    ssa.export(make("a.png", "b.png"), tmp_path / "out", format=name, label_field="m")
+    content = json.loads((tmp_path / "out" / file).read_text())
+    content["annotations"] += [{**content["annotations"][1], "image_id": 99}, "x"]
+    (tmp_path / "out" / file).write_text(json.dumps(content))
+    found = list(reader_of(name)().read(tmp_path / "out"))
+    assert [image.problem for image in found[:2]] == ["", ""]
+    assert found[2].problem == "2 annotations of no image of the file, the first with image_id 99"
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_view_without_images_goes_out_and_comes_back(make, tmp_path, name):
     ssa.export(make().limit(1).match_tags("none"), tmp_path / "out", format=name, label_field="m")
