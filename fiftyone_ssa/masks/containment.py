@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,10 @@ USUAL_INSIDE = 0.5
 """The same of a parent of which its name is a usual part: a wheel under a truck whose mask ends where wheels begin."""
 NAMESAKES = 0.4
 """IoU from which two masks of one name show the same."""
+STABLE = 0.9
+"""Stability from which a mask lacks a part because it shows less, and not by chance."""
+FILLS = 0.5
+"""Share of what a stable mask lacks of a larger one of its name that the part has to fill."""
 DUPLICATE = 0.7
 """IoU from which one of two masks that show the same repeats the other, as in SAM's suppression of boxes."""
 WHOLE, PART, SUBPART = "whole", "part", "subpart"
@@ -169,24 +174,35 @@ def _usual_parts(pairs: Pairs, names: Sequence[str | None], lore: Lore | None) -
 
 
 def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: Flags) -> Flags:
-    """(P,) whether the smaller of two exact masks of one name lacks a usual part that the larger holds.
+    """(P,) whether the smaller of two masks of one name lacks a usual part that the larger holds.
 
-    It is the rest of it then: a tree's crown that is named "tree". Masks that waver lack parts by chance.
+    It is the rest of it then: a tree's crown that is named "tree". Both masks have to be exact; or stable, and the part
+    most of what the smaller one lacks. Masks that waver lack parts by chance.
     """
+    areas = masks.areas_px
+    exact = np.isnan(masks.stability_score).tolist()
+    stable = (np.isnan(masks.stability_score) | (masks.stability_score >= STABLE)).tolist()
     parts: dict[int, list[int]] = {}
-    held = usual & (pairs.shared_px >= INSIDE * masks.areas_px[pairs.smaller])
+    held = usual & (pairs.shared_px >= INSIDE * areas[pairs.smaller])
     for one, other in zip(pairs.smaller[held].tolist(), pairs.larger[held].tolist(), strict=True):
         parts.setdefault(other, []).append(one)
-    near = set(zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True))
-    exact = np.isnan(masks.stability_score)
-    return np.array(
-        [
-            bool(exact[one] and exact[other] and names[one] is not None and names[one] == names[other])
-            and any(part != one and not {(part, one), (one, part)} & near for part in parts.get(other, ()))
-            for one, other in zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True)
-        ],
-        np.bool_,
-    )
+    both = list(zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True))
+    shared = dict(zip(both, pairs.shared_px.tolist(), strict=True))
+    found = np.zeros(len(both), np.bool_)
+    for place, (one, other) in enumerate(both):
+        if (
+            other not in parts
+            or names[one] is None
+            or names[one] != names[other]
+            or not (stable[one] and stable[other])
+        ):
+            continue
+        least = 0 if exact[one] and exact[other] else FILLS * (areas[other] - shared[one, other])
+        found[place] = any(
+            part != one and (part, one) not in shared and (one, part) not in shared and shared[part, other] >= least
+            for part in parts[other]
+        )
+    return found
 
 
 def _duplicates(masks: MaskSet, pairs: Pairs, alike: Flags) -> Ints:
@@ -224,6 +240,11 @@ class _Nesting:
     """(N,) what each mask is called."""
     lore: Lore | None
 
+    @cached_property
+    def with_parts(self) -> frozenset[int]:
+        """The masks that hold usual parts of theirs."""
+        return frozenset(self.pairs.larger[self.usual].tolist())
+
     def least(self, index: int) -> int:
         """How deep a mask is at least."""
         name = self.names[index]
@@ -245,15 +266,23 @@ class _Nesting:
         if not wholes:
             return -1 if not namesakes and self._stands_before(index, between) else between
         whole = max(wholes, key=lambda other: ranks[other])
-        if between in wholes or (self.is_usual(between, whole) and between not in namesakes):
+        if between in wholes:
             return between
-        return whole  # what lies between is neither its whole nor another part of that
+        wavers = not np.isnan(self.masks.stability_score[index])
+        if wavers or between in namesakes or not self.is_usual(between, whole):
+            return whole  # what lies between is not its whole, and at most leaks over it
+        return between
 
     def _stands_before(self, index: int, other: int) -> bool:
-        """Whether one mask is of a thing that no thing has for a part, and the other wavers more: it swallowed it."""
+        """Whether one mask is of a thing that no thing has for a part, and the other, which wavers, swallowed it.
+
+        The other wavers more, or the thing has parts of its own.
+        """
         name, stability = self.names[index], self.masks.stability_score
         alone = bool(name and self.lore and self.lore.is_only_whole(name))
-        return alone and bool(stability[index] > stability[other])
+        if not alone or np.isnan(stability[other]):
+            return False
+        return bool(stability[index] > stability[other]) or index in self.with_parts
 
     def around(self) -> dict[int, list[Near]]:
         """Each mask to the larger ones that share much of it."""

@@ -51,16 +51,15 @@ def plain(masks: MaskSet, dense, names=None, lore=None):
             near[small, big] = near[big, small] = shared >= 0.5 * areas[small]
     exact = np.isnan(masks.stability_score)
     for small, big in same:
-        if (
-            exact[small]
-            and exact[big]
-            and names is not None
-            and names[small] is not None
-            and names[small] == names[big]
-        ):
+        both = exact[small] and exact[big]
+        stable = min(stability[small], stability[big]) >= 0.9
+        if (both or stable) and names is not None and names[small] is not None and names[small] == names[big]:
             parts = [part for part, whole in usual if whole == big and usual[part, whole] and lies_in[part, whole]]
-            if any(part != small and not near.get((part, small)) for part in parts):
-                same[small, big] = False
+            lacked = int((dense[big] & ~dense[small]).sum())
+            for part in parts:
+                fills = both or int((dense[part] & dense[big]).sum()) >= 0.5 * lacked
+                if part != small and not near.get((part, small)) and fills:
+                    same[small, big] = False
     duplicates = [-1] * count
     kept = []
     for best in sorted(range(count), key=lambda i: (-score[i], -areas[i], i)):
@@ -89,10 +88,12 @@ def plain(masks: MaskSet, dense, names=None, lore=None):
             between = holders[-1]
             namesakes = [other for other in holders if names is not None and names[other] == names[one]]
             alone = lore is not None and names[one] is not None and lore.is_only_whole(names[one])
-            wavers = masks.stability_score[one] > masks.stability_score[between]
+            wavers = masks.stability_score[one] > masks.stability_score[between] or (
+                not exact[between] and any(usual.get((part, one)) for part in range(count))
+            )
             if alone and wavers and not wholes and not namesakes:
                 continue
-            another = wholes and usual.get((between, wholes[-1])) and between not in namesakes
+            another = exact[one] and wholes and usual.get((between, wholes[-1])) and between not in namesakes
             passed = wholes and between not in wholes and not another
             parents[one] = whole = wholes[-1] if passed else between
             while whole in wholes and parents[whole] >= 0 and names[parents[whole]] == names[whole]:
