@@ -111,12 +111,13 @@ def calibrate(
     before = np.concatenate([np.zeros(0), *(one.stored for one in judged)])
     _check_judged(right, label_field, gt_field, errors)
     found, names = np.concatenate([one.table for one in judged]), [name for one in judged for name in one.names]
-    after = _held_out(found, names, right, np.concatenate([one.half for one in judged]))
-    calibration = fit(found, names, right)
+    pipeline = "ssa" if any(one.voted for one in judged) else "engine"
+    after = _held_out(found, names, right, np.concatenate([one.half for one in judged]), pipeline)
+    calibration = fit(found, names, right, pipeline)
     row: dict[str, Any] = {
         "weights": list(calibration.weights),
         "names": list(calibration.names.items()),
-        "pipeline": "ssa" if any(one.voted for one in judged) else "engine",
+        "pipeline": pipeline,
         "gt_field": gt_field,
     }
     fitted = None
@@ -237,14 +238,16 @@ def _check_judged(right: Flags, label_field: str, gt_field: str, errors: Mapping
         )
 
 
-def _held_out(found: Floats, names: list[str | None], right: Flags, half: npt.NDArray[np.int64]) -> Floats:
+def _held_out(
+    found: Floats, names: list[str | None], right: Flags, half: npt.NDArray[np.int64], pipeline: str
+) -> Floats:
     """Each half's confidences by what the other half fits; where there is one only, by its own."""
     if half.all() or not half.any():
-        return fit(found, names, right)(found, names)
+        return fit(found, names, right, pipeline)(found, names)
     after = np.zeros(len(right))
     for side in (0, 1):
         mine, others = np.flatnonzero(half == side), np.flatnonzero(half != side)
-        fitted = fit(found[others], [names[i] for i in others], right[others])
+        fitted = fit(found[others], [names[i] for i in others], right[others], pipeline)
         after[mine] = fitted(found[mine], [names[i] for i in mine])
     return after
 

@@ -26,8 +26,9 @@ SURE = 0.999
 """A score counts as no more than this: it is no probability."""
 SHRINK = 1.0
 """How far weights are drawn to 0, in squared nats: few masks say little about a reason."""
-SHRINK_NAMES = 5.0
-"""The same of what a name adds: one that was right five times of five is not always right."""
+SHRINK_NAMES = {"engine": 2.0, "ssa": 5.0}
+"""The same of what a name adds, by pipeline: one that was right five times of five is not always right. SSA has few
+names, each of many masks an image, which are right or wrong together."""
 MOST_NAMES = 200
 """The most frequent ones are told apart."""
 TWIN_IOU = 0.5
@@ -107,14 +108,23 @@ class Calibration:
         return probabilities
 
 
-def fit(found: Floats, names: Sequence[str | None], right: npt.NDArray[np.bool_]) -> Calibration:
-    """The logistic under which truth is likeliest, by Newton's method on reasons brought to one scale."""
+def fit(
+    found: Floats, names: Sequence[str | None], right: npt.NDArray[np.bool_], pipeline: str = "engine"
+) -> Calibration:
+    """The logistic under which truth is likeliest, by Newton's method on reasons brought to one scale.
+
+    Args:
+        found: (N, reasons)
+        names: N names
+        right: (N,) whether each is right
+        pipeline ("engine"): "engine" or "ssa", by which what a name adds is drawn to 0
+    """
     mean, spread = found.mean(0), found.std(0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     every = [name for name, _ in Counter(name for name in names if name is not None).most_common(MOST_NAMES)]
     called = np.array([[name == one for one in every] for name in names], np.float64).reshape(len(found), -1)
     table = np.column_stack([np.ones(len(found)), (found - mean) / spread, called])
-    shrink = np.repeat([1e-6, SHRINK, SHRINK_NAMES], [1, found.shape[1], len(every)])
+    shrink = np.repeat([1e-6, SHRINK, SHRINK_NAMES[pipeline]], [1, found.shape[1], len(every)])
     weights = np.zeros(table.shape[1])
     for _ in range(50):
         likely = 1 / (1 + np.exp(-np.clip(table @ weights, -30, 30)))

@@ -90,6 +90,14 @@ def test_a_fit_of_few_masks_a_constant_reason_and_a_perfect_one() -> None:
     assert fit(found, names, np.ones(8, bool))(found, names).min() > 0.5
 
 
+def test_a_name_tells_more_in_the_engine_than_among_the_few_classes_of_ssa() -> None:
+    right = np.arange(40) < 20
+    names = ["cat" if yes else "dog" for yes in right]
+    of_engine, of_ssa = (fit(np.ones((40, 2)), names, right, pipeline).names for pipeline in ("engine", "ssa"))
+    assert of_engine["cat"] > of_ssa["cat"] + 0.3
+    assert of_engine["dog"] < of_ssa["dog"] - 0.3
+
+
 def test_figures_of_confidence_beside_plain_ones() -> None:
     random = np.random.default_rng(1)
     confidences, right = np.round(random.random(60), 1), random.random(60) < 0.6
