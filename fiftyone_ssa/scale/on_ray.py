@@ -105,11 +105,12 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
             num_gpus=cluster.gpus,
             max_restarts=RESTARTS,
         )
-        for row in done.iter_rows():
-            outcome = pickle.loads(row["outcome"])
-            if isinstance(outcome, Exception):
-                raise outcome
-            yield outcome
+        # what Ray fetches ahead it hands out when the next is there, and a finished shard would wait for that
+        for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
+            for outcome in map(pickle.loads, batch["outcome"]):
+                if isinstance(outcome, Exception):
+                    raise outcome
+                yield outcome
     except ray.exceptions.RayActorError as error:
         raise InputError(
             f"a worker was lost {RESTARTS + 1} times (killed, out of memory, or its machine); what is finished is "

@@ -46,6 +46,22 @@ class Dying(Thirds):
 """
 
 
+WAITING = """
+import time
+from pathlib import Path
+from own import Thirds
+
+class Waiting(Thirds):
+    def __call__(self, images):
+        manifest, deadline = Path(__file__).with_name("out") / "manifest.jsonl", time.monotonic() + 30
+        while images[0][0, 0, 0] == 5 and not manifest.exists():  # the first image of the second tar
+            if time.monotonic() > deadline:
+                raise ValueError("the first tar is not committed")
+            time.sleep(0.01)
+        return super().__call__(images)
+"""
+
+
 def rows(out, table):
     parts = {entry.shard: entry.part for entry in read_manifest(Store(out)).values()}
     return [row for shard in sorted(parts) for row in pq.read_table(out / table / parts[shard]).to_pylist()]
@@ -105,6 +121,13 @@ def test_two_workers_one_of_which_dies_give_the_rows_of_one_process(ray, tars, t
         assert len(list((tmp_path / "two" / table).iterdir())) == 3
     again = annotate_shards(tars, tmp_path / "two", dying, device="cpu", progress=False, **more)
     assert (again.shards, again.skipped) == (0, 3)
+
+
+def test_a_shard_is_committed_before_the_next_one_is_done(ray, tars, tmp_path, preset):
+    (tmp_path / "waiting.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{WAITING}")
+    waiting = load_preset(preset, {"semantic.model": f"{tmp_path}/waiting.py:Waiting"})
+    summary = annotate_shards(tars, tmp_path / "out", waiting, device="cpu", progress=False, ray="local", batch_size=1)
+    assert (summary.shards, summary.errors) == (3, {})
 
 
 def test_tasks_that_decode_and_make_rows_give_the_rows_of_one_process(ray, tars, tmp_path, preset):
