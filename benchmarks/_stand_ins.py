@@ -3,7 +3,7 @@
 - `Clip`: open_clip's ViT CLIP in plain torch, with its names of weights, so that it takes the same files.
 - `WordPhrases`: spaCy's place; two words of a caption are a phrase. spaCy's own time is then not measured.
 - `DrawnMasks`: a SAM whose arithmetic is done, and whose answers are drawn: random weights answer with noise, which
-  no threshold lets pass.
+  no threshold lets pass. `GivenMasks`: its answers are an image's known masks.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from fiftyone_ssa.masks import rle
 from fiftyone_ssa.models.devices import upload
 from fiftyone_ssa.models.everything import PointModel
 from fiftyone_ssa.models.found_masks import Encoding
-from fiftyone_ssa.types import Floats, Image
+from fiftyone_ssa.types import Floats, Image, MaskSet
 
 START, END, CONTEXT = 49406, 49407, 77
 """CLIP's tokens for the two ends of a text, and how many tokens it takes."""
@@ -191,6 +192,7 @@ class DrawnMasks:
         random = np.random.default_rng(0)
         self._middles = random.uniform(0, 1, (objects, 2))
         self._radii = np.exp(random.uniform(np.log(0.01), np.log(0.15), (objects, 2)))
+        self._areas = self._radii.prod(1)
         self._ious = random.uniform(0.88, 0.99, objects)
         self._planes: dict[tuple[Any, ...], torch.Tensor] = {}
 
@@ -201,15 +203,14 @@ class DrawnMasks:
     def decode(self, encoding: Encoding, points_xy: Floats, _: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """The model's own decoding, and drawn logits and predicted IoU in the place of its answer.
 
-        Points in no ellipse have a low predicted IoU, for which a model draws nothing: neither does this one.
+        Points in nothing drawn have a low predicted IoU, for which a model draws nothing: neither does this one.
         """
-        places = points_xy / np.array(encoding.frame.size_hw[::-1])
-        inside = (((places[:, None] - self._middles) / self._radii) ** 2).sum(-1) < 1
+        inside = self._inside(points_xy / np.array(encoding.frame.size_hw[::-1]))
         for some, threshold in ((inside.any(1), -math.inf), (~inside.any(1), math.inf)):
             if some.any():
                 logits, _ = self.model.decode(encoding, points_xy[some], threshold)
         planes = self._drawn(encoding, (logits.shape[2], logits.shape[3]))
-        areas = np.where(inside, self._radii.prod(1), np.inf)
+        areas = np.where(inside, self._areas, np.inf)
         chosen = np.ascontiguousarray(np.argsort(areas, axis=1)[:, : logits.shape[1]])
         ious = np.where(np.take_along_axis(inside, chosen, 1), self._ious[chosen], 0.3).astype(np.float32)
         return planes[upload(chosen, self.device)], upload(ious, self.device)
@@ -220,10 +221,40 @@ class DrawnMasks:
         if key not in self._planes:
             reach = np.array(encoding.frame.input_hw) / encoding.frame.side * grid_hw
             y, x = ((np.arange(cells) + 0.5) / seen for cells, seen in zip(grid_hw, reach, strict=True))
-            planes = [
+            logits = np.clip(60 * self._heights(y, x), -20, 20).astype(np.float32)
+            self._planes[key] = torch.from_numpy(logits).to(self.device)
+        return self._planes[key]
+
+    def _inside(self, places_xy: Floats) -> np.ndarray:
+        """(P, objects) whether each place (P, 2), as shares of width and height, lies in each."""
+        return np.asarray((((places_xy[:, None] - self._middles) / self._radii) ** 2).sum(-1) < 1)
+
+    def _heights(self, y: Floats, x: Floats) -> Floats:
+        """(objects, h, w) above 0 in each object, at shares of height and width (more than 1 is beside the image)."""
+        return np.stack(
+            [
                 1 - ((y[:, None] - middle[1]) / radius[1]) ** 2 - ((x - middle[0]) / radius[0]) ** 2
                 for middle, radius in zip(self._middles, self._radii, strict=True)
             ]
-            logits = np.clip(60 * np.stack(planes), -20, 20).astype(np.float32)
-            self._planes[key] = torch.from_numpy(logits).to(self.device)
-        return self._planes[key]
+        )
+
+
+class GivenMasks(DrawnMasks):
+    """The same with an image's known masks, at least three, in the ellipses' place."""
+
+    def __init__(self, model: PointModel, masks: MaskSet) -> None:
+        super().__init__(model, 0)
+        self._dense = np.stack([rle.decode(counts, masks.size_hw) for counts in masks.rles])
+        self._areas, self._ious = self._dense.sum((1, 2)), np.full(len(masks), 0.95)
+
+    def _inside(self, places_xy: Floats) -> np.ndarray:
+        x, y = self._cells(places_xy[:, 0], 2), self._cells(places_xy[:, 1], 1)
+        return np.asarray(self._dense[:, y, x].T)
+
+    def _heights(self, y: Floats, x: Floats) -> Floats:
+        inside = self._dense[:, self._cells(y, 1)[:, None], self._cells(x, 2)]
+        return np.where(inside & (y < 1)[:, None] & (x < 1), 1.0, -1.0)
+
+    def _cells(self, shares: Floats, axis: int) -> np.ndarray:
+        size = self._dense.shape[axis]
+        return np.clip((shares * size).astype(np.int64), 0, size - 1)

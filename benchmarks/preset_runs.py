@@ -1,12 +1,14 @@
 """Seconds a photograph that `ssa-fast` and `engine-fast` take, as whole runs from JPEG to the results on disk.
 
-    python -m benchmarks.preset_runs [--threads 2] [--photographs 3] [PRESET ...]
+    python -m benchmarks.preset_runs [--threads 2] [--photographs 3] [--answers FOLDER] [PRESET ...]
 
 Models have the published widths and random weights; the photographs are made up, of 1500 x 2250. A random SAM answers
 with noise, which no threshold lets pass, so its arithmetic is done and its answers are drawn: ellipses of which a
 photograph's usual number passes, and four points in ten lie in none (`_stand_ins.DrawnMasks`). The run is the
 command's own (`annotate --save-images`), loading not counted. `all points` asks every point, whatever was answered,
-which is the slowest photograph there can be. Prints one JSON object: seconds by the clock, of the processor, masks.
+which is the slowest photograph there can be. With `--answers` a folder's photographs are taken, in their own size,
+and the masks in the JSON (of SA-1B's form) beside each are the answers. Prints one JSON object: seconds by the clock,
+of the processor, masks.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,11 +29,14 @@ import torch
 
 from benchmarks import _architectures_2026 as architectures
 from benchmarks._cases import made_up_case
-from benchmarks._stand_ins import DrawnMasks
+from benchmarks._stand_ins import DrawnMasks, GivenMasks
+from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.folders import annotate as folders
+from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.models import sam as sams
 from fiftyone_ssa.naming import pipeline as pipelines
 from fiftyone_ssa.presets import Preset, load_preset
+from fiftyone_ssa.types import MaskSet
 
 OBJECTS = 110
 CASES = {
@@ -43,7 +50,8 @@ CASES = {
 class Clock:
     """A pipeline whose loading is not counted, and which counts the points that its SAM is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: MaskSet | None = None) -> None:
+        self.answers = answers
         self.loaded = (0.0, 0.0)
         self.points = 0
 
@@ -56,7 +64,8 @@ class Clock:
     def load_sam(self, *arguments: Any) -> Any:
         """A SAM that works as it does, and answers as drawn."""
         sam = self._load_sam(*arguments)
-        drawn = DrawnMasks(copy.copy(sam), OBJECTS)
+        asked = copy.copy(sam)
+        drawn = DrawnMasks(asked, OBJECTS) if self.answers is None else GivenMasks(asked, self.answers)
 
         def decode(encoding: Any, points_xy: Any, from_iou: float) -> Any:
             self.points += len(points_xy)
@@ -99,6 +108,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="PRESET", help=", ".join(CASES))
     parser.add_argument("--threads", type=int, default=2, help="of torch (2)")
     parser.add_argument("--photographs", type=int, default=3, help="a run (3)")
+    parser.add_argument("--answers", type=Path, metavar="FOLDER", help="photographs with masks")
     parser.add_argument("--models", type=Path, help="a folder that keeps the models (a temporary one)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="other settings, as JSON values"
@@ -107,22 +117,43 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # random weights make subnormal numbers, with which products take 30 times as long
     changed = {key: json.loads(value) for key, _, value in (entry.partition("=") for entry in options.set)}
-    report: dict[str, Any] = {"threads": options.threads, "image": "1500x2250"}
+    report: dict[str, Any] = {"threads": options.threads}
     with tempfile.TemporaryDirectory() as temporary:
         kept = options.models or Path(temporary, "models")
         models = build(kept) if not kept.is_dir() else {}
-        photographs = Path(temporary, "photographs")
-        photographs.mkdir()
-        for index in range(options.photographs):
-            made_up_case(0, seed=index)[0].save(photographs / f"{index}.jpg", quality=90)
+        if options.answers is None:
+            photographs: dict[str, tuple[Path, MaskSet | None]] = {"": (_made_up(options.photographs, temporary), None)}
+        else:
+            photographs = dict(_answered(options.answers, temporary))
         (kept / "ids.json").write_text(json.dumps(models)) if models else None
         ids = json.loads((kept / "ids.json").read_text())
         for case in options.cases or CASES:
             name, settings = CASES[case]
             preset = load_preset(name, {**_local(load_preset(name), ids), **settings, **changed})
-            report[case] = Clock().run(preset, photographs, Path(temporary, case.replace(" ", "-")))
-            print(case, report[case], file=sys.stderr, flush=True)
+            for photograph, (folder, answers) in photographs.items():
+                what = f"{case} {photograph}".strip()
+                report[what] = Clock(answers).run(preset, folder, Path(temporary, "out", what.replace(" ", "-")))
+                print(what, report[what], file=sys.stderr, flush=True)
     print(json.dumps(report, indent=2))
+
+
+def _made_up(count: int, temporary: str) -> Path:
+    """A folder of photographs of 1500 x 2250."""
+    folder = Path(temporary, "photographs")
+    folder.mkdir()
+    for index in range(count):
+        made_up_case(0, seed=index)[0].save(folder / f"{index}.jpg", quality=90)
+    return folder
+
+
+def _answered(given: Path, temporary: str) -> Iterator[tuple[str, tuple[Path, MaskSet]]]:
+    """Each photograph of a folder: its name, a folder with it alone, its masks."""
+    for path in sorted(given.glob("*.jpg")):
+        folder = Path(temporary, path.stem)
+        folder.mkdir()
+        shutil.copy(path, folder)
+        height, width = read_image(path).shape[:2]
+        yield path.stem, (folder, read_masks(path.with_suffix(".json"), (height, width)))
 
 
 def _local(preset: Preset, ids: dict[str, str]) -> dict[str, Any]:

@@ -17,8 +17,9 @@ import torch
 from benchmarks import _probes, _sections
 from benchmarks._architectures import CLIPS
 from benchmarks._sections import Section, run_section
-from benchmarks._stand_ins import DrawnMasks, WordPhrases, _open, tokenize
+from benchmarks._stand_ins import DrawnMasks, GivenMasks, WordPhrases, _open, tokenize
 from benchmarks.gpu import SECTIONS, summary
+from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.models.found_masks import Encoding
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.point_grids import point_grid
@@ -194,16 +195,17 @@ def test_phrases_are_pairs_of_words() -> None:
     assert WordPhrases()(["a red car on the road", "tree", ""]) == [("a red", "car on"), ("tree",), ()]
 
 
+class Flat:
+    device, side = torch.device("cpu"), 256
+
+    def encode_all(self, images: Any) -> list[Encoding]:
+        return [Encoding(None, Frame((200, 256), (200, 256), 256, by_input=True)) for _ in images]
+
+    def decode(self, encoding: Encoding, points_xy: Any, from_iou: float) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(points_xy), 3, 64, 64), torch.zeros(len(points_xy), 3)
+
+
 def test_drawn_masks_hold_their_points() -> None:
-    class Flat:
-        device, side = torch.device("cpu"), 256
-
-        def encode_all(self, images: Any) -> list[Encoding]:
-            return [Encoding(None, Frame((200, 256), (200, 256), 256, by_input=True)) for _ in images]
-
-        def decode(self, encoding: Encoding, points_xy: Any, from_iou: float) -> tuple[torch.Tensor, torch.Tensor]:
-            return torch.zeros(len(points_xy), 3, 64, 64), torch.zeros(len(points_xy), 3)
-
     drawn = DrawnMasks(Flat())
     points_xy = point_grid(8) * [256, 200]
     logits, ious = drawn.decode(*drawn.encode_all([None]), points_xy)  # type: ignore[arg-type]
@@ -214,3 +216,18 @@ def test_drawn_masks_hold_their_points() -> None:
     # the smallest are narrower than a cell
     assert (at_point[sure] > 0).float().mean() > 0.9
     assert (at_point[~sure] < 0).float().mean() > 0.9
+
+
+def test_given_masks_answer_the_points_in_them() -> None:
+    dense = np.zeros((4, 200, 256), np.bool_)
+    dense[0], dense[1, :96], dense[2, 32:64, 64:128], dense[3, 40:48, 80:96] = True, True, True, True
+    given = GivenMasks(Flat(), mask_set((200, 256), [encode(plane) for plane in dense]))
+    points_xy = np.array([[88, 44], [100, 50], [10, 150]])
+    logits, ious = given.decode(*given.encode_all([None]), points_xy)  # type: ignore[arg-type]
+    # the three smallest that hold each point; elsewhere an answer that is not sure
+    assert ((ious > 0.86).sum(1).tolist(), (ious > 0.86)[:, 0].tolist()) == ([3, 3, 1], [True] * 3)
+    padded = np.zeros((4, 256, 256), np.bool_)
+    padded[:, :200] = dense
+    seen = padded[:, 2::4, 2::4]
+    for row, expected in enumerate([[3, 2, 1], [2, 1, 0], [0]]):
+        assert np.array_equal((logits[row, : len(expected)] > 0).numpy(), seen[expected])

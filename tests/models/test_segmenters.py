@@ -126,7 +126,9 @@ def test_names_and_pixels_are_the_published_forms_too(
     assert isinstance(reference, HuggingFaceSegmenter)
     published.processor.image_processor.size = reference.processor.image_processor.size
     image = photo(50, 70)
-    torch.testing.assert_close(published.scores([image])[0].values, reference.scores([image])[0].values)
+    # the two files' weights lie otherwise in memory, by which some processors' products round otherwise
+    scores, expected = (one.scores([image])[0].values for one in (published, reference))
+    torch.testing.assert_close(scores, expected, rtol=1e-5, atol=1e-5)
 
 
 class Halves:
