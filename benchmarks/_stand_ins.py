@@ -212,7 +212,9 @@ class DrawnMasks:
         planes = self._drawn(encoding, (logits.shape[2], logits.shape[3]))
         areas = np.where(inside, self._areas, np.inf)
         chosen = np.ascontiguousarray(np.argsort(areas, axis=1)[:, : logits.shape[1]])
-        ious = np.where(np.take_along_axis(inside, chosen, 1), self._ious[chosen], 0.3).astype(np.float32)
+        # a SAM's answers all hold the point: where fewer than three do, the smallest comes again
+        chosen = np.where(np.take_along_axis(inside, chosen, 1), chosen, chosen[:, :1])
+        ious = np.where(inside.any(1)[:, None], self._ious[chosen], 0.3).astype(np.float32)
         return planes[upload(chosen, self.device)], upload(ious, self.device)
 
     def _drawn(self, encoding: Encoding, grid_hw: tuple[int, int]) -> torch.Tensor:

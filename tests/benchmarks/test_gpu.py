@@ -224,10 +224,10 @@ def test_given_masks_answer_the_points_in_them() -> None:
     given = GivenMasks(Flat(), mask_set((200, 256), [encode(plane) for plane in dense]))
     points_xy = np.array([[88, 44], [100, 50], [10, 150]])
     logits, ious = given.decode(*given.encode_all([None]), points_xy)  # type: ignore[arg-type]
-    # the three smallest that hold each point; elsewhere an answer that is not sure
-    assert ((ious > 0.86).sum(1).tolist(), (ious > 0.86)[:, 0].tolist()) == ([3, 3, 1], [True] * 3)
+    # the three smallest that hold each point, and where fewer do the smallest again
+    assert (ious > 0.86).all()
     padded = np.zeros((4, 256, 256), np.bool_)
     padded[:, :200] = dense
     seen = padded[:, 2::4, 2::4]
-    for row, expected in enumerate([[3, 2, 1], [2, 1, 0], [0]]):
-        assert np.array_equal((logits[row, : len(expected)] > 0).numpy(), seen[expected])
+    for row, expected in enumerate([[3, 2, 1], [2, 1, 0], [0, 0, 0]]):
+        assert np.array_equal((logits[row] > 0).numpy(), seen[expected])
