@@ -75,12 +75,13 @@ def read_record(folder: Path, settings: Settings, named: Mapping[str, Any]) -> F
     return parse_record(read_json(path), str(path), settings, named)
 
 
-def parse_record(content: Mapping[str, Any], path: str, settings: Settings, named: Mapping[str, Any]) -> Found:
+def parse_record(content: Any, path: str, settings: Settings, named: Mapping[str, Any]) -> Found:
     """What the content of a marker says, held against `settings`.
 
     `named` are the preset's settings as they were given: models by id or path, where `settings` have their content.
     Raises InputError, naming the file, if it is damaged or of another version.
     """
+    content = content if isinstance(content, dict) else {}
     preset, fingerprint, recorded = content.get("preset"), content.get("fingerprint"), content.get("settings")
     if not isinstance(preset, str) or not isinstance(fingerprint, str) or not isinstance(recorded, dict):
         raise InputError(f"{path} is damaged, or was written by another version of this program")

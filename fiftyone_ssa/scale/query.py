@@ -7,7 +7,7 @@ the database is in memory, reads these files alone, writes none, and takes no ot
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,8 @@ ASKED = ("label", "confidence", "margin", "source", "caption", "area", "level", 
 """The columns of `masks` that people ask for most."""
 BATCH = 2048
 """Rows that are Python's at a time."""
+PLAIN = "hive_partitioning=false"
+"""A folder above called `label=car` is no column."""
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -57,6 +59,7 @@ class Output:
             )
         self.layers = layer_files(self.store)
         files = {kind: [self.file(kind, part) for part in self.parts] for kind in TABLES}
+        self._check_files(files)
         self._database = _locked(self.store, [*(path for paths in files.values() for path in paths), *self.layers])
         for kind, paths in files.items():
             self.run(f"CREATE VIEW {'said' if kind == 'masks' else kind} AS SELECT * FROM {scan(paths)}")
@@ -72,6 +75,14 @@ class Output:
     def file(self, kind: str, part: Entry) -> Path | str:
         """The file of a shard for one of `TABLES`, as DuckDB calls it."""
         return self.store.place(f"{kind}/{part.part}")
+
+    def _check_files(self, files: Mapping[str, Sequence[Path | str]]) -> None:
+        """Raise InputError for a part file that is gone; of a store's DuckDB tells."""
+        for path in (path for paths in files.values() for path in paths):
+            if isinstance(path, Path) and not path.is_file():
+                raise InputError(
+                    f"{path} is gone, which {MANIFEST} names; restore it from a copy, or label again with --overwrite"
+                )
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Do what answers nothing. Raises InputError with DuckDB's reason, as `rows` does."""
@@ -99,7 +110,7 @@ class Output:
         try:
             duckdb.SQLExpression(where)  # one expression, and nothing after it
             self._database.execute(f"EXPLAIN SELECT 1 FROM masks WHERE (\n{where}\n)")
-        except duckdb.Error as error:
+        except (duckdb.Error, TypeError) as error:  # TypeError: no UTF-8
             raise InputError(
                 f"where cannot be used: {_first_line(error)}; write a condition on the columns {', '.join(ASKED)} ..., "
                 "as label = 'traffic light' and confidence > .6"
@@ -110,7 +121,7 @@ class Output:
 def scan(files: Sequence[Path | str]) -> str:
     """Files of one kind as what a FROM takes; the columns `filename` and `file_row_number` tell where a row is from."""
     paths = ", ".join(map(quoted, files))
-    return f"read_parquet([{paths}], union_by_name=true, filename=true, file_row_number=true)"
+    return f"read_parquet([{paths}], union_by_name=true, filename=true, file_row_number=true, {PLAIN})"
 
 
 def latest(layers: Sequence[Path | str], where: str = "true") -> str:
@@ -119,7 +130,7 @@ def latest(layers: Sequence[Path | str], where: str = "true") -> str:
         columns = ", ".join(f"NULL AS {name}" for name in CORRECTIONS.names)
         return f"SELECT {columns} WHERE false"
     newest = "row_number() OVER (PARTITION BY image_id, mask_id ORDER BY filename DESC) = 1"
-    files = f"read_parquet([{', '.join(map(quoted, layers))}], filename=true)"
+    files = f"read_parquet([{', '.join(map(quoted, layers))}], filename=true, {PLAIN})"
     return f"SELECT * EXCLUDE (filename) FROM {files} WHERE {where} QUALIFY {newest}"
 
 

@@ -70,7 +70,7 @@ def condition(sample: Sample) -> tuple[str, list[Any]]:
 def _embedding(output: Output, near: str) -> Sequence[float]:
     image_id, mask_id = _mask(near)
     if "embedding" not in output.columns("masks"):
-        raise InputError(f"near needs embeddings, which {output.root} has none of; annotate with --keep-embeddings")
+        raise InputError(f"near needs embeddings, which {output.root} has none of; annotate with --embeddings")
     found: Row | None = next(
         output.rows("SELECT embedding FROM masks WHERE image_id = ? AND mask_id = ?", [image_id, mask_id]), None
     )
@@ -83,6 +83,6 @@ def _embedding(output: Output, near: str) -> Sequence[float]:
 
 def _mask(near: Any) -> tuple[str, int]:
     image_id, colon, mask_id = near.rpartition(":") if isinstance(near, str) else ("", "", "")
-    if not colon or not mask_id.lstrip("-").isdecimal():
+    if not colon or not mask_id.removeprefix("-").isdecimal():
         raise InputError(f"near must be a mask as IMAGE_ID:MASK_ID, got {shown(near)}")
     return image_id, int(mask_id)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -82,7 +83,11 @@ def test_near_a_mask_is_by_cosine(output):
     plain = [keys(rows)[place] for place in np.argsort(-cosine) if place != 7]
     _, found = chosen(out, near=f"{target['image_id']}:{target['mask_id']}", limit=4)
     assert found == plain[:4]
-    for near, told in (("t0/sa_0.png", "IMAGE_ID:MASK_ID"), ("t0/sa_0.png:5", "no such mask")):
+    for near, told in (
+        ("t0/sa_0.png", "IMAGE_ID:MASK_ID"),
+        ("t0/sa_0.png:--5", "IMAGE_ID:MASK_ID"),
+        ("t0/sa_0.png:5", "no such mask"),
+    ):
         with pytest.raises(InputError, match=told):
             chosen(out, near=near)
 
@@ -129,6 +134,7 @@ def test_shards_are_read_side_by_side_as_one_after_the_other(tmp_path, monkeypat
         "EXISTS (SELECT 1 FROM rows)",
         "(COPY (SELECT 1) TO '{out}/written.csv')",
         "label = (SET threads = 1)",
+        "label = '\udce9'",
         5,
     ],
 )
@@ -166,9 +172,23 @@ def test_what_is_no_output_folder(tmp_path, output):
     (tmp_path / "manifest.jsonl").write_text("half")
     with pytest.raises(InputError, match="no shard"):
         Output(tmp_path)
+    (part := next((out / "images").glob("*t1*"))).rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"part-t1\.parquet is gone"):
+        Output(out)
+    (tmp_path / "moved").rename(part)
     odd = out.rename(tmp_path / "OUT[1]")
     with pytest.raises(InputError, match="patterns"):
         Output(odd)
+
+
+def test_the_names_of_folders_above_are_no_columns(output, tmp_path):
+    out, rows = output
+    named = tmp_path / "label=bus" / "area=3" / "OUT"
+    named.parent.mkdir(parents=True)
+    out.rename(named)
+    assert stats(named).classes == Counter(row["label"] for row in rows)
+    with Output(named) as open_:
+        assert choose(open_, "area = 3").masks == sum(row["area"] == 3 for row in rows)
 
 
 def test_a_shard_that_was_done_again_counts_once(output, tmp_path):
