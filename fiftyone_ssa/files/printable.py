@@ -8,6 +8,11 @@ _TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067
 """Characters that turn the direction of what follows, so that a name reads as another."""
 
 
+def in_utf8(name: str) -> str:
+    """A name as databases and Parquet can hold it: bytes that are no UTF-8, as in old tars, are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def printable(text: object, *, keep: str = "") -> str:
     """Text as a terminal may show it, on one line: what would move its cursor, colour it or turn it is escaped.
 

@@ -109,7 +109,7 @@ class ImageFolder:
             path = folder / name
             if self.results is not None and path.resolve() == self.results.resolve():
                 continue
-            if path.is_symlink() and (reason := _found_elsewhere(path.resolve(), entered)):
+            if path.is_symlink() and (reason := found_elsewhere(path.resolve(), entered)):
                 self.left_out[path] = reason
             else:
                 yield from self._walk(path, f"{prefix}{name}/", entered)
@@ -156,7 +156,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _found_elsewhere(target: Path, entered: set[Path]) -> str:
+def found_elsewhere(target: Path, entered: set[Path]) -> str:
     """Why a link to `target` is not followed, or "" where it is, and then counts as entered."""
     for known in entered:
         if known.is_relative_to(target):

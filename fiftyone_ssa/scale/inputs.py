@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,22 @@ from typing import Any
 import fsspec.core
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
-from fiftyone_ssa.files.images import EXTENSIONS
+from fiftyone_ssa.files.images import EXTENSIONS, UNDECODED
+from fiftyone_ssa.files.printable import in_utf8
+from fiftyone_ssa.folders.image_folder import found_elsewhere
 from fiftyone_ssa.scale.lance_images import LANCE, lance_shards
+from fiftyone_ssa.scale.layers import LAYERS
+from fiftyone_ssa.scale.manifest import MANIFEST, TABLES
 from fiftyone_ssa.scale.shards import Member, Record, Shard
 from fiftyone_ssa.scale.store import file_system, is_local
 
 logger = logging.getLogger(__name__)
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
+_UNREAD = (".zip", ".7z", ".rar", ".tar.zst", ".tzst", ".tar.lz4", *UNDECODED)
+"""Endings of files that may hold images and that nothing here reads."""
 _MASKS = (".json", ".JSON", ".Json")
+_OWN = (errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+"""What a file of this machine answers for itself alone; other errors are of its disk."""
 IMAGES_A_SHARD = 1000
 """Of one folder: a shard is what a killed run loses at most."""
 Info = Mapping[str, Any]
@@ -42,11 +53,11 @@ def find_shards(sources: Sequence[str | Path], *, needs_masks: bool, leave_out: 
     Raises InputError if a source is not there, cannot be listed, holds nothing, or two shards would have one name.
     """
     shards: dict[str, Shard] = {}
-    for pattern in sources:
+    matched = [[match for each in _braces(str(pattern)) for match in _matches(each)] for pattern in sources]
+    _check_apart([_url(fs, path) for matches in matched for fs, path in matches])
+    for pattern, matches in zip(sources, matched, strict=True):
         found = 0
-        for shard in itertools.chain.from_iterable(
-            _of(source, needs_masks, leave_out) for source in _braces(str(pattern))
-        ):
+        for shard in itertools.chain.from_iterable(_of(*match, needs_masks, leave_out) for match in matches):
             if (other := shards.setdefault(shard.part, shard)) is not shard:
                 raise InputError(
                     f"{other.source} and {shard.source} would both be called {shard.name} in the results; "
@@ -64,8 +75,13 @@ def find_shards(sources: Sequence[str | Path], *, needs_masks: bool, leave_out: 
 def read_folder(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
     """The images of a folder's shard. One that is gone has a problem; OSError is raised where the store fails."""
     fs, root = file_system(shard.source)
+    top = in_utf8(_last(root) or "images")
     for member in shard.members:
-        name = f"{_last(root) or 'images'}/{member.image}"
+        name = f"{top}/{member.image}"
+        if name != in_utf8(name):
+            problem = "its name, or a folder's, is not UTF-8, which Parquet needs; rename it"
+            yield Record(in_utf8(name), in_utf8(member.image), problem=problem)
+            continue
         if needs_masks and not member.masks:
             yield Record(name, member.image, problem=f"no {os.path.splitext(member.image)[0]}.json beside it")  # noqa: PTH122
             continue
@@ -74,6 +90,18 @@ def read_folder(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
             yield Record(name, member.image, fs.cat_file(f"{root}/{member.image}"), masks)
         except FileNotFoundError as error:
             yield Record(name, member.image, problem=f"{error.filename or member.image} is gone")
+        except OSError as error:
+            if error.errno not in _OWN or not is_local(fs):
+                raise
+            yield Record(name, member.image, problem=f"it cannot be read: {error.strerror}")
+
+
+def _check_apart(paths: Sequence[str]) -> None:
+    """Raises InputError if one of the inputs, by path or URL, is another one, or lies in it."""
+    for first, second in itertools.pairwise(sorted(path.rstrip("/").split("/") for path in paths)):
+        if second[: len(first)] == first:
+            where = "is named twice" if first == second else f"lies in {'/'.join(first)}, which is named, too"
+            raise InputError(f"{'/'.join(second)} {where}; name it once, as no image is labelled twice")
 
 
 def _braces(pattern: str) -> Iterator[str]:
@@ -87,19 +115,32 @@ def _braces(pattern: str) -> Iterator[str]:
         yield from _braces(f"{pattern[: found.start()]}{number:0{len(first)}d}{pattern[found.end() :]}")
 
 
-def _of(source: str, needs_masks: bool, leave_out: str) -> Iterator[Shard]:
-    """The shards of one path or URL."""
-    try:
+def _matches(source: str) -> list[tuple[Any, str]]:
+    """What a path or URL, which may hold `*`, stands for: file systems, and paths in them."""
+    with _listing(source):
         fs, path = file_system(os.path.expanduser(source))  # noqa: PTH111 - a URL may be no path
         matches = [path] if fs.exists(path) or not fsspec.core.has_magic(path) else sorted(fs.glob(path))
-        for match in matches:
-            info = fs.info(match)
-            if _is_lance(info):
-                yield from lance_shards(_last(match)[: -len(LANCE)], _url(fs, match))
-            elif info["type"] == "directory":
-                yield from _below(fs, match.rstrip("/"), needs_masks, leave_out)
-            else:
-                yield from _file(fs, match, info, needs_masks)
+        return [(fs, match) for match in matches]
+
+
+def _of(fs: Any, path: str, needs_masks: bool, leave_out: str) -> Iterator[Shard]:
+    """The shards of one file or folder."""
+    with _listing(_url(fs, path)):
+        info = fs.info(path)
+        if _is_lance(info):
+            found = lance_shards(_last(path)[: -len(LANCE)], _url(fs, path))
+        elif info["type"] == "directory":
+            found = _below(fs, path.rstrip("/"), needs_masks, leave_out, {Path(path).resolve()})
+        else:
+            found = _file(fs, path, info, needs_masks)
+        yield from (replace(shard, name=in_utf8(shard.name)) for shard in found)
+
+
+@contextmanager
+def _listing(source: str) -> Iterator[None]:
+    """Raises InputError where a source is not there, or cannot be listed."""
+    try:
+        yield
     except MissingDependencyError:
         raise
     except FileNotFoundError as error:
@@ -117,9 +158,18 @@ def _file(fs: Any, path: str, info: Info, needs_masks: bool) -> Iterator[Shard]:
         yield shard if shard.kind != "folder" else replace(shard, name=f"{_last(folder) or 'images'}/{name}")
 
 
-def _below(fs: Any, root: str, needs_masks: bool, leave_out: str, folder: str = "") -> Iterator[Shard]:
-    """The shards of a folder and of those in it; `folder` is its path below `root`, with `/` at its end."""
-    infos = sorted(fs.ls(f"{root}/{folder}".rstrip("/"), detail=True), key=lambda info: str(info["name"]))
+def _below(
+    fs: Any, root: str, needs_masks: bool, leave_out: str, entered: set[Path], folder: str = ""
+) -> Iterator[Shard]:
+    """The shards of a folder and of those in it; `folder` is its path below `root`, with `/` at its end.
+
+    Links to folders are followed, but for those to images that are found anyway; `entered` are the real paths of
+    folders that were.
+    """
+    infos = [_followed(fs, info) for info in fs.ls(f"{root}/{folder}".rstrip("/"), detail=True)]
+    infos.sort(key=lambda info: str(info["name"]))
+    if any(_name(info) == MANIFEST for info in infos):  # an output folder, perhaps this run's
+        infos = [info for info in infos if _name(info) not in (*TABLES, LAYERS)]
     visible = [info for info in infos if not _name(info).startswith(".")]
     visible = [info for info in visible if fs.unstrip_protocol(info["name"]) != leave_out]
     yield from _files(fs, root, folder, [info for info in visible if info["type"] != "directory"], needs_masks)
@@ -127,12 +177,31 @@ def _below(fs: Any, root: str, needs_masks: bool, leave_out: str, folder: str = 
         if _is_lance(info):
             yield from lance_shards(folder + _name(info)[: -len(LANCE)], _url(fs, info["name"].rstrip("/")))
         elif info["type"] == "directory" and f"{root}/{folder}".rstrip("/") != info["name"].rstrip("/"):
-            yield from _below(fs, root, needs_masks, leave_out, f"{folder}{_name(info)}/")
+            if info.get("islink") and (reason := found_elsewhere(Path(info["name"]).resolve(), entered)):
+                logger.warning("%s is left out: %s", info["name"], reason)
+            else:
+                yield from _below(fs, root, needs_masks, leave_out, entered, f"{folder}{_name(info)}/")
+
+
+def _followed(fs: Any, info: Info) -> Info:
+    """What a link leads to; others, and links that lead nowhere, as they are."""
+    if not info.get("islink"):
+        return info
+    try:
+        found: Info = fs.info(info["name"])
+    except OSError:  # its reader will tell
+        return {**info, "type": "file"}
+    return found
 
 
 def _files(fs: Any, root: str, folder: str, infos: Sequence[Info], needs_masks: bool) -> Iterator[Shard]:
     """The shards of one folder's files."""
-    names = {_name(info): info for info in infos}
+    names = {_name(info): info for info in infos if info["type"] == "file"}  # nor pipes
+    if unread := Counter(os.path.splitext(name)[1].lower() for name in names if name.lower().endswith(_UNREAD)):  # noqa: PTH122
+        told = ", ".join(f"{count} {end}" for end, count in sorted(unread.items()))
+        logger.warning(
+            "%s/%s: %s left out, which nothing here reads; convert them, or unpack archives", root, folder, told
+        )
     for name, info in names.items():
         kind, ending = kind_of(name)
         if kind and kind != "lance":

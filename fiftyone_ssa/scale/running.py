@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from fiftyone_ssa.errors import InputError, counted, shown
+from fiftyone_ssa.files.json_file import parse_json
 from fiftyone_ssa.files.lock import LockFile
 from fiftyone_ssa.folders.record import parse_record, settings_content
 from fiftyone_ssa.models.factories import tell_whose_code
@@ -22,6 +23,7 @@ from fiftyone_ssa.scale.inputs import find_shards
 from fiftyone_ssa.scale.job import Job, Unread, Work, Worker
 from fiftyone_ssa.scale.manifest import Entry, Manifest, read_manifest
 from fiftyone_ssa.scale.on_ray import Cluster, check_ray, outcomes_on_ray
+from fiftyone_ssa.scale.places import check_places, emptied
 from fiftyone_ssa.scale.progress import Progress
 from fiftyone_ssa.scale.shards import Shard
 from fiftyone_ssa.scale.store import Store
@@ -160,6 +162,7 @@ def annotate_shards(
             _check_corrections(store)
         _begin(store, chosen, settings, overwrite)
         manifest, summary = Manifest(store), ShardSummary()
+        check_places(shards, manifest.entries, store)
         todo = list(_todo(shards, manifest.entries, retry_failed, summary))
         if todo:
             tell_whose_code(chosen, job.trust_remote_code, say)
@@ -207,6 +210,9 @@ def _todo(
     shards: Sequence[Shard], committed: dict[str, Entry], retry_failed: bool, summary: ShardSummary
 ) -> Iterator[Work]:
     """What is left; the rest is counted as skipped."""
+    for shard in emptied(shards, committed):
+        summary.changed += 1
+        yield Work(shard)
     for shard in shards:
         entry = committed.get(shard.name)
         if entry is None:
@@ -237,8 +243,8 @@ def _begin(store: Store, preset: Preset, settings: Settings, overwrite: bool) ->
     if committed and not overwrite:
         if not content:
             raise InputError(f"{store} holds rows and no {SETTINGS}; name another folder, or add --overwrite")
-        recorded = json.loads(content)
-        found = parse_record(recorded, f"{store}/{SETTINGS}", settings, preset.settings())
+        where = f"{store}/{SETTINGS}"
+        found = parse_record(parse_json(content, where), where, settings, preset.settings())
         if not found.differs:
             return
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import TypeVar
 Value = TypeVar("Value")
 READ_AHEAD = 16
 """Records of a shard that are read before they are asked for: half a megabyte each in SA-1B."""
+MOST_BYTES = 200
+"""Of a part's name: systems take 255 of a file's."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,11 @@ class Shard:
 
     @property
     def part(self) -> str:
-        """How the names of its part files begin: its name as one file name."""
-        return "".join(char if char.isalnum() or char in "-._" else "+" for char in self.name)
+        """How the names of its part files begin: its name as one file name, the end and a checksum of a long one."""
+        part = "".join(char if char.isalnum() or char in "-._" else "+" for char in self.name)
+        if len(part.encode()) <= MOST_BYTES:
+            return part
+        return f"{hashlib.sha256(self.name.encode()).hexdigest()[:12]}-{part.encode()[-80:].decode(errors='ignore')}"
 
 
 @dataclass(frozen=True)

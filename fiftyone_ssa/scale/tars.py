@@ -11,11 +11,16 @@ from typing import BinaryIO
 
 from fiftyone_ssa.files.images import EXTENSIONS
 from fiftyone_ssa.files.json_file import MAX_BYTES
+from fiftyone_ssa.files.printable import in_utf8
 from fiftyone_ssa.scale.shards import Record, Shard
 from fiftyone_ssa.scale.store import opened
 
 HELD_BYTES = 64_000_000
 """Of members whose twin has not come yet; beyond that their bytes are dropped, and read again when it has."""
+_ELSEWHERE = (
+    "is a link, a device or a file with holes in the tar, which is not read; write it with tar --dereference "
+    "--hard-dereference"
+)
 _DAMAGED = (tarfile.TarError, EOFError, zlib.error)
 
 
@@ -69,13 +74,16 @@ class _Pairs:
                 if self._is_broken(end, member.offset):
                     yield damaged(self.shard, f"{self.shard.source} is damaged from byte {end:,} to {member.offset:,}")
                 end = tar.offset
-                name = member.name.removeprefix("./")
-                if not member.isfile() or not self._counts(name):
+                name = in_utf8(member.name.removeprefix("./"))
+                if member.isdir() or not self._counts(name):
                     continue
                 if name in seen:
                     yield Record(f"{self.shard.name}/{name}#2", name, problem=f"{name} is in the tar twice")
                     continue
                 seen.add(name)
+                if not member.isfile() or member.issparse():
+                    yield Record(f"{self.shard.name}/{name}", name, problem=f"{name} {_ELSEWHERE}")
+                    continue
                 yield from self._add(_Half(name, member.offset_data, member.size))
             if self._is_broken(end, None):
                 yield damaged(self.shard, f"{self.shard.source} is damaged or cut at byte {end:,}; copy it again")

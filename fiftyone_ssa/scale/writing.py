@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.printable import in_utf8
 from fiftyone_ssa.scale.manifest import Entry
 from fiftyone_ssa.scale.rows import FAILED, IMAGES, MASKS
 from fiftyone_ssa.scale.shards import Record, Shard
@@ -85,7 +86,7 @@ class PartWriter(AbstractContextManager["PartWriter"]):
         shared = {"image_id": record.id, "shard": self.shard.name, "member": record.member}
         if record.id != self.shard.name:  # else it is the shard that cannot be read whole
             self._images.append({**shared, "masks": 0, "status": NOT_DONE})
-        self._failed.append({**shared, "reason": reason})
+        self._failed.append({**shared, "reason": in_utf8(reason)})
 
     def keep(self, before: Entry) -> set[str]:
         """Take over what an earlier part has of images that are done; answers their ids."""

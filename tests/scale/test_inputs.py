@@ -105,6 +105,56 @@ def test_masks_that_are_missing(tmp_path, caplog):
     assert "is gone" in next(iter(read_folder(shard, needs_masks=True))).problem
 
 
+def test_links_are_followed_once_and_pipes_are_no_images(tmp_path, caplog):
+    fill(tmp_path / "elsewhere", range(2))
+    fill(tmp_path / "in", range(2, 3))
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "circle").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "in" / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "in" / "linked.jpg").symlink_to(tmp_path / "pipe")
+    (tmp_path / "in" / "odd.tar.zst").write_bytes(b"")
+    shards = find_shards([tmp_path / "in"], needs_masks=False)
+    records = [record for shard in shards for record in read_folder(shard, needs_masks=False)]
+    assert {record.id: record.image for record in records if not record.problem} == {
+        "in/2.jpg": jpeg(2),
+        **{f"in/again/{n}.jpg": jpeg(n) for n in range(2)},
+    }
+    assert [record.id for record in records if record.problem] == ["in/gone.jpg"]
+    assert "circle is left out: it is a link to a folder that holds" in caplog.text
+    assert "linked is left out" in caplog.text
+    assert "1 .zst left out" in caplog.text
+
+
+def test_a_file_that_cannot_be_read_costs_itself_only(tmp_path, monkeypatch):
+    fill(tmp_path / "in", range(2))
+    (shard,) = find_shards([tmp_path / "in"], needs_masks=False)
+    (tmp_path / "in" / "0.jpg").unlink()
+    (tmp_path / "in" / "0.jpg").symlink_to("0.jpg")
+    assert [record.problem[:17] for record in read_folder(shard, needs_masks=False)] == ["it cannot be read", ""]
+
+
+def test_names_that_are_no_utf_8_are_told(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    fill(path, range(1))
+    write_tar(path / "sa.tar", pairs(range(1)))
+    folder, tar = sorted(find_shards([tmp_path], needs_masks=True), key=lambda shard: shard.kind)
+    (record,) = read_folder(folder, needs_masks=True)
+    assert (record.id, tar.name) == (f"{tmp_path.name}/caf\\udce9/0.jpg", "caf\\udce9/sa")
+    assert "is not UTF-8" in record.problem
+
+
+def test_results_are_no_input(tmp_path):
+    fill(tmp_path / "in", range(1))
+    for folder in (tmp_path / "in", tmp_path / "in" / "other"):
+        fill(folder / "images", range(1))
+        (folder / "images" / "part.parquet").write_bytes(b"")
+        (folder / "manifest.jsonl").write_text("")
+    assert names(tmp_path / "in") == ["in/00000"]
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -112,6 +162,8 @@ def test_masks_that_are_missing(tmp_path, caplog):
         (lambda folder: [folder], "holds no images with <image name>.json beside them, no tar"),
         (lambda folder: ["nostore://x/y"], "cannot be listed"),
         (lambda folder: [write_tar(folder / place / "sa.tar", []) for place in "ab"], "would both be called sa"),
+        (lambda folder: [write_tar(folder / "sa.tar", [])] * 2, r"sa\.tar is named twice"),
+        (lambda folder: [write_tar(folder / "a" / "sa.tar", []), folder, f"{folder}-"], r"sa\.tar lies in .*, which"),
     ],
 )
 def test_what_cannot_be_used_is_said(tmp_path, make, says):

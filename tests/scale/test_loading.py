@@ -179,7 +179,8 @@ def test_images_of_a_folder_stay_where_they_are_and_no_path_leaves_it(output, tm
     mine = [row | {"shard": "f", "image_id": f"f/{row['member']}"} for row in rows if row["image_id"] == "t0/sa_0.png"]
     mine.append(mine[0] | {"image_id": "f/out", "member": "../../secret.png"})
     (tmp_path / "folder").mkdir()
-    PIL.Image.fromarray(pixels(0)).save(tmp_path / "folder" / "sa_0.png")
+    PIL.Image.fromarray(pixels(0)).save(tmp_path / "linked.png")
+    (tmp_path / "folder" / "sa_0.png").symlink_to(tmp_path / "linked.png")
     PIL.Image.fromarray(pixels(0)).save(tmp_path.parent / "secret.png")
     images = [
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 
 import datasets
@@ -19,7 +20,7 @@ from fiftyone_ssa.files import images
 from fiftyone_ssa.folders.annotate import annotate_files
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.presets import load_preset
-from fiftyone_ssa.scale import running, writing
+from fiftyone_ssa.scale import inputs, running, writing
 from fiftyone_ssa.scale.layers import write_layer
 from fiftyone_ssa.scale.manifest import MANIFEST, TABLES, read_manifest
 from fiftyone_ssa.scale.parquet_rows import mask_rows
@@ -148,6 +149,55 @@ def test_a_changed_tar_is_done_again_and_others_are_not(tars, tmp_path, preset):
     assert len(rows(tmp_path / "out")) == 26
 
 
+def once(out) -> list[str]:
+    """The images, each of which is there once, with its masks."""
+    found = [row["image_id"] for row in rows(out, "images")]
+    assert len({(row["image_id"], row["mask_id"]) for row in rows(out)}) == len(rows(out)) == 2 * len(set(found))
+    return sorted(found)
+
+
+def test_an_image_stands_once_however_its_folder_changes_or_is_named(tmp_path, preset, monkeypatch):
+    monkeypatch.setattr(inputs, "IMAGES_A_SHARD", 2)
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for name, content in pairs(range(5)):
+        (data / name).write_bytes(content)
+    assert run(data / "sa_3.jpg", out, preset).images == 1
+    assert run(data, out, preset).images == 5
+    assert once(out) == [f"data/sa_{n}.jpg" for n in range(5)]
+    with pytest.raises(InputError, match="named by a folder"):
+        run(data / "sa_3.jpg", out, preset)
+    with pytest.raises(InputError, match="named by a folder"):
+        run(tmp_path, out, preset)
+    for n in (0, 2, 3):
+        (data / f"sa_{n}.jpg").unlink()
+    assert run(data, out, preset).changed == 3
+    assert once(out) == ["data/sa_1.jpg", "data/sa_4.jpg"]
+    assert run(data, out, preset).shards == 0
+
+
+def test_other_images_of_the_same_name_replace_none(tmp_path, preset):
+    for place, number in (("a", 0), ("b", 1)):
+        write_tar(tmp_path / place / "sa.tar", pairs([number]))
+    run(tmp_path / "a" / "sa.tar", tmp_path / "out", preset)
+    with pytest.raises(InputError, match=r"holds rows of .*a/sa\.tar as sa, which .*b/sa\.tar would be"):
+        run(tmp_path / "b" / "sa.tar", tmp_path / "out", preset)
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert run(tmp_path / "moved" / "sa.tar", tmp_path / "out", preset).skipped == 1
+
+
+def test_long_and_odd_names_reach_the_tables(tmp_path, preset):
+    folder = tmp_path / "data" / ("a" * 120) / ("b" * 120) / "\u00e9" / os.fsdecode(b"\xe9")
+    folder.mkdir(parents=True)
+    for name, content in pairs(range(1)):
+        (folder / name).write_bytes(content)
+        (folder.parent / name).write_bytes(content)
+    (folder / "sa.tar").write_bytes(b"none")
+    assert run(tmp_path / "data", tmp_path / "out", preset).images == 1
+    reasons = [row["reason"] for row in rows(tmp_path / "out", "failed")]
+    assert ["not UTF-8" in reason or "damaged" in reason for reason in reasons] == [True, True]
+
+
 def test_only_what_the_manifest_names_counts(tars, tmp_path, preset):
     run(tars, tmp_path / "out", preset)
     before = rows(tmp_path / "out")
@@ -191,6 +241,10 @@ def test_other_settings_are_refused_unless_they_replace(tars, tmp_path, preset):
     assert run(tars, tmp_path / "out", other, overwrite=True).shards == 3
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
     assert len({row["revisions"] for row in rows(tmp_path / "out")}) == 1
+    for damaged in ("{", "[]", "null", '{"preset": 3}'):
+        (tmp_path / "out" / "settings.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"settings\.json is (damaged|not a JSON)"):
+            run(tars, tmp_path / "out", other)
 
 
 def test_masks_that_people_corrected_are_not_found_anew_under_their_ids(tars, tmp_path, preset):

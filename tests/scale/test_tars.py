@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 
 import pytest
@@ -69,6 +70,23 @@ def test_what_has_no_twin_or_comes_twice_is_named(tmp_path):
     assert "no image b.*" in found["sa/b.json"]
     assert "twice" in found["sa/sa_1.jpg#2"]
     assert len(found) == 4
+
+
+def test_links_are_named_and_old_names_escaped(tmp_path):
+    path = tmp_path / "sa.tar"
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
+        for name, data in (("caf\xe9.jpg", jpeg(0)), ("caf\xe9.json", masks(0)), ("b.json", masks(1))):
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            tar.addfile(about, io.BytesIO(data))
+        for name, kind in (("b.jpg", tarfile.LNKTYPE), ("c.jpg", tarfile.SYMTYPE), ("d.txt", tarfile.SYMTYPE)):
+            about = tarfile.TarInfo(name)
+            about.type, about.linkname = kind, "caf\xe9.jpg"
+            tar.addfile(about)
+    records = read(path)
+    assert good(records) == {"sa/caf\\udce9.jpg": (jpeg(0), masks(0))}
+    assert sorted(problems(records)) == ["sa/b.jpg", "sa/b.json", "sa/c.jpg"]
+    assert "is a link" in problems(records)["sa/b.jpg"]
 
 
 def test_a_damaged_header_costs_its_members_only(tmp_path):
