@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.printable import in_utf8
 from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.types import COLUMNS, MaskSet
@@ -67,7 +68,7 @@ def mask_set_from_records(annotations: Sequence[Any], size_hw: tuple[int, int], 
 
 def _name(annotation: Mapping[str, Any]) -> str | None:
     named = (annotation.get(key) for key in _NAMES)
-    return next((name.strip() for name in named if isinstance(name, str) and name.strip()), None)
+    return next((in_utf8(name.strip()) for name in named if isinstance(name, str) and name.strip()), None)
 
 
 def _score(annotation: Mapping[str, Any]) -> float:

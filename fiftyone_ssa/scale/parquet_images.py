@@ -31,7 +31,7 @@ def read_parquet(shard: Shard, *, needs_masks: bool, rows: Collection[int] | Non
                         yield from _numbered(read, start)
 
             yield from read_rows(shard, table.schema_arrow, batches, needs_masks=needs_masks)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
             yield _damaged(shard, error)
 
 
@@ -48,7 +48,7 @@ def read_arrow(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
                 return _numbered((batch.select(columns) for batch in read), 0)
 
             yield from read_rows(shard, table.schema, batches, needs_masks=needs_masks)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
             yield _damaged(shard, error)
 
 
@@ -58,7 +58,10 @@ def _numbered(batches: Iterator[pa.RecordBatch], start: int) -> Iterator[tuple[i
         start += len(batch)
 
 
-def _damaged(shard: Shard, error: pa.ArrowException) -> Record:
+def _damaged(shard: Shard, error: Exception) -> Record:
+    """What stands for the rest of the file. Raises an OSError that is of its disk or store, and not Arrow's own."""
+    if isinstance(error, OSError) and (error.errno is not None or "://" in shard.source):
+        raise error
     return Record(shard.name, "", problem=f"{shard.source} is damaged: {error}; copy or download it again")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from fiftyone_ssa.scale.shards import Record, Shard
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "bytes", "content")
 """Where an image's bytes are looked for, `{"bytes": ..., "path": ...}` or binary; else in the first such column."""
 MASK_COLUMNS = ("json", "annotations", "masks")
-"""Where SA-1B's JSON is looked for, as text or bytes."""
+"""Where SA-1B's JSON is looked for: text, bytes, or as `datasets` parses it, a struct or its list of `annotations`."""
 ID_COLUMNS = ("image_id", "id", "key", "__key__", "file_name")
 ROWS = 8
 """Read at a time: their images are in memory."""
@@ -23,7 +24,7 @@ Batches = Callable[[list[str]], Iterator[tuple[int, pa.RecordBatch]]]
 def read_rows(shard: Shard, schema: pa.Schema, batches: Batches, *, needs_masks: bool) -> Iterator[Record]:
     """The images of rows with this schema; where a column is missing, one record with that problem."""
     images = _column(schema, IMAGE_COLUMNS, _holds_bytes)
-    masks = _column(schema, MASK_COLUMNS, lambda kind: _is_text(kind) or _is_bytes(kind))
+    masks = _column(schema, MASK_COLUMNS, _holds_json)
     if images is None or (needs_masks and masks is None):
         needed = ("image bytes", IMAGE_COLUMNS) if images is None else ("SA-1B's JSON", MASK_COLUMNS)
         wanted = f"no column holds {needed[0]} ({', '.join(needed[1])})"
@@ -38,8 +39,14 @@ def read_rows(shard: Shard, schema: pa.Schema, batches: Batches, *, needs_masks:
 
 
 def _column(schema: pa.Schema, names: tuple[str, ...], fits: Callable[[pa.DataType], bool]) -> str | None:
-    found = [field.name for field in schema if fits(field.type)]
-    return next((name for name in names if name in found), found[0] if names is IMAGE_COLUMNS and found else None)
+    found = [field.name for field in schema if fits(_plain(field.type))]
+    others = [name for name in found if names is IMAGE_COLUMNS and name not in MASK_COLUMNS]
+    return next((name for name in [*names, *others] if name in found), None)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type of a column's values, which may be in a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
@@ -48,8 +55,18 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return _is_bytes(kind)
 
 
+def _holds_json(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return bool(kind.get_field_index("annotations") >= 0)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return bool(pa.types.is_struct(kind.value_type) and kind.value_type.get_field_index("segmentation") >= 0)
+    return _is_text(kind) or _is_bytes(kind)
+
+
 def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    types = pa.types
+    fixed = types.is_fixed_size_binary(kind)
+    return bool(fixed or types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -65,5 +82,19 @@ def _record(
     named = str(row[key]) if key and row[key] is not None else str(path or "")
     name = f"{shard.name}/{place:06d}" + (f"-{named}" if named else "")
     text = row[masks] if masks else None
-    problem = "this row holds no image" if not data else "this row holds no masks" if masks and not text else ""
-    return Record(name, str(place), data or b"", text.encode() if isinstance(text, str) else text, problem=problem)
+    is_missing = masks is not None and text in (None, "", b"")
+    problem = "this row holds no image" if not data else "this row holds no masks" if is_missing else ""
+    return Record(name, str(place), data or b"", _json(text), problem=problem)
+
+
+def _json(found: Any) -> bytes | None:
+    """A row's masks as the bytes of SA-1B's JSON."""
+    if isinstance(found, list):
+        found = {"annotations": found}
+    if isinstance(found, dict):
+        found = json.dumps(found, default=_text)
+    return found.encode() if isinstance(found, str) else found
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

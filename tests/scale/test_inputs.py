@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -13,13 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.folders.sa1b_json import masks_of
 from fiftyone_ssa.scale import inputs, lance_images
 from fiftyone_ssa.scale.inputs import find_shards, read_folder
 from fiftyone_ssa.scale.lance_images import read_lance
 from fiftyone_ssa.scale.parquet_images import read_arrow, read_parquet
 from fiftyone_ssa.scale.readers import READERS
 from fiftyone_ssa.scale.shards import Shard
-from tests.scale.conftest import jpeg, masks, pairs, write_tar
+from fiftyone_ssa.scale.stages import read_inputs
+from tests.scale.conftest import SIZE_HW, jpeg, masks, pairs, write_tar
 
 
 def names(*sources, needs_masks=True, **more) -> list[str]:
@@ -190,6 +193,43 @@ def test_parquet_with_image_bytes(tmp_path, columns, ids):
     assert [record.masks for record in records] == [masks(0), masks(1), None]
     assert [record.problem for record in records] == ["", "", "this row holds no masks"]
     assert [record.problem for record in read_parquet(shard, needs_masks=False)] == [""] * 3
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"image": pa.array([jpeg(0)]).dictionary_encode(), "json": pa.array([masks(0).decode()]).dictionary_encode()},
+        {"photo": pa.array([jpeg(0)], pa.binary(len(jpeg(0)))), "json": [masks(0)]},
+        {"json": [json.loads(masks(0))], "image": [jpeg(0)]},
+        {"annotations": [json.loads(masks(0))["annotations"]], "image": pa.array([jpeg(0)], pa.large_binary())},
+    ],
+)
+def test_columns_in_other_forms(tmp_path, columns):
+    pq.write_table(pa.table(columns), tmp_path / "d.parquet")
+    (record,) = read_parquet(Shard("d", "parquet", f"{tmp_path}/d.parquet", ""), needs_masks=True)
+    assert (record.image, record.problem) == (jpeg(0), "")
+    found = read_inputs(record, with_names=False).masks
+    assert found.areas_px.tolist() == masks_of(json.loads(masks(0)), "", SIZE_HW).areas_px.tolist()
+    assert found.source_ids == (7, 6)
+
+
+def test_a_damaged_file_of_rows_gives_what_stands_before(tmp_path):
+    table = pa.table({"image": [jpeg(n) for n in range(4)]})
+    with pa.OSFile(f"{tmp_path}/d.arrow", "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        for batch in table.to_batches(max_chunksize=1):
+            stream.write_batch(batch)
+    pq.write_table(table, tmp_path / "e.parquet", row_group_size=1, compression="none")
+    place = pq.ParquetFile(tmp_path / "e.parquet").metadata.row_group(2).column(0)
+    parquet = bytearray((tmp_path / "e.parquet").read_bytes())
+    start = place.dictionary_page_offset or place.data_page_offset
+    parquet[start : start + 20] = b"\xff" * 20
+    (tmp_path / "e.parquet").write_bytes(parquet)
+    (tmp_path / "d.arrow").write_bytes((tmp_path / "d.arrow").read_bytes()[:-900])
+    for shard in find_shards([tmp_path], needs_masks=False):
+        *good, last = READERS[shard.kind](shard, needs_masks=False)
+        assert [record.image for record in good] == [jpeg(n) for n in range(len(good))]
+        assert len(good) >= 2
+        assert "is damaged" in last.problem
 
 
 def test_what_datasets_saves_to_a_disk(tmp_path):
