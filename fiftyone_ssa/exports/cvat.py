@@ -22,6 +22,7 @@ from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.exports.outlines import (
     ReturnedImage,
     confidence_of,
+    crops,
     label_id,
     merged,
     points_of,
@@ -98,10 +99,9 @@ class FormatWriter(Writer):
             f'  <image id="{image.number - 1}" name={quoteattr(name)} width="{width}" height="{height}">\n'
         )
         kept: list[bytes | None] = []
-        for number, (label, document, code) in enumerate(
-            zip(image.labels, image.documents, image.masks.rles, strict=True), 1
+        for number, (label, document, (crop, corner)) in enumerate(
+            zip(image.labels, image.documents, crops(image.masks), strict=True), 1
         ):
-            crop, corner = rle.box_crop(code, image.size_hw)
             inside = _attribute_elements(document)
             if self._shapes == "masks":
                 self._file.write(_mask(label, crop, corner, inside))
@@ -110,7 +110,7 @@ class FormatWriter(Writer):
             kept.append(fill_coco(rings, image.size_hw))
             group = f' group_id="{number}"' if len(rings) > 1 else ""
             for ring in rings:
-                points = ";".join(f"{x:.2f},{y:.2f}" for x, y in ring.tolist())
+                points = ";".join(["%d.00,%d.00"] * len(ring)) % tuple(ring.ravel().tolist())
                 self._file.write(
                     f'    <polygon label={quoteattr(label)} source="auto" occluded="0" points="{points}" '
                     f'z_order="0"{group}>\n{inside}    </polygon>\n'

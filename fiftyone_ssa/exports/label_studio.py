@@ -23,6 +23,7 @@ from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.exports.outlines import (
     ReturnedImage,
     confidence_of,
+    crops,
     label_id,
     points_of,
     proposals_text,
@@ -80,8 +81,8 @@ class FormatWriter(Writer):
         """Write one task."""
         name = str(image.source).lstrip("/") if self.job.media == "none" else self.picture(image.split, image.name)
         result = [
-            _region(image, name_, document, code)
-            for name_, document, code in zip(image.labels, image.documents, image.masks.rles, strict=True)
+            _region(image, name_, document, brush_rle.encode(*placed, image.size_hw))
+            for name_, document, placed in zip(image.labels, image.documents, crops(image.masks), strict=True)
         ]
         data = {"image": self._url + quote(name or "", safe="/"), "name": image.name, "sample_id": image.sample_id}
         answer: dict[str, Any] = {"result": result}
@@ -142,11 +143,11 @@ def config(classes: Sequence[Any]) -> str:
     )
 
 
-def _region(image: ExportImage, name: str, document: Document, code: bytes) -> dict[str, Any]:
+def _region(image: ExportImage, name: str, document: Document, code: list[int]) -> dict[str, Any]:
     height, width = image.size_hw
-    value = {"format": "rle", "rle": brush_rle.encode(code, image.size_hw), "brushlabels": [name]}
+    value = {"format": "rle", "rle": code, "brushlabels": [name]}
     region: dict[str, Any] = {
-        "id": label_id(document) or f"{image.number}-{len(value['rle'])}",
+        "id": label_id(document) or f"{image.number}-{len(code)}",
         "type": "brushlabels",
         "from_name": "label",
         "to_name": "image",

@@ -16,6 +16,7 @@ from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.exports.writing import ExportImage, Kept
 from fiftyone_ssa.masks import rle
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import MaskSet
 
 Mask = npt.NDArray[np.bool_]
@@ -229,16 +230,17 @@ def _pair(masks: MaskSet, row: int, found: MaskSet, place: int) -> tuple[Mask, M
     boxes = [masks.boxes_xywh[row]] + ([found.boxes_xywh[place]] if found.areas_px[place] else [])
     x0, y0 = (min(int(box[axis]) for box in boxes) for axis in (0, 1))
     x1, y1 = (max(int(box[axis] + box[axis + 2]) for box in boxes) for axis in (0, 1))
-    crops = (rle.decode_crop(code, masks.size_hw, (x0, y0, x1, y1)) for code in (masks.rles[row], found.rles[place]))
-    before, after = crops
+    runs = runs_of(masks)[row], runs_of(found)[place]
+    before, after = (rle.dense_crop(*each, masks.size_hw[0], (x0, y0, x1, y1)) for each in runs)
     return before, after, (x0, y0)
 
 
 def _cover(masks: MaskSet) -> npt.NDArray[np.uint16]:
     """How many masks each pixel has, (H, W)."""
     cover = np.zeros(masks.size_hw, np.uint16)
-    for row, (x, y, w, h) in enumerate(masks.boxes_xywh.tolist()):
-        cover[y : y + h, x : x + w] += rle.decode_crop(masks.rles[row], masks.size_hw, (x, y, x + w, y + h))
+    crops = rle.tight_crops(runs_of(masks), masks.boxes_xywh, masks.size_hw[0])
+    for crop, (x, y, w, h) in zip(crops, masks.boxes_xywh.tolist(), strict=True):
+        cover[y : y + h, x : x + w] += crop
     return cover
 
 

@@ -16,6 +16,7 @@ from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.exports.reading import ImportedImage, below, left_where
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.foreign import is_number
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import Ints, MaskSet
 
 MOST_PROPOSALS = 5
@@ -106,7 +107,8 @@ def union(size_hw: tuple[int, int], codes: Sequence[bytes]) -> bytes:
 
 def crops(masks: MaskSet) -> list[tuple[Any, tuple[int, int]]]:
     """Each mask cut to its box, with the box's corner x, y."""
-    return [rle.box_crop(code, masks.size_hw) for code in masks.rles]
+    corners = ((x, y) for x, y, _, _ in masks.boxes_xywh.tolist())
+    return list(zip(rle.tight_crops(runs_of(masks), masks.boxes_xywh, masks.size_hw[0]), corners, strict=True))
 
 
 def label_id(document: Document) -> str:

@@ -8,7 +8,8 @@ from bson import ObjectId
 
 from fiftyone_ssa.exports.sources import DatasetSource, Source
 from fiftyone_ssa.exports.writing import ExportImage, Kept
-from fiftyone_ssa.labels.exported import Exports, exported_mask, pixels_digest
+from fiftyone_ssa.labels.exported import Exports, exported_mask, pixels_digest, runs_digest
+from fiftyone_ssa.masks.runs import runs_of
 
 
 def remembered_of(source: Source, format: str) -> Remembered | None:
@@ -27,10 +28,10 @@ class Remembered:
 
     def add(self, image: ExportImage, kept: Kept | None, place: str | None) -> None:
         """Remember one image, and what a reader sees of its masks."""
-        masks = []
+        masks, runs = [], runs_of(image.masks)
         for row, (label, document) in enumerate(zip(image.labels, image.documents, strict=True)):
             code = image.masks.rles[row]
-            own = pixels_digest(code, image.size_hw)
+            own = runs_digest(runs[row], image.size_hw)
             seen = code if kept is None else kept[row]
             if seen is None:
                 continue

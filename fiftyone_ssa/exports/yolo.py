@@ -61,7 +61,7 @@ class FormatWriter(Writer):
         for name, (crop, corner) in zip(image.labels, crops(image.masks), strict=True):
             (ring,) = pixel_rings(crop, corner, one=True)
             shares = np.round((ring + _INSIDE_PIXEL) / image.size_hw[::-1], 6)
-            lines.append(f"{self._class[name]} {' '.join(f'{value:.6f}' for value in shares.ravel().tolist())}\n")
+            lines.append(f"{self._class[name]}{' %.6f' * shares.size}\n" % tuple(shares.ravel().tolist()))
             kept.append(_filled(shares, image.size_hw))
         place = Path(self._places.of(image.split, image.name)).with_suffix(".txt").as_posix()
         self.write("/".join(filter(None, ["labels", image.split, place])), "".join(lines))

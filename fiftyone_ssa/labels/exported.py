@@ -20,6 +20,7 @@ from fiftyone_ssa.labels.database import own_collection
 from fiftyone_ssa.labels.journal import Said
 from fiftyone_ssa.labels.updates import said
 from fiftyone_ssa.masks.runs import read_runs
+from fiftyone_ssa.types import Ints
 
 GIVEN_UP = timedelta(days=2)
 """After so long, an export that did not come to its end was killed."""
@@ -104,9 +105,13 @@ def endings(path: Path) -> list[str]:
 
 def pixels_digest(code: bytes, size_hw: tuple[int, int]) -> str:
     """Sixteen hex digits over a mask's pixels, whichever way its code is written."""
-    found = read_runs([code], size_hw)
+    return runs_digest(read_runs([code], size_hw)[0], size_hw)
+
+
+def runs_digest(runs: tuple[Ints, Ints], size_hw: tuple[int, int]) -> str:
+    """The same of the starts and ends of a mask's runs."""
     height, width = size_hw
-    content = found.starts.tobytes() + found.ends.tobytes()
+    content = runs[0].tobytes() + runs[1].tobytes()
     return hashlib.blake2b(content, digest_size=8, person=f"{height} {width}".encode()[:16]).hexdigest()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.masks import rle
@@ -26,12 +27,12 @@ _LONGEST = 1 << LENGTH_BITS[-1]
 _OPAQUE = 255
 
 
-def encode(counts: bytes, size_hw: tuple[int, int]) -> list[int]:
-    """The brush code of a compressed COCO code of an image of `size_hw` (height, width), as a list of bytes.
+def encode(crop: npt.NDArray[np.bool_], corner_xy: tuple[int, int], size_hw: tuple[int, int]) -> list[int]:
+    """The brush code, a list of bytes, of a mask that is `crop` (h, w) bool at `corner_xy` and 0 elsewhere.
 
-    Raises InputError if the code is damaged or not of that size.
+    The image is of `size_hw` (height, width).
     """
-    starts, ends = rle.row_intervals(*rle.box_crop(counts, size_hw), size_hw)
+    starts, ends = rle.row_intervals(crop, corner_xy, size_hw)
     edges = np.empty(2 * len(starts) + 2, np.int64)
     edges[0], edges[-1] = 0, size_hw[0] * size_hw[1]
     edges[1:-1:2], edges[2:-1:2] = starts, ends

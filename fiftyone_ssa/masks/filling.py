@@ -36,7 +36,7 @@ def fill_pillow(rings: Sequence[npt.ArrayLike], size_hw: tuple[int, int]) -> byt
 
     def fill(canvas: npt.NDArray[np.uint8], points: Ints) -> None:
         image = Image.fromarray(canvas)
-        ImageDraw.Draw(image).polygon(list(map(tuple, points.tolist())), fill=1, outline=1)
+        ImageDraw.Draw(image).polygon(points.ravel().tolist(), fill=1, outline=1)
         canvas[:] = np.asarray(image)
 
     return _filled(rings, size_hw, fill)

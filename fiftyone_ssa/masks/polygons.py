@@ -179,7 +179,7 @@ class _Path:
 
     def __init__(self, found: _Segments, ends: Ints, crop: Crop, *, hole_row: int) -> None:
         """`ends` (S, 2, 2) are the points of each piece; a seam ends `hole_row` rows from a hole's topmost edge."""
-        self.xy: list[list[int]] = ends.reshape(-1, 2).tolist()
+        self._ends, self._added = ends.reshape(-1, 2), list[tuple[int, int]]()
         count = len(found.following)
         self.next: list[int] = np.column_stack([2 * np.arange(count) + 1, 2 * found.following]).ravel().tolist()
         self.starts: list[int] = []
@@ -214,7 +214,7 @@ class _Path:
     def _close_seams(self) -> None:
         """Lead the outer lines into the seams that begin on them."""
         for piece, seams in self._waiting.items():
-            y, before, end = self.xy[2 * piece][1], 2 * piece, self.next[2 * piece]
+            y, before, end = int(self._ends[2 * piece, 1]), 2 * piece, self.next[2 * piece]
             for column, into, out_of in sorted(seams):
                 there, back = self._add(column, y), self._add(column, y)
                 self.next[before], self.next[there], self.next[out_of] = there, into, back
@@ -228,7 +228,8 @@ class _Path:
             distances, nearest = cKDTree(self.points(joined)).query(self.points(nodes))
             here = int(np.argmin(distances))
             there, island = joined[int(np.atleast_1d(nearest)[here])], nodes[here]
-            into, back = self._add(*self.xy[island]), self._add(*self.xy[there])
+            (x, y), (to_x, to_y) = self.points([island, there]).tolist()
+            into, back = self._add(x, y), self._add(to_x, to_y)
             self.next[into], self.next[back] = self.next[island], self.next[there]
             self.next[there], self.next[island] = into, back
             joined += [*nodes, into, back]
@@ -244,16 +245,17 @@ class _Path:
 
     def points(self, nodes: list[int]) -> Ints:
         """Their x, y, (N, 2)."""
-        return np.array([self.xy[node] for node in nodes], np.int64)
+        points: Ints = np.concatenate([self._ends, self._added])[nodes] if self._added else self._ends[nodes]
+        return points
 
     def _piece_at(self, row: int, column: int) -> int:
         """The piece of the edge that runs below pixel row `row` - 1 through `column`."""
         return int(self._lying[np.searchsorted(self._keys, row * _ROW + column, "right") - 1])
 
     def _add(self, x: int, y: int) -> int:
-        self.xy.append([x, y])
+        self._added.append((x, y))
         self.next.append(-1)
-        return len(self.xy) - 1
+        return len(self.next) - 1
 
 
 _ROW = 1 << 32
@@ -263,15 +265,16 @@ _ROW = 1 << 32
 def _turn(corners_xy: Ints) -> int:
     """Twice the area inside a ring, above 0 where the mask is inside."""
     x, y = corners_xy.T
-    return int(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+    return int(x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1])
 
 
 def _at_least_three(points: Ints) -> Ints:
     """A ring without points that repeat or lie on the way from one to the next; three points where it had fewer."""
-    apart = np.any(points != np.roll(points, 1, axis=0), axis=1)
+    apart = np.diff(points, axis=0, prepend=points[-1:]).any(axis=1)
     points = points[apart] if apart.any() else points[:1]
     if len(points) > 3:
-        into, out = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+        into = np.diff(points, axis=0, prepend=points[-1:])
+        out = np.concatenate([into[1:], into[:1]])
         straight = (into[:, 0] * out[:, 1] == into[:, 1] * out[:, 0]) & ((into * out).sum(axis=1) > 0)
         points = points[~straight]
     return np.concatenate([points, np.repeat(points[-1:], max(3 - len(points), 0), axis=0)])

@@ -112,13 +112,13 @@ def _region(annotation: Annotation, i: int, config: Config, label: str, shape: d
 def _shapes(masks: MaskSet, i: int, kind: str) -> list[dict[str, Any]]:
     """A mask as values of regions: one, but of polygons, which hold no islands and no holes, one for each island."""
     height, width = masks.size_hw
+    crop, corner_xy = rle.box_crop(masks.rles[i], masks.size_hw)
     if kind == "brushlabels":
-        return [{"format": "rle", "rle": brush_rle.encode(masks.rles[i], masks.size_hw)}]
+        return [{"format": "rle", "rle": brush_rle.encode(crop, corner_xy, masks.size_hw)}]
     x, y, w, h = (int(value) for value in masks.boxes_xywh[i])
     if kind == "rectanglelabels":
         box = {"x": x / width, "y": y / height, "width": w / width, "height": h / height}
         return [{name: 100 * share for name, share in box.items()} | {"rotation": 0}]
-    crop, corner_xy = rle.box_crop(masks.rles[i], masks.size_hw)
     return [
         {"points": (100 * ring.corners_xy / (width, height)).tolist(), "closed": True}
         for ring in edge_rings(crop, corner_xy)

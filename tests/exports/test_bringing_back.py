@@ -42,7 +42,7 @@ def corrected(folder, **annotation):
     tasks = handed_in(json.loads((folder / "out/tasks.json").read_text()), **about)
     result = tasks[-1]["annotations"][0]["result"]
     result[0]["value"]["brushlabels"] = ["truck"]
-    result[1]["value"]["rle"] = brush_rle.encode(rle.encode(SQUARE), (90, 90))
+    result[1]["value"]["rle"] = brush_rle.encode(SQUARE, (0, 0), (90, 90))
     new = json.loads(json.dumps(result[1])) | {"id": "h7Gk2"}
     new["value"]["brushlabels"] = ["lamp"]
     del result[2]
