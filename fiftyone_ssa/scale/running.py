@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -138,6 +139,8 @@ def annotate_shards(
     another run writes to, if `overwrite` would find masks anew that people corrected, or if rows can no longer be
     written; DeviceLostError if the GPU fails.
     """
+    if not isinstance(price, int | float) or not 0 <= price < math.inf:
+        raise InputError(f"price must be a number from 0, got {shown(price)}")
     chosen, store = load_preset(preset), Store(out)
     overwrite = arguments.check_flag("overwrite", overwrite)
     retry_failed = arguments.check_flag("retry_failed", retry_failed)
@@ -197,6 +200,8 @@ def _cluster(address: str | None, workers: int, gpus: float, decoders: int | Non
             "several workers, and GPUs or decoders for each, need Ray; add --ray local, or the address of a cluster"
         )
     if address is not None:
+        if not address or not isinstance(address, str):
+            raise InputError(f"ray must be local, auto or the address of a cluster, got {shown(address)}")
         check_ray()
     return Cluster(address or "", workers, float(gpus), decoders)
 

@@ -178,6 +178,8 @@ def file_system(url: str | Path) -> tuple[Any, str]:
 
     Raises ValueError or ImportError if fsspec knows none.
     """
+    if not str(url).removeprefix("s3://").removeprefix("s3a://"):
+        raise ValueError("it names no folder")
     if str(url).startswith(("s3://", "s3a://")):
         from fiftyone_ssa.scale.s3 import S3  # a second of loading
 

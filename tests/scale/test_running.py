@@ -257,6 +257,22 @@ def test_masks_that_people_corrected_are_not_found_anew_under_their_ids(tars, tm
     assert run(tars, tmp_path / "out", preset, overwrite=True).shards == 3  # the same masks, under the same ids
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"out": ""}, "cannot take results: it names no folder"),
+        ({"out": "s3://"}, "cannot take results: it names no folder"),
+        ({"data": ""}, "cannot be listed: it names no folder"),
+        ({"price": float("nan")}, "price must be"),
+        ({"price": -1}, "price must be"),
+        ({"ray": ""}, "ray must be local"),
+    ],
+)
+def test_what_no_run_can_begin_with_is_said(tars, tmp_path, preset, more, says):
+    with pytest.raises(InputError, match=says):
+        run(**{"data": tars, "out": tmp_path / "out", "preset": preset} | more)
+
+
 def test_progress_is_told_by_shard(tars, tmp_path, preset):
     run(tars, tmp_path / "out", preset, price=3600.0)
     lines = [json.loads(line) for line in (tmp_path / "out" / "progress.jsonl").read_text().splitlines()]
