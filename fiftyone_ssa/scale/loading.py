@@ -15,6 +15,7 @@ from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.database import Document, dataset_id, needs_database
 from fiftyone_ssa.labels.documents import declare_detections, masks_document
+from fiftyone_ssa.labels.fields import check_label_field
 from fiftyone_ssa.labels.loaders import Progress, check_dataset_name
 from fiftyone_ssa.labels.metadata import image_metadata
 from fiftyone_ssa.labels.selected import record_origin
@@ -124,6 +125,7 @@ def load(
 ) -> Selected:
     """What `select` does once masks are chosen."""
     check_dataset_name(dataset_name)
+    check_label_field(label_field)
     if not selection.masks:
         raise InputError(f"no mask of {selection.output.root} matches {selection.where!r}; choose others")
     dataset = fo.Dataset(dataset_name, persistent=persistent)
@@ -139,10 +141,10 @@ def load(
 
 
 def _declare(dataset: fo.Dataset, label_field: str, selection: Selection) -> None:
-    declare_detections(dataset, label_field, DECLARED)
-    dataset.add_sample_field(f"{label_field}.{MASK_IDS}", fo.ListField, subfield=fo.IntField)
     for name in ("image_id", "shard"):
         dataset.add_sample_field(name, fo.StringField)
+    declare_detections(dataset, label_field, DECLARED)
+    dataset.add_sample_field(f"{label_field}.{MASK_IDS}", fo.ListField, subfield=fo.IntField)
     layers, taken = selection.output.layers, selection.sample
     origin = {
         "out": str(selection.output.root),

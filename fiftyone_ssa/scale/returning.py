@@ -186,7 +186,7 @@ def _drawn_id(identity: ObjectId) -> int:
 
 def _state(detection: Mapping[str, Any], size_hw: tuple[int, int], code: bytes | None) -> Row:
     """A mask as it stands; `code` is None where its pixels are the model's."""
-    label, review = detection.get("label"), detection.get("review")
+    label, review = detection.get("label") or None, detection.get("review")  # the App leaves "" in an emptied one
     changed = label != detection.get("class_name") or code is not None
     state: Row = {
         "label": label,

@@ -136,6 +136,10 @@ def test_what_was_corrected_can_be_taken_back(loaded):
     assert return_corrections(dataset).counts == {"taken back": 1}
     now = held(out)["t0/sa_0.png", 100]
     assert (now["label"], now["review"]) == (said, None)
+    change(dataset, "t0/sa_0.png", 100, label="")
+    return_corrections(dataset)
+    now = held(out)["t0/sa_0.png", 100]
+    assert (now["label"], now["review"]) == (None, "corrected")
 
 
 def test_what_another_dataset_returned_meanwhile_stays(loaded, tmp_path):
@@ -308,7 +312,8 @@ def test_refusals(output, tmp_path):
     out, _ = output
     with pytest.raises(InputError, match="no mask"):
         select(out, "label = 'nothing'")
-    for values in ({"sample": "best"}, {"limit": 0}, {"per_class": "3"}, {"seed": 1.5}):
+    fields = [{"label_field": name} for name in ("_x", "a.b", "", "id", "image_id", "shard", "filepath")]
+    for values in ({"sample": "best"}, {"limit": 0}, {"per_class": "3"}, {"seed": 1.5}, *fields):
         with pytest.raises(InputError):
             select(out, **values)
     dataset = fo.Dataset()
