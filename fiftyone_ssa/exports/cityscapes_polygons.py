@@ -25,13 +25,13 @@ from fiftyone_ssa.exports.outlines import (
     label_id,
     merged,
     points_of,
+    size_of,
     text_or_none,
     when,
     whole,
 )
 from fiftyone_ssa.exports.reading import ImportedImage, PictureFinder, Reader, failed
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
-from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.filling import fill_pillow
@@ -127,22 +127,10 @@ def _read(file: Path, path: Path, pictures: Pictures, split: str) -> ImportedIma
         content = read_json(file)
         if not path.is_file() and isinstance(content.get("imagePath"), str):
             path = pictures.of(content["imagePath"])
-        size_hw = _size(content, path)
+        size_hw = size_of(path, content.get("imgHeight"), content.get("imgWidth"))
         return _image(file, path, size_hw, content, split)
     except InputError as error:
         return failed(path, error, split)
-
-
-def _size(content: Mapping[str, Any], path: Path) -> tuple[int, int]:
-    stated = (content.get("imgHeight"), content.get("imgWidth"))
-    if not path.is_file() and all(type(side) is int and 0 < side < 1 << 20 for side in stated):
-        return stated  # type: ignore[return-value]
-    size_hw = image_size_hw(path)
-    if stated != size_hw:
-        raise InputError(
-            f"the polygons are of an image of {stated[1]}x{stated[0]}, {path} has {size_hw[1]}x{size_hw[0]}"
-        )
-    return size_hw
 
 
 def _image(file: Path, path: Path, size_hw: tuple[int, int], content: Mapping[str, Any], split: str) -> ReturnedImage:

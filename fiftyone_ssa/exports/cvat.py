@@ -29,7 +29,7 @@ from fiftyone_ssa.exports.outlines import (
     proposals_text,
     when,
 )
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder
+from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder, left_where, split_names
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
 from fiftyone_ssa.exports.xml_text import as_xml, check_xml
 from fiftyone_ssa.masks import rle
@@ -132,13 +132,15 @@ class FormatReader(Reader):
         if not file.is_file():
             raise InputError(f"{dataset_dir} holds no CVAT for images: looked for {LABELS_FILE}; name the file")
         root = images_folder(file.parent, data_dir, "data", "images")
+        stays = root == left_where(file.parent)
+        roots = {"": root, **{split: root if stays else root / split for split in split_names(file.parent)}}
         meta: dict[str, str] = {}
         try:
             for _, element in ElementTree.iterparse(file):
                 if element.tag == "meta":
                     meta = _meta(element)
                 elif element.tag == "image":
-                    yield _read(element, root, meta)
+                    yield _read(element, roots, meta)
                     element.clear()
         except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
             raise InputError(f"{file} is not XML of CVAT: {error}") from error
@@ -201,12 +203,15 @@ def _meta(element: ElementTree.Element) -> dict[str, str]:
     return {"by": text(*people).strip(), "at": text("./task/updated", "./job/updated", "./project/updated", "./dumped")}
 
 
-def _read(element: ElementTree.Element, root: Path, meta: Mapping[str, str]) -> ImportedImage:
+def _read(element: ElementTree.Element, roots: Mapping[str, Path], meta: Mapping[str, str]) -> ImportedImage:
+    """One image; `roots` are the folders of the images of each split, of all images for ""."""
     name = element.get("name", "")
+    split = next((each for each in roots if each and name.startswith(f"{each}/")), "")
+    root, place = roots[split], name[len(split) + 1 :] if split else name
     path = root / "unnamed"
     try:
         subset = element.get("subset")
-        path = below(root, f"{subset}/{name}" if subset and (root / subset / name).is_file() else name)
+        path = below(root, f"{subset}/{place}" if subset and (root / subset / place).is_file() else place)
         size_hw = _number(element, "height"), _number(element, "width")
         shapes = [child for child in element if child.tag in ("mask", "polygon", "box")]
         codes = [_code(child, size_hw) for child in shapes]
@@ -215,13 +220,14 @@ def _read(element: ElementTree.Element, root: Path, meta: Mapping[str, str]) -> 
         united, places = merged(size_hw, codes, keys)
         masks = rle.mask_set(size_hw, united) if united else MaskSet.empty(size_hw)
     except InputError as error:
-        return failed(path, error)
+        return failed(path, error, split)
     rows = [shapes[place] for place in places]
     return ReturnedImage(
         path,
         masks,
         tuple(row.get("label") for row in rows),
         tuple(map(_attributes, rows)),
+        split,
         name=name,
         by=meta.get("by", ""),
         at=when(meta.get("at")),

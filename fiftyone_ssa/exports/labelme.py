@@ -32,12 +32,12 @@ from fiftyone_ssa.exports.outlines import (
     merged,
     points_of,
     proposals_text,
+    size_of,
     text_or_none,
     whole,
 )
 from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
-from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.files.packing import png
 from fiftyone_ssa.masks import rle
@@ -146,10 +146,7 @@ def _read(file: Path, content: Mapping[str, Any], pictures: Pictures, split: str
     path = file
     try:
         path = pictures.of(content.get("imagePath"))
-        size_hw = image_size_hw(path)
-        stated = (content.get("imageHeight"), content.get("imageWidth"))
-        if None not in stated and stated != size_hw:
-            raise InputError(f"{file} is of an image of {stated[1]}x{stated[0]}, {path} has {size_hw[1]}x{size_hw[0]}")
+        size_hw = size_of(path, content.get("imageHeight"), content.get("imageWidth"))
         shapes = content.get("shapes")
         if not isinstance(shapes, list) or not all(isinstance(entry, Mapping) for entry in shapes):
             raise InputError(f"{file} must hold a list of shapes, got {shown(shapes)}")

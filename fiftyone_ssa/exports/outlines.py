@@ -14,6 +14,7 @@ from bson import ObjectId
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.exports.reading import ImportedImage, below, left_where
+from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.masks.runs import runs_of
@@ -165,6 +166,19 @@ def whole(ring: Ints) -> list[list[int]]:
     """A ring as JSON's own types."""
     points: list[list[int]] = ring.tolist()
     return points
+
+
+def size_of(path: Path, height: Any, width: Any) -> tuple[int, int]:
+    """The size of a picture that labels say is of `height` and `width`; what they say, where it is not there.
+
+    Raises InputError if it has another size, or cannot be read.
+    """
+    if not path.is_file() and all(type(side) is int and 0 < side < 1 << 20 for side in (height, width)):
+        return height, width
+    size_hw = image_size_hw(path)
+    if None not in (height, width) and (height, width) != size_hw:
+        raise InputError(f"the labels are of an image of {width}x{height}, {path} has {size_hw[1]}x{size_hw[0]}")
+    return size_hw
 
 
 def text_or_none(values: Mapping[str, Any], key: str) -> str | None:

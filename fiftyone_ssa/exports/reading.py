@@ -104,9 +104,15 @@ def left_where(dataset_dir: Path) -> Path | None:
 
 def our_splits(dataset_dir: Path) -> tuple[str, ...]:
     """The splits of an export of ours, each a folder; the one nameless part of any other data set."""
+    return tuple(name for name in split_names(dataset_dir) if (dataset_dir / name).is_dir() and "/" not in name) or (
+        "",
+    )
+
+
+def split_names(dataset_dir: Path) -> list[str]:
+    """The splits of an export of ours, none of any other data set."""
     splits = _about(dataset_dir).get("splits")
-    names = [name for name in splits if isinstance(name, str)] if isinstance(splits, list) else []
-    return tuple(name for name in names if (dataset_dir / name).is_dir() and "/" not in name) or ("",)
+    return [name for name in splits if isinstance(name, str)] if isinstance(splits, list) else []
 
 
 def is_empty_export(dataset_dir: Path, kind: str) -> bool:

@@ -176,7 +176,7 @@ def _read(root: Path, images: Path, names: Mapping[Any, Any], nothing: int, spli
             said, sample_id = _said(file)
             named = [*([below(images, said)] if said else []), images / stem]
             found = next((each for each in named if each.is_file()), None)
-            path = found or finder.find((images / stem).parent, stem.name) or path
+            path = found or finder.find((images / stem).parent, stem.name) or (named[0] if said else path)
             yield replace(_image(path, read_values(file), names, nothing, split), sample_id=sample_id)
         except InputError as error:
             yield failed(path, error, split)

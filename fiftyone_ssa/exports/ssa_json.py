@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, failed, images_folder, left_where, our_splits
+from fiftyone_ssa.exports.outlines import size_of
+from fiftyone_ssa.exports.reading import (
+    ImportedImage,
+    PictureFinder,
+    Reader,
+    below,
+    failed,
+    images_folder,
+    left_where,
+    our_splits,
+)
 from fiftyone_ssa.exports.ssa_records import annotation_of, extra_values, read_records
 from fiftyone_ssa.exports.writing import ExportImage, Writer, in_split
-from fiftyone_ssa.files.images import image_size_hw
+from fiftyone_ssa.files.images import EXTENSIONS, image_size_hw
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.folders.image_folder import RESULT_ENDING, ImageFolder
 from fiftyone_ssa.folders.sa1b_json import annotation_record
@@ -52,12 +62,20 @@ class FormatReader(Reader):
         for split in our_splits(dataset_dir):
             folder = dataset_dir / split
             numbered = self._numbered(folder) if left_where(folder) else None
-            for image in ImageFolder(images_folder(folder, data_dir, "data"), hidden=True):
+            images = images_folder(folder, data_dir, "data")
+            for image in ImageFolder(images, hidden=True):
                 for file in self._files(folder / image.id, numbered):
                     read = self._image(image.path, file, split, None if numbered is None else image.id)
                     if read is not None:
                         found = True
                         yield read
+            finder = PictureFinder()
+            for file in sorted(folder.rglob(f"*{self.ending}")):
+                place = images / file.relative_to(folder).as_posix().removesuffix(self.ending)
+                lone = None if finder.find(place.parent, place.name) else self._without_picture(file, place, split)
+                if lone is not None:
+                    found = True
+                    yield lone
         if not found:
             raise InputError(
                 f"{dataset_dir} holds no <image name>{self.ending} of an image in data/ or beside it; "
@@ -82,7 +100,21 @@ class FormatReader(Reader):
                 found.setdefault(path.with_name(stem + self.ending), []).append(int(number))
         return {path: sorted(numbers) for path, numbers in found.items()}
 
-    def _image(self, path: Path, file: Path, split: str, name: str | None) -> ImportedImage | None:
+    def _without_picture(self, file: Path, place: Path, split: str) -> ImportedImage | None:
+        """What a JSON says of a picture that is not there; None where it is, or the file is another one's."""
+        try:
+            header = read_json(file)["image"]
+            path = below(place.parent, PurePosixPath(header["file_name"]).name)
+            if path.is_file():
+                return None
+            return self._image(path, file, split, None, size_of(path, header["height"], header["width"]))
+        except (InputError, KeyError, TypeError):
+            path = place.with_name(place.name + EXTENSIONS[0])
+            return failed(path, f"{file} has no picture", split) if self.ending == RESULT_ENDING else None
+
+    def _image(
+        self, path: Path, file: Path, split: str, name: str | None, size_hw: tuple[int, int] | None = None
+    ) -> ImportedImage | None:
         """What a JSON says of an image; None where it says that it is of another one than `name`."""
         try:
             content = read_json(file)
@@ -91,7 +123,7 @@ class FormatReader(Reader):
                 return None
             if not isinstance(records, list):
                 raise InputError('it has no "annotations" list')
-            masks, documents = read_records(records, image_size_hw(path))
+            masks, documents = read_records(records, size_hw or image_size_hw(path))
         except InputError as error:
             return failed(path, f"{file}: {error}", split)
         labels = tuple(document.pop("label") for document in documents)

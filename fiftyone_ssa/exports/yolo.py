@@ -9,6 +9,7 @@ point lies a quarter of a pixel from where its pixel begins, which both take for
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.outlines import Places, crops
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed
+from fiftyone_ssa.exports.reading import ImportedImage, PictureFinder, Reader, below, failed
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
 from fiftyone_ssa.files.images import EXTENSIONS, image_size_hw
 from fiftyone_ssa.files.regular import regular_size
@@ -31,6 +32,8 @@ YAML_FILE = "dataset.yaml"
 MOST_BYTES = 64_000_000
 """Of one image's labels."""
 _INSIDE_PIXEL = 0.25
+_LINE = re.compile(r"\s*\d+(\s+[-+.e\d]+){4}")
+"""How a line of labels begins."""
 
 
 class FormatWriter(Writer):
@@ -95,6 +98,11 @@ class FormatReader(Reader):
             for path in sorted(folder.rglob("*")):
                 if path.suffix.lower() in EXTENSIONS and path.is_file():
                     yield _image(path, _labels_file(path), names, split)
+            labels, finder = _labels_file(folder / "_").parent, PictureFinder()
+            for path in sorted(labels.rglob("*.txt")) if labels != folder else ():
+                place = folder / path.relative_to(labels).with_suffix("")
+                if not finder.find(place.parent, place.name) and _holds_labels(path):
+                    yield failed(place.with_name(place.name + EXTENSIONS[0]), f"{path} has no picture", split)
 
 
 def _without_images(name: PurePosixPath) -> PurePosixPath:
@@ -170,6 +178,14 @@ def _labels_file(path: Path) -> Path:
             parts[place] = "labels"
             break
     return Path(*parts).with_suffix(".txt")
+
+
+def _holds_labels(path: Path) -> bool:
+    """Whether a text begins as labels do; there may be lists of names or of files beside them."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return bool(_LINE.match(file.read(1000)))
 
 
 def _image(path: Path, file: Path, names: Mapping[int, str], split: str) -> ImportedImage:

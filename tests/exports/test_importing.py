@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 
 import fiftyone as fo
 import numpy as np
@@ -153,6 +154,29 @@ def test_pictures_of_any_name_come_back_with_their_masks(make, tmp_path, name):
     found = list(reader_of(name)().read(tmp_path / "out"))
     assert [(image.problem, len(image.masks)) for image in found] == [("", 1)] * len(names)
     assert all(image.picture or image.path.is_file() for image in found)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "hugging-face"])  # whose files hold pictures
+def test_labels_whose_picture_is_gone_are_told_and_reach_a_dataset_that_has_it(make, tmp_path, name):
+    dataset = make("a.png", "sub/b.png")
+    ssa.export(dataset, tmp_path / "out", format=name, label_field="m", export_media="symlink")
+    (picture,) = (path for path in tmp_path.glob("out/**/b*.png") if path.is_symlink())
+    picture.unlink()
+    (tmp_path / "out/labels").mkdir(exist_ok=True)
+    (tmp_path / "out/labels/classes.txt").write_text("1 x\n")  # other files of such endings are nobody's labels
+    (tmp_path / "out/sub/settings.json").parent.mkdir(exist_ok=True)
+    (tmp_path / "out/sub/settings.json").write_text('{"image": {"file_name": 3}}')
+    made = ssa.import_labels(tmp_path / "out", format=name)
+    try:
+        assert (made.added, made.masks) == (1, 1)
+        ((path, reason),) = made.errors.items()
+        assert Path(path).stem == picture.stem
+        assert "has no picture" in reason or "No such file" in reason
+    finally:
+        made.dataset.delete()
+    again = ssa.import_labels(tmp_path / "out", format=name, dataset=dataset, label_field="back")
+    expected = (1, 1) if name == "yolo" else (2, 0)  # which says no sizes
+    assert (again.matched, len(again.errors)) == expected
 
 
 @pytest.mark.parametrize("name", ["cvat", "label-studio"])

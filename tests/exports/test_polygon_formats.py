@@ -194,7 +194,11 @@ def test_splits_and_images_that_stay_where_they_are(city, tmp_path, format):
     found = list(reader_of(format)().read(tmp_path / "split"))
     assert len(found) == 3
     assert all(image.path.is_file() for image in found)
-    if format != "cvat":
+    assert sorted(image.split for image in found) == ["train", "train", "val"]
+    if format != "yolo":
+        export(city, tmp_path / "both", format=format, splits={"train": 2, "val": 1}, export_media=False)
+        found = list(reader_of(format)().read(tmp_path / "both"))
+        assert {image.path for image in found} == set(map(Path, city.values("filepath")))
         assert sorted(image.split for image in found) == ["train", "train", "val"]
 
 
@@ -251,7 +255,7 @@ def test_a_folder_without_labels_is_told(tmp_path, format):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"imageWidth": 3}, "is of an image of"),
+        ({"imageWidth": 3}, "are of an image of"),
         ({"shapes": [{"label": "x", "points": [[1, 2], [3]]}]}, "list of points"),
         ({"shapes": [{"label": "x", "points": [[1, 1], [2, 2]], "shape_type": "mask", "mask": "?"}]}, "PNG in base64"),
         ({"shapes": [{"label": "x", "points": [[1e12, 1]] * 3}]}, "far outside"),
