@@ -117,7 +117,9 @@ def _create(name: str, pretrained: str | None, *, quick_gelu: bool) -> tuple[Any
     network, preprocess = open_clip.create_model_from_pretrained(
         name, pretrained=pretrained, force_quick_gelu=quick_gelu
     )
-    return network, preprocess, open_clip.get_tokenizer(name)
+    tokenizer: Any = open_clip.get_tokenizer(name)
+    tokenizer(["tree", "traffic light"])  # raises where its files do not fit together
+    return network, preprocess, tokenizer
 
 
 def _get(*arguments: str) -> str:

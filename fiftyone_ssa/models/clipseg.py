@@ -24,7 +24,7 @@ def load_clipseg(model: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
             AutoConfig.from_pretrained(model), model, WHAT, CLIPSEG, "a CLIPSeg (CIDAS/clipseg-rd64-refined, say)"
         )
         processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
-        tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT)
+        tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT, pads=True)
         return processor, tokenizer, load_whole(CLIPSegForImageSegmentation, model, WHAT, dtype)
 
 

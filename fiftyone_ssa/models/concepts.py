@@ -43,7 +43,7 @@ class Concepts:
         with loading(model, what):
             check_kind(AutoConfig.from_pretrained(model), model, what, KINDS, takes)
             self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
-            self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, what)
+            self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, what, pads=True)
             self.network = load_whole(Sam3Model, model, what, dtype).to(device)
         self._device, self._dtype = device, dtype
         self._known = Memo(lambda names: [self._text(name) for name in names], TEXTS_KEPT)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.models.faults import is_device_lost, is_out_of_memory
 from fiftyone_ssa.models.hardware import FALLBACK
 from fiftyone_ssa.presets.paths import existing
@@ -66,6 +67,11 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
         raise InputError(f"cannot load {what}: {name} does not exist; give a model folder or a Hugging Face id")
     if folder is not None and not (folder.is_dir() and (folder / config).is_file()):
         raise InputError(f"cannot load {what}: {model} {_what_it_is(folder, config)}")
+    if folder is not None and (writing := folder / "generation_config.json").is_file():
+        try:
+            read_json(writing)  # which transformers passes over in silence where it is damaged
+        except InputError as error:
+            raise InputError(f"cannot load {what}: {error}; get the whole model again") from error
     try:
         with quiet():
             yield
@@ -198,11 +204,15 @@ def load_whole(kind: Any, model: str, what: str, dtype: torch.dtype, **options: 
     return network.requires_grad_(False).eval()
 
 
-def check_vocabulary(tokenizer: Any, model: str, what: str) -> Any:
-    """`tokenizer`, or InputError if it knows no words: transformers makes an empty one where the files are missing."""
+def check_vocabulary(tokenizer: Any, model: str, what: str, *, pads: bool = False) -> Any:
+    """`tokenizer`, or InputError if it knows no words: transformers makes an empty one where the files are missing.
+
+    It must read some, too, and fill short ones up where it `pads`, which it raises of, where files do not fit together.
+    """
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
         raise InputError(
             f"cannot load {what}: {model} comes without its vocabulary (tokenizer.json, vocab.txt, or vocab.json and "
             "merges.txt); get the whole model again"
         )
+    tokenizer(["tree", "traffic light"], padding=pads)
     return tokenizer

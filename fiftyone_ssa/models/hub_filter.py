@@ -37,7 +37,7 @@ class HuggingFaceFilter(TwoTowers):
             config = AutoConfig.from_pretrained(model)
             check_kind(config, model, WHAT, KINDS, TAKES)
             self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
-            self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT)
+            self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT, pads=True)
             self._network = in_one_pass(load_whole(AutoModel, model, WHAT, dtype), device, dtype).to(device)
         self._siglip = config.model_type in SIGLIP
         self._tokenizer.padding_side = "right"

@@ -145,7 +145,7 @@ class _Network:
 
         with loading(model, WHAT):
             self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
-            tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT)
+            tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT, pads=True)
             self._network = load_whole(kind, model, WHAT, dtype).to(device)
         if getattr(self._processor, "do_center_crop", False):  # a map of the middle is none of the image
             self._processor.do_center_crop, self._processor.size = False, self._processor.crop_size

@@ -37,12 +37,19 @@ def checked_answers(what: str, ask: Callable[[], Any], count: int, kind: str, it
 
 def array_of(answer: object, dtype: Any = None) -> npt.NDArray[Any] | None:
     """What a user answered as an array, tensors of any device too; None where it is none."""
-    if isinstance(answer, torch.Tensor):
-        answer = answer.detach().cpu()
     try:
-        return np.asarray(answer, dtype)
+        return np.asarray(_from_torch(answer), dtype)
     except (TypeError, ValueError, RuntimeError):  # a ragged list, say
         return None
+
+
+def _from_torch(answer: Any) -> Any:
+    """A tensor, or a list of them, as numpy takes it: without gradients, on the CPU, no bfloat16."""
+    if isinstance(answer, list) and any(isinstance(each, torch.Tensor) for each in answer):
+        return [_from_torch(each) for each in answer]
+    if not isinstance(answer, torch.Tensor):
+        return answer
+    return (answer.float() if answer.dtype == torch.bfloat16 else answer).detach().cpu()
 
 
 def described(answer: object) -> str:

@@ -15,6 +15,7 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
+import fiftyone_ssa
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import ClassFilter
@@ -26,6 +27,7 @@ from tests.models.hub_folders import HubFolders
 
 CPU = torch.device("cpu")
 SIZES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+WEIGHTS = Path(fiftyone_ssa.__file__).parent / "quickstart" / "weights"
 LOAD: dict[str, Callable[[str], Any]] = {
     "segmenter": lambda model: load_segmenter(model, CPU, torch.float32),
     "captioner": lambda model: load_captioner(model, CPU, torch.float32, max_new_tokens=2),
@@ -181,6 +183,25 @@ def test_another_file_that_is_damaged_or_missing(
     else:
         (folder / file).write_text(content)
     assert str(folder) in told(FAMILIES[family][0], folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "model", "file", "content"),
+    [
+        ("class filter", "clip", "tokenizer_config.json", None),
+        ("decider", "clipseg", "tokenizer_config.json", None),
+        ("captioner", "blip", "generation_config.json", "{"),
+    ],
+)
+def test_a_file_of_the_shipped_models_that_would_fail_or_lie_later(
+    place: str, model: str, file: str, content: str | None, tmp_path: Path
+) -> None:
+    for path in (WEIGHTS / model).iterdir():
+        if path.name != file:
+            (tmp_path / path.name).symlink_to(path)
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    assert str(tmp_path) in told(place, tmp_path)
 
 
 OTHER_KINDS: dict[str, tuple[Any, str, str]] = {

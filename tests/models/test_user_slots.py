@@ -92,6 +92,19 @@ def test_answers_are_taken_as_they_are() -> None:
     assert [list(row) for row in decider([[question(("a", "green")), question(("a",))]])[0]] == [[0, 15], [1]]
 
 
+def test_tensors_of_a_network_are_numbers(here: Path) -> None:
+    (here / "torches.py").write_text(
+        "import torch\n"
+        "class Filter:\n"
+        "    images = texts = lambda self, of: torch.ones(len(of), 3, dtype=torch.bfloat16, requires_grad=True) * 2\n"
+        "def decider():\n"
+        "    return lambda crops, masks, names: [torch.ones(len(of), requires_grad=True) for of in names]\n"
+    )
+    class_filter = LOAD["class_filter"]("torches:Filter")
+    np.testing.assert_allclose(class_filter.texts(["a", "b"]), np.full((2, 3), 3**-0.5), rtol=1e-6)
+    assert [list(row) for row in LOAD["decider"]("torches:decider")([[question(("a", "green"))]])[0]] == [[1, 1]]
+
+
 def test_an_engine_of_the_users_own(here: Path) -> None:
     preset = load_preset("mini-engine", {**SETTINGS, "open_vocabulary.vocabulary": "a red thing\ngreen\n"})
     (here / "own.py").write_text(OWN.replace('["red", "green", "red"]', '["blue"]'))
