@@ -16,6 +16,7 @@ from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.exports.exporting import export
 from fiftyone_ssa.exports.formats import format_of
 from fiftyone_ssa.exports.imported import Imported
+from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.metadata import image_metadata
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,8 @@ class _Exporter(foud.LabeledImageDatasetExporter):  # type: ignore[misc]
         """Nothing is written before all is known."""
 
     def log_collection(self, sample_collection: Any) -> None:
-        """Keep what is exported."""
+        """Keep what is exported. Raises InputError if that is parts of images."""
+        check_whole_images(sample_collection, "an export", frames=True)
         self._collection = sample_collection
         fields = detections_fields(sample_collection)
         self._field = fields[0] if len(fields) == 1 else None

@@ -17,7 +17,7 @@ from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.exports.imported import Imported
 from fiftyone_ssa.exports.imported_before import ImportedBefore
 from fiftyone_ssa.exports.reading import ImportedImage
-from fiftyone_ssa.labels.database import Document, needs_database, root_dataset
+from fiftyone_ssa.labels.database import Document, check_whole_images, needs_database, root_dataset
 from fiftyone_ssa.labels.documents import ATTRIBUTES, declare_detections
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field
 from fiftyone_ssa.labels.loaders import check_dataset_name
@@ -180,11 +180,11 @@ def _target(dataset: Any) -> tuple[Any, bool]:
     if dataset is None or (isinstance(dataset, str) and not fo.dataset_exists(dataset)):
         check_dataset_name(dataset)
         return fo.Dataset(dataset), True
-    if isinstance(dataset, str):
-        return fo.load_dataset(dataset), False
-    if not isinstance(dataset, fo.core.collections.SampleCollection):
+    samples = fo.load_dataset(dataset) if isinstance(dataset, str) else dataset
+    if not isinstance(samples, fo.core.collections.SampleCollection):
         raise InputError(f"dataset must be a FiftyOne dataset or view, or a name, got {shown(dataset)}")
-    return dataset, False
+    check_whole_images(samples, "an import")
+    return samples, False
 
 
 class _Places:

@@ -53,6 +53,8 @@ def test_fiftyone_exports_and_imports_by_dataset_type(hard, tmp_path, name):
         back.delete()
     with pytest.raises(InputError, match=r"call ssa\.export with label_field"):
         hard.export(export_dir=str(tmp_path / "twice"), dataset_type=kind, label_field="m")
+    with pytest.raises(InputError, match="takes whole images"):
+        hard.to_patches("m").export(export_dir=str(tmp_path / "patches"), dataset_type=kind, label_field="m")
     (tmp_path / "out/mine.txt").write_text("mine")
     view.export(export_dir=str(tmp_path / "out"), dataset_type=kind, label_field="m", overwrite=True)
     if "dataset_exporter.overwrite" in inspect.getsource(fo.core.collections):  # FiftyOne 1.14 empties folders itself
@@ -177,6 +179,26 @@ def test_labels_whose_picture_is_gone_are_told_and_reach_a_dataset_that_has_it(m
     again = ssa.import_labels(tmp_path / "out", format=name, dataset=dataset, label_field="back")
     expected = (1, 1) if name == "yolo" else (2, 0)  # which says no sizes
     assert (again.matched, len(again.errors)) == expected
+
+
+def test_labels_go_to_the_slice_of_groups_that_is_named(make, tmp_path):
+    flat = make("right/a.png")
+    ssa.export(flat, tmp_path / "out", label_field="m", export_media=False)
+    groups = fo.Dataset()
+    try:
+        groups.add_group_field("group", default="left")
+        group = fo.Group()
+        path = flat.first().filepath
+        for side, file in (("left", path.replace("right", "left")), ("right", path)):
+            groups.add_sample(fo.Sample(filepath=file, group=group.element(side)))
+        with pytest.raises(InputError, match="choose one slice"):
+            ssa.import_labels(tmp_path / "out", dataset=groups)
+        assert not groups.has_field("imported")
+        summary = ssa.import_labels(tmp_path / "out", dataset=groups.select_group_slices("right"))
+        assert (summary.matched, summary.added, summary.errors) == (1, 0, {})
+        assert groups.select_group_slices("right").count("imported.detections") == 1
+    finally:
+        groups.delete()
 
 
 @pytest.mark.parametrize("name", ["cvat", "label-studio"])
