@@ -45,7 +45,7 @@ class Calibrated:
     error_before: float
     """Expected calibration error of the stored confidences, on all masks."""
     error_after: float
-    """Of calibrated ones, every second image by what the others fitted."""
+    """Of calibrated ones, every second image by what the others fitted; of one image alone by what itself fitted."""
     auroc_before: float
     """How often a right name has more confidence than a wrong one."""
     auroc_after: float
@@ -54,12 +54,15 @@ class Calibrated:
     """The weights of the fused decision, where they were asked for."""
     errors: dict[str, str] = field(default_factory=dict)
     """Image path to reason, for every image that could not be judged."""
+    held_out: bool = True
+    """Whether there were other images to fit on."""
 
     def __str__(self) -> str:
+        where = "images it was not fitted on" if self.held_out else "the one image it was fitted on"
         text = (
             f"calibrated on {counted(self.masks, 'mask')}, {self.right:.1%} rightly named; calibration error "
             f"{self.error_before:.3f} -> {self.error_after:.3f}, AUROC {self.auroc_before:.3f} -> "
-            f"{self.auroc_after:.3f} (on images it was not fitted on); later runs use it"
+            f"{self.auroc_after:.3f} (on {where}); later runs use it"
         )
         if self.fused is None:
             return text
@@ -100,7 +103,8 @@ def calibrate(
         device ("auto"): of the preset's models: auto, cpu, cuda or cuda:N
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
-    Raises InputError for a bad field or preset, or where fewer than 50 masks can be judged or all are right, or wrong.
+    Raises InputError for a bad field or preset, or where fewer than 50 masks can be judged, all are right, or wrong, or
+    what was fitted is worse on images that it was not fitted on, by error and AUROC; what was kept before stays then.
     """
     dataset = check_calibrate(samples, label_field, gt_field)
     fused = check_fused(preset, overrides) if preset is not None else None
@@ -112,7 +116,11 @@ def calibrate(
     _check_judged(right, label_field, gt_field, errors)
     found, names = np.concatenate([one.table for one in judged]), [name for one in judged for name in one.names]
     pipeline = "ssa" if any(one.voted for one in judged) else "engine"
-    after = _held_out(found, names, right, np.concatenate([one.half for one in judged]), pipeline)
+    half = np.concatenate([one.half for one in judged])
+    after = _held_out(found, names, right, half, pipeline)
+    errors_of = calibration_error(before, right), calibration_error(after, right)
+    aurocs = auroc(before, right), auroc(after, right)
+    _check_gain(errors_of, aurocs)
     calibration = fit(found, names, right, pipeline)
     row: dict[str, Any] = {
         "weights": list(calibration.weights),
@@ -129,12 +137,11 @@ def calibrate(
     return Calibrated(
         len(right),
         float(right.mean()),
-        calibration_error(before, right),
-        calibration_error(after, right),
-        auroc(before, right),
-        auroc(after, right),
+        *errors_of,
+        *aurocs,
         fitted,
         errors,
+        held_out=len(set(half.tolist())) > 1,
     )
 
 
@@ -235,6 +242,15 @@ def _check_judged(right: Flags, label_field: str, gt_field: str, errors: Mapping
         raise InputError(
             f"all names of {label_field!r} are {'right' if right.all() else 'wrong'} by {gt_field!r}, which tells no "
             "confidence from another; check the truth, or take more images"
+        )
+
+
+def _check_gain(error: tuple[float, float], area: tuple[float, float]) -> None:
+    """Raises InputError where error and AUROC, before and after, both become worse."""
+    if error[1] > error[0] and area[1] < area[0]:
+        raise InputError(
+            f"a calibration is worse on images that it was not fitted on (error {error[0]:.3f} -> {error[1]:.3f}, "
+            f"AUROC {area[0]:.3f} -> {area[1]:.3f}), so nothing is kept; take more images"
         )
 
 

@@ -114,6 +114,14 @@ def test_what_cannot_be_fitted_is_one_sentence(dataset):
         calibrate(dataset, "engine", progress=False)
 
 
+def test_what_would_be_worse_elsewhere_is_not_kept(dataset):
+    truth = [np.full((80, 80), 1 + image % 2, np.uint8) for image in range(IMAGES)]  # every second image is all wrong
+    dataset.set_values("ground_truth.mask", truth)
+    with pytest.raises(InputError, match=r"worse on images that it was not fitted on \(error"):
+        calibrate(dataset, "engine", progress=False)
+    assert calibration_of(dataset, "engine", "engine") is None
+
+
 def test_later_runs_use_it(dataset):
     calibrate(dataset, "engine", progress=False)
     options = {"label_field": "again", "masks_field": "things", "progress": False, "overrides": FEW}
