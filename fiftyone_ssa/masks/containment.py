@@ -109,7 +109,7 @@ def contain(masks: MaskSet, *, names: Sequence[str | None] | None = None, lore: 
     usual = _usual_parts(pairs, called, lore)
     same = (iou >= _alike_from(masks, pairs, names)) & ~usual
     holds = (pairs.shared_px >= INSIDE * areas[pairs.smaller]) | usual
-    same &= ~_lacking(masks, pairs, called, usual)
+    same &= ~(_lacking(masks, pairs, called, usual) | _surer(masks, pairs, called, lore))
     duplicates = _duplicates(masks, pairs, same & (iou >= DUPLICATE))
     nesting = _Nesting(masks, pairs, np.where(same, iou, -1.0), holds, usual, called, lore)
     return _nest(masks, nesting, duplicates)
@@ -171,6 +171,17 @@ def _usual_parts(pairs: Pairs, names: Sequence[str | None], lore: Lore | None) -
         return np.zeros(len(pairs.smaller), bool)
     both = ((names[one], names[other]) for one, other in zip(pairs.smaller, pairs.larger, strict=True))
     return np.array([bool(part and whole and lore.is_part(part, whole)) for part, whole in both], bool)
+
+
+def _surer(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], lore: Lore | None) -> Flags:
+    """(P,) whether the smaller mask of each pair has another name, of things that are no parts, and wavers less.
+
+    The other is no other view of it then, but took it for something else, and does not tell where it stands.
+    """
+    alone = np.array([bool(name and lore and lore.is_only_whole(name)) for name in names], bool)
+    both = zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True)
+    others = np.array([names[one] != names[other] for one, other in both], bool)
+    return alone[pairs.smaller] & others & (masks.stability_score[pairs.smaller] > masks.stability_score[pairs.larger])
 
 
 def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: Flags) -> Flags:

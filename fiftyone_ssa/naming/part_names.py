@@ -10,6 +10,8 @@ from fiftyone_ssa.layouts.ontology_names import is_known_stuff
 from fiftyone_ssa.masks.containment import Containment, Lore, contain
 from fiftyone_ssa.types import MaskSet
 
+BUILT_IN = frozenset({"door", "roof"})
+"""Always of something, though data sets take the first for a thing, which has parts, and the second for stuff."""
 _NO_WHOLE = "> "
 """Before a part that has parts."""
 FILE = Path(__file__).parents[1] / "presets/part-names.txt"
@@ -31,9 +33,10 @@ def is_usual_part(part: str, whole: str) -> bool:
 
 
 def is_only_part(name: str) -> bool:
-    """Whether a name is known of parts only: no whole that has parts, no stuff ("wall")."""
+    """Whether a name is known of parts only: no whole that has parts, no stuff ("wall"), but doors and roofs."""
     known = name.lower()
-    return known in _all_parts() and known not in known_wholes() and not is_known_stuff(known)
+    alone = known in known_wholes() or is_known_stuff(known)
+    return known in BUILT_IN or (known in _all_parts() and not alone)
 
 
 def is_only_whole(name: str) -> bool:

@@ -45,7 +45,9 @@ def plain(masks: MaskSet, dense, names=None, lore=None):
             known = lore is not None and names[small] is not None and names[big] is not None
             part = known and shared >= 0.5 * areas[small] and lore.is_part(names[small], names[big])
             usual[small, big] = part
-            same[small, big] = iou[small, big] >= alike and not part
+            alone = lore is not None and names[small] is not None and lore.is_only_whole(names[small])
+            surer = alone and names[big] != names[small] and masks.stability_score[small] > masks.stability_score[big]
+            same[small, big] = iou[small, big] >= alike and not part and not surer
             holds[small, big] = shared >= 0.8 * areas[small] or part
             lies_in[small, big] = shared >= 0.8 * areas[small]
             near[small, big] = near[big, small] = shared >= 0.5 * areas[small]

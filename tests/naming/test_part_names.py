@@ -27,7 +27,10 @@ def test_what_is_known_of_names() -> None:
     assert is_usual_part("Wheel", "sports car")
     assert not is_usual_part("car", "car")
     assert not is_usual_part("balloon", "envelope")
-    assert [name for name in ("hub", "wall", "lamp", "car", "of no table") if is_only_part(name)] == ["hub"]
+    assert [name for name in ("hub", "wall", "lamp", "car", "roof", "of no table") if is_only_part(name)] == [
+        "hub",
+        "roof",
+    ]
     assert [name for name in ("hub", "lamp", "head", "sports car", "gizmo") if is_only_whole(name)] == ["sports car"]
     assert is_usual_part("hub", "wheel")
     assert is_usual_part("hair", "head")
@@ -65,6 +68,16 @@ def test_a_thing_that_a_wavering_mask_swallowed_stands_alone() -> None:
     assert nest({"stability_score": [0.95, 0.9]}, **whole).level(1) == "part"
     chairs = nest({"stability_score": [0.5, 0.9]}, chair=masks["table"], chair_=masks["cup"])
     assert chairs.parents.tolist() == [-1, 0]
+
+
+def test_a_thing_stands_where_it_stands_though_a_wavering_mask_of_the_same_is_called_as_something_else() -> None:
+    masks = {"wall": box(0, 0, 60, 60), "window": box(0, 0, 40, 35), "robot": box(0, 0, 38, 32)}
+    assert nest({"stability_score": [0.5, 0.6, 0.9]}, **masks).told("abc") == [
+        {"level": "whole"},
+        {"level": "part", "parent": "a"},
+        {"level": "whole"},
+    ]
+    assert nest({"stability_score": [0.5, 0.6, 0.5]}, **masks).level(2) == "part"
 
 
 def test_a_part_of_a_piece_that_is_called_as_all_of_it_is_one_deep() -> None:
