@@ -181,7 +181,9 @@ def _surer(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], lore: Lore
     alone = np.array([bool(name and lore and lore.is_only_whole(name)) for name in names], bool)
     both = zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True)
     others = np.array([names[one] != names[other] for one, other in both], bool)
-    return alone[pairs.smaller] & others & (masks.stability_score[pairs.smaller] > masks.stability_score[pairs.larger])
+    stability = masks.stability_score
+    steadier: Flags = stability[pairs.smaller] > stability[pairs.larger]
+    return alone[pairs.smaller] & others & steadier
 
 
 def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: Flags) -> Flags:
