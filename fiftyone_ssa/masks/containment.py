@@ -182,8 +182,8 @@ def _surer(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], lore: Lore
     both = zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True)
     others = np.array([names[one] != names[other] for one, other in both], bool)
     stability = masks.stability_score
-    steadier: Flags = stability[pairs.smaller] > stability[pairs.larger]
-    return alone[pairs.smaller] & others & steadier
+    found: Flags = alone[pairs.smaller] & others & (stability[pairs.smaller] > stability[pairs.larger])
+    return found
 
 
 def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: Flags) -> Flags:
