@@ -20,7 +20,7 @@ from fiftyone_ssa.exports.export_run import ExportRun, ExportSummary
 from fiftyone_ssa.exports.folder import ExportFolder, told
 from fiftyone_ssa.exports.formats import format_of, writer_of
 from fiftyone_ssa.exports.image_masks import Choice
-from fiftyone_ssa.exports.loss import LossReport
+from fiftyone_ssa.exports.loss import LOSS_FILE, LossReport
 from fiftyone_ssa.exports.parquet_source import ParquetSource, is_parquet_labels
 from fiftyone_ssa.exports.pictures import Names, check_sources
 from fiftyone_ssa.exports.remembered import remembered_of
@@ -32,8 +32,6 @@ from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.naming.arguments import check_count, check_flag, check_path
-
-LOSS_FILE = "loss.json"
 
 
 @needs_database()

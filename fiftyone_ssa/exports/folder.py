@@ -9,6 +9,7 @@ staging folder inside and moved at the end: until then the export that stood the
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -205,6 +206,8 @@ def told(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
+        if error.errno == errno.ENAMETOOLONG:
+            reason = f"{reason} ({Path(str(error.filename)).name})"
         if not root.is_dir():
             raise FolderError(f"the export cannot be written: {root} cannot be made, or is gone ({reason})") from error
         raise FolderError(f"the export cannot be written to {root}: {reason}; mend that and start again") from error

@@ -20,6 +20,7 @@ from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import MaskSet
 
 Mask = npt.NDArray[np.bool_]
+LOSS_FILE = "loss.json"
 WORST = 200
 """Masks that are named."""
 VALUES = ("confidence", "proposals", "attributes")

@@ -150,7 +150,7 @@ def test_a_file_that_is_several_samples_is_read_back_as_often(make, tmp_path, na
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_pictures_of_any_name_come_back_with_their_masks(make, tmp_path, name):
-    names = ("A.PNG", "b.Jpg", ".hidden.png", ".in/c.png", "d é 猫/e;f,g#h%20 i'.png", "x.tar.gz.png")
+    names = ("A.PNG", "b.Jpg", ".hidden.png", ".in/c.png", "d é 猫/e;f,g#h%20 i'.png", "x.tar.gz.png", "loss.png")
     dataset = make(*names)
     assert ssa.export(dataset, tmp_path / "out", format=name, label_field="m").annotations == len(names)
     found = list(reader_of(name)().read(tmp_path / "out"))
