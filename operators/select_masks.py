@@ -66,7 +66,9 @@ class SelectMasks(Job):
         from fiftyone_ssa.scale.loading import select
 
         params = given(ctx.params, DEFAULTS)
-        whole: dict[str, Any] = {name: int(params[name]) for name in ("limit", "per_class", "seed") if params[name]}
+        whole: dict[str, Any] = {key: int(params[key]) for key in ("limit", "per_class") if params[key] is not None}
+        if params["seed"] is not None:
+            whole["seed"] = params["seed"]
         done = select(
             params["out"],
             params["where"] or "true",

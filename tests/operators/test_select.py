@@ -68,6 +68,18 @@ def test_a_wrong_value_is_told_by_the_form_and_by_a_run(registry, form, out, par
         registry.get_operator(f"{NAME}/select")(**given)
 
 
+def test_a_seed_of_0_is_one(registry, out):
+    for seed in (0, 51):
+        foo.execute_operator(
+            f"{NAME}/select", {}, params={"out": str(out), "name": f"s{seed}", "limit": 5, "seed": seed}
+        )
+    first, second = (fo.load_dataset(f"s{seed}") for seed in (0, 51))
+    keys = ["image_id", "ssa.detections.sa1b_id"]
+    assert first.values(keys) != second.values(keys)
+    first.delete()
+    second.delete()
+
+
 def test_masks_from_elsewhere_have_nowhere_to_return(registry, form):
     dataset = fo.Dataset()
     dataset.add_sample(fo.Sample(filepath="/a.png", ssa=fo.Detections()))
