@@ -14,6 +14,7 @@ from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.models import MaskGenerator
+from fiftyone_ssa.models.user_answers import array_of
 from fiftyone_ssa.types import Image, MaskSet
 
 FORMS = "a MaskSet, an (N, H, W) array of bool, or SAM's records"
@@ -67,13 +68,8 @@ class UserMaskGenerator:
         return {"size": list(size_hw), "counts": counts.decode()}
 
     def _from_array(self, answer: Any, size_hw: tuple[int, int]) -> MaskSet:
-        if isinstance(answer, torch.Tensor):
-            answer = answer.detach().cpu()
-        try:
-            dense = np.asarray(answer)
-        except (TypeError, ValueError, RuntimeError):  # a ragged list, say
-            dense = np.asarray(None)
-        if dense.ndim != 3 or dense.dtype.kind not in "biuf":
+        dense = array_of(answer)
+        if dense is None or dense.ndim != 3 or dense.dtype.kind not in "biuf" or np.isnan(dense).any():
             raise InputError(f"{self.what} must answer {FORMS}, got {foreign.short(answer)}")
         self._check_size(dense.shape[1:], size_hw)
         return rle.mask_set(size_hw, [rle.encode(mask > 0) for mask in dense])
