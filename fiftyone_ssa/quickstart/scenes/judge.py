@@ -73,16 +73,18 @@ def best_mask(found: npt.NDArray[np.float64], node: Node) -> tuple[int, float]:
     return best, float(found[best, node.id])
 
 
-def names_right(scene: Scene, found: npt.NDArray[np.float64], labels: Sequence[str | None]) -> list[bool]:
-    """Of each mask that fits a region of the scene (IoU 0.5), whether its name is right there; `found` is of `ious`."""
+def names_of(scene: Scene, found: npt.NDArray[np.float64]) -> list[frozenset[str]]:
+    """Every name that is right for each of N masks, none where it fits no region (IoU 0.5); `found` is of `ious`."""
     regions = scene.regions()
     fits = found[:, [node.id for node in regions]]
-    right = []
-    for row, label in zip(fits, labels, strict=True):
-        if row.max(initial=0.0) >= NAMED_ON:
-            # a thing with a single visible part is both: every region that fits as well counts
-            right.append(any(label in right_names(regions[i]) for i in np.flatnonzero(row >= row.max() - 1e-9)))
-    return right
+    # a thing with a single visible part is both: every region that fits as well counts
+    best = [np.flatnonzero(row >= row.max() - 1e-9) if row.max(initial=0.0) >= NAMED_ON else () for row in fits]
+    return [frozenset().union(*(right_names(regions[i]) for i in some)) for some in best]
+
+
+def names_right(scene: Scene, found: npt.NDArray[np.float64], labels: Sequence[str | None]) -> list[bool]:
+    """Of each mask that fits a region of the scene (IoU 0.5), whether its name is right there; `found` is of `ious`."""
+    return [label in right for right, label in zip(names_of(scene, found), labels, strict=True) if right]
 
 
 def levels_right(

@@ -1,0 +1,56 @@
+"""The confidence tables: every row is there, told of other images, and chance is what a true confidence is off by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import confidence
+from benchmarks._foreign import foreign
+from benchmarks.confidence import PIPELINES, Judged, by_fitted, chance, measure, table
+from fiftyone_ssa.naming.confidence import calibration_error
+from fiftyone_ssa.quickstart.scenes import draw_scene
+
+
+def drawn(images: int, masks: int, *, together: bool) -> Judged:
+    """Masks that are as often right as they say, those of an image all by one throw or each by its own."""
+    random = np.random.default_rng(0)
+    odds = random.normal(0, 2, (images, masks))
+    likely = 1 / (1 + np.exp(-odds))
+    right = (random.random((images, 1 if together else masks)) < likely).ravel()
+    names: list[str | None] = ["cat"] * right.size
+    return Judged(odds.reshape(-1, 1), names, likely.ravel(), right, np.repeat(np.arange(images), masks))
+
+
+def test_chance_is_the_error_of_confidences_that_mean_what_they_say() -> None:
+    found = {}
+    for together in (False, True):
+        judged = drawn(100, 40, together=together)
+        found[together] = chance(judged.confidences, judged)
+        assert calibration_error(judged.confidences, judged.right) == pytest.approx(found[together], rel=0.6)
+    assert found[True] > 1.5 * found[False]
+
+
+def test_fits_are_told_of_images_that_they_did_not_see() -> None:
+    judged = drawn(30, 20, together=False)
+    rows = by_fitted(judged, "ssa", [2, 20], 30, 4)
+    assert rows["20"]["auroc"] > 0.8
+    assert rows["20"]["error"] < rows["2"]["error"]
+    some = judged[np.array([3, 5])]
+    assert (some.image[0], some.image[-1], len(some.names)) == (3, 5, 40)
+
+
+def test_a_row_for_all_pictures_pipelines_and_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confidence, "SIZES_HW", ((96, 112),))
+    monkeypatch.setattr(confidence, "PIPELINES", {name: PIPELINES[name] for name in ("published", "ssa")})
+    rows = measure(2, 6_000, [1], 1, ["foreign"])["rows"]
+    assert len({(row["pictures"], row["pipeline"], row["masks"]) for row in rows}) == len(rows) == 4
+    assert all(row["judged"] > 5 for row in rows)
+    assert len(table(rows).splitlines()) == 6
+
+
+def test_a_foreign_scene_has_other_colours_and_the_same_truth() -> None:
+    scene = draw_scene(6_000, (96, 112))
+    moved = foreign(scene)
+    assert (moved.leaves is scene.leaves, moved.image.dtype, moved.image.shape) == (True, np.uint8, scene.image.shape)
+    assert np.abs(moved.image.astype(int) - scene.image).mean() > 20
