@@ -165,6 +165,6 @@ def _document(row: Row) -> dict[str, Any]:
     """What is said of a mask, by the names of detections' attributes."""
     from fiftyone_ssa.scale.loading import ATTRIBUTES
 
-    said = {name: row[column] for name, column in ATTRIBUTES.items() if row[column] is not None}
+    said = {name: found for name, column in ATTRIBUTES.items() if (found := row.get(column)) is not None}
     own = {"_id": f"{row['image_id']}:{row['mask_id']}", "sa1b_id": row["mask_id"], "tags": row["tags"] or []}
-    return said | own | ({} if row["parent"] is None else {"parent": row["parent"]})
+    return said | own | ({} if row.get("parent") is None else {"parent": row["parent"]})

@@ -201,12 +201,12 @@ def detections_document(rows: Sequence[Row], mask_folder: Path) -> Document:
     """
     masks = masks_of_rows(rows, (rows[0]["height"], rows[0]["width"]))
     ids = [row["mask_id"] for row in rows]
-    columns = {name: [row[column] for row in rows] for name, column in ATTRIBUTES.items()}
+    columns = {name: [row.get(column) for row in rows] for name, column in ATTRIBUTES.items()}
     document = masks_document(masks, mask_folder, columns, digests=True)
     known = {mask_id: str(each["_id"]) for mask_id, each in zip(ids, document["detections"], strict=True)}
     for row, detection in zip(rows, document["detections"], strict=True):
         detection["tags"] = row["tags"] or []
-        if row["parent"] in known:
+        if row.get("parent") in known:
             detection["parent"] = known[row["parent"]]
         if row["mask_id"] < 0:
             del detection["mask_digest"]

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("duckdb")
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.exports.exporting import export
 from fiftyone_ssa.labels.database import documents
 from fiftyone_ssa.labels.stored_masks import mask_counts
 from fiftyone_ssa.masks import rle
@@ -306,6 +307,16 @@ def test_no_name_leaves_its_folder(name):
     assert not any(part in ("", "..") or part.startswith(".") or len(part) > 200 for part in safe.split("/"))
     assert safe != safe_name(name + "2")
     assert safe_name("sub/Bäume-1.jpg") == "sub/Bäume-1.jpg"
+
+
+def test_a_part_without_a_column_that_may_be_null_is_read(output, tmp_path):
+    out, rows = output
+    part = next((out / "masks").glob("*t1*"))
+    pq.write_table(pq.read_table(part).drop_columns(["caption", "level", "parent", "margin"]), part)
+    done = select(out, media_dir=tmp_path / "media")
+    assert (done.masks, done.errors) == (len(rows), {})
+    done.dataset.delete()
+    assert export(str(out), tmp_path / "coco", data_dir=tmp_path / "data", progress=False).errors == {}
 
 
 def test_refusals(output, tmp_path):
