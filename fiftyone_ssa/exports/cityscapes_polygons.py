@@ -45,7 +45,6 @@ IMAGE_ENDING, LABELS_ENDING = "_leftImg8bit", "_gtFine_polygons.json"
 class FormatWriter(Writer):
     """Cityscapes' folders."""
 
-    keeps = frozenset({"ids"})
     returns = True
 
     def __init__(self, job: ExportJob) -> None:

@@ -58,7 +58,7 @@ class FormatWriter(Writer):
     """`annotations.xml` and `labels.json`."""
 
     options = MappingProxyType({"shapes": "masks"})
-    keeps = frozenset({"confidence", "ids", "instances"})
+    keeps = frozenset({"confidence"})
     returns = True
     labels = LABELS_FILE
 

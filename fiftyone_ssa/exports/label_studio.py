@@ -52,7 +52,7 @@ class FormatWriter(Writer):
     """`tasks.json` and `config.xml`."""
 
     options = MappingProxyType({"results": "predictions", "url": LOCAL_FILES})
-    keeps = frozenset({"confidence", "ids", "instances"})
+    keeps = frozenset({"confidence"})
     returns = True
     labels = TASKS_FILE
 

@@ -54,7 +54,6 @@ class FormatWriter(Writer):
     """A JSON file an image."""
 
     options = MappingProxyType({"shapes": "polygons"})
-    keeps = frozenset({"ids", "instances"})
     returns = True
 
     def __init__(self, job: ExportJob) -> None:

@@ -40,7 +40,6 @@ class FormatWriter(Writer):
     """YOLO's folders."""
 
     labels = YAML_FILE
-    keeps = frozenset({"instances"})
     returns = True
     needs_media = True
 
