@@ -61,7 +61,7 @@ class Show(FormOperator):
 
     def _form(self, ctx: Any, inputs: types.Object) -> Form:
         check_open(ctx)
-        shown = field_shown(ctx.view)
+        shown = field_shown(ctx.view, ctx.active_fields or ())
         form = Form(inputs, ctx.params, {**COMMON, **self.defaults, "label_field": shown})
         check = lambda: check_masks(ctx.view, form.values["label_field"])  # noqa: E731
         form.choice("label_field", detections_fields(ctx.view), label="Masks", check=check)

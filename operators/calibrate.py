@@ -57,13 +57,15 @@ class Calibrate(Job):
             "label_field",
             detections_fields(samples),
             label="Labels",
-            description="Nothing that is stored changes: annotate with overwrite gives masks their new confidence",
+            description="Nothing stored changes: SSA: name masks, with 'Redo images that are done', gives masks "
+            "their new confidence",
         )
         form.choice("gt_field", _truths(samples), label="Ground truth", check=None if form.wrong else check)
         form.text(
             "preset",
-            label="Fused preset (empty: confidences only)",
-            description="Its models look at these masks again, and its decision's weights are fitted, too",
+            label="Fused preset",
+            description="Its models look at these masks again, and its decision's weights are fitted, too. "
+            "Empty: confidences only",
             check=lambda: fused_weights.check_fused(params["preset"]) if params["preset"] else None,
         )
         if not form.wrong:

@@ -212,7 +212,10 @@ class Job(FormOperator):
     def resolve_output(self, ctx: Any) -> types.Property:
         """The closing sentence, with how many failed before it; nothing while it runs."""
         outputs = types.Object()
-        state, failed, total = (ctx.results.get(name) for name in ("state", "failed", "total"))
+        results = ctx.results  # None where it raised: the App has said why
+        if results is None:
+            return types.Property(outputs)
+        state, failed, total = (results.get(name) for name in ("state", "failed", "total"))
         if state != "running":
             known = {"failed": "Failed", "cancelled": "Cancelled"}
             label = f"{images_of(failed, total)} failed" if failed else known.get(state, "Done")

@@ -12,6 +12,8 @@ from fiftyone_ssa.presets import Preset, load_preset, preset_names, preset_purpo
 from .forms import Card
 
 OWN_FILE = "own TOML file"
+SLOW_S = 60.0
+"""An image: what takes longer is for another machine."""
 NAMES = {
     "facebook/sam-vit-huge": "SAM ViT-H",
     "facebook/sam2.1-hiera-tiny": "SAM 2.1 tiny",
@@ -39,13 +41,16 @@ NAMES = {
 
 
 def preset_cards(here: Hardware) -> list[Card]:
-    """All presets, those that can run at once first, and the user's own file last."""
+    """All presets, those that can run at once first, then those that take no minutes an image here; the user's own file
+    last.
+    """
     presets = [load_preset(name) for name in preset_names()]
     known = {preset.name: facts(preset) for preset in presets}
     order = [*PREFERRED, *(name for name in known if name not in PREFERRED)]
 
-    def rank(preset: Preset) -> tuple[bool, int]:
-        return bool(known[preset.name].missing), order.index(preset.name)
+    def rank(preset: Preset) -> tuple[bool, bool, int]:
+        is_slow = (seconds_an_image(preset, here) or 0.0) > SLOW_S
+        return bool(known[preset.name].missing), is_slow, order.index(preset.name)
 
     cards = [_card(preset, known[preset.name], here) for preset in sorted(presets, key=rank)]
     return [*cards, Card(OWN_FILE, "Your own TOML file", "A preset that you wrote; its path is asked for below")]

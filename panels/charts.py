@@ -13,6 +13,8 @@ PLAIN, CHOSEN, FAINT = "#6a93b8", "#ff6d04", "#3d4f61"
 """What is counted, what a filter has chosen, and what it left out."""
 STATES = {"accepted": "#5fa777", "corrected": "#d9a441", "rejected": "#c0625a", "open": "#4a5563"}
 ROW_PX = 23
+DIGIT_PX = 7
+PROGRESS_PX = 96
 NAME_CHARS = 34
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
 
@@ -49,7 +51,8 @@ def bars(rows: Sequence[Bar]) -> list[dict[str, Any]]:
             "text": [f"{row.count:,}" for row in rows],
             "textposition": "outside",
             "cliponaxis": False,
-            "hovertext": [row.name for row in rows],
+            "constraintext": "none",  # counts are not shrunk to a bar's thickness
+            "hovertext": [_plain(row.name) for row in rows],
             "hovertemplate": "%{hovertext}: %{x:,}<extra></extra>",
             "marker": {"color": [shades[row.chosen] for row in rows]},
         }
@@ -61,10 +64,11 @@ def bars_layout(rows: Sequence[Bar]) -> dict[str, Any]:
     names = [row.name if len(row.name) <= NAME_CHARS else f"{row.name[: NAME_CHARS - 1]}…" for row in rows]
     most = max((row.count for row in rows), default=1)
     return {
-        "margin": {"t": 2, "b": 2, "l": 8, "r": 8},
+        "height": bars_height_px(rows),  # a chart that is there already does not see that its box has another height
+        "margin": {"t": 2, "b": 2, "l": 8, "r": 12 + DIGIT_PX * len(f"{most:,}")},  # counts stand behind the bars
         "bargap": 0.3,
         "dragmode": False,
-        "xaxis": {"visible": False, "fixedrange": True, "range": [0, 1.12 * most]},
+        "xaxis": {"visible": False, "fixedrange": True, "range": [0, most]},
         "yaxis": {
             "autorange": False,
             "range": [len(rows) - 0.5, -0.5],
@@ -72,7 +76,7 @@ def bars_layout(rows: Sequence[Bar]) -> dict[str, Any]:
             "showgrid": False,
             "zeroline": False,
             "tickvals": list(range(len(rows))),
-            "ticktext": names,
+            "ticktext": [_plain(name) for name in names],
             "ticks": "",
             "ticksuffix": "  ",
             "tickfont": {"size": 12},
@@ -82,9 +86,14 @@ def bars_layout(rows: Sequence[Bar]) -> dict[str, Any]:
     }
 
 
-def bars_height(rows: Sequence[Bar]) -> str:
-    """What `bars` take; a number would be a share of the panel to FiftyOne."""
-    return f"{ROW_PX * max(len(rows), 1) + 8}px"
+def bars_height_px(rows: Sequence[Bar]) -> int:
+    """What `bars` take, in pixels."""
+    return ROW_PX * max(len(rows), 1) + 8
+
+
+def _plain(name: str) -> str:
+    """A name whose tags are text: Plotly draws `<b>` as bold, and leaves other tags out."""
+    return name.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def clicked(ctx: Any) -> Any:
@@ -153,10 +162,11 @@ def progress(states: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def progress_layout() -> dict[str, Any]:
-    """The layout of `progress`: its legend says the numbers."""
+    """The layout of `progress`: its legend says the numbers, in two lines where the panel is narrow."""
     return {
+        "height": PROGRESS_PX,
         "barmode": "stack",
-        "margin": {"t": 24, "b": 2, "l": 8, "r": 8},
+        "margin": {"t": 2, "b": 56, "l": 8, "r": 8, "autoexpand": False},
         "dragmode": False,
         "xaxis": {"visible": False, "fixedrange": True},
         "yaxis": {"visible": False, "fixedrange": True},
@@ -164,8 +174,8 @@ def progress_layout() -> dict[str, Any]:
         "legend": {
             "orientation": "h",
             "x": 0,
-            "y": 1.0,
-            "yanchor": "bottom",
+            "y": 0,
+            "yanchor": "top",
             "traceorder": "normal",
             "itemclick": False,
             "itemdoubleclick": False,

@@ -13,7 +13,7 @@ from fiftyone_ssa.labels.database import needs_database, see_filters
 
 from . import charts, compare, confusions, filters, overview, parquet, runs, scores
 from .kept import chosen, dropped, expect_reload, kept, reloads
-from .shared import choice, field_of, fields_of, nothing_to_show
+from .shared import AS_WIDE, choice, field_of, fields_of, nothing_to_show
 
 TABS = {
     "overview": "Overview",
@@ -180,7 +180,8 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         if ctx.dataset is not None:
             every = runs.BUSY_MS if reloads(ctx) else runs.interval_ms(ctx, tab == "runs")
             panel.view("timer", types.TimerView(interval=every, on_interval=self.on_timer))
-        return types.Property(panel, view=types.GridView(orientation="vertical", columns=1, gap=2, pad=2))
+        grid = types.GridView(orientation="vertical", columns=1, gap=2, pad=2, componentsProps=AS_WIDE)
+        return types.Property(panel, view=grid)
 
     def _look(self, ctx: Any) -> None:
         if ctx.dataset is not None:

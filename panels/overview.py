@@ -20,6 +20,8 @@ MOST_CLASSES = 25
 MOST_SOURCES = 8
 REVIEW = {"name": "review_masks", "isActive": True, "layout": "horizontal"}
 DOUBTFUL = "@fiftyone-ssa/ssa/show_doubtful"
+NOT_OURS = "SSA named none of these masks: there is nothing to review."
+NONE = "This view shows no mask of this field: widen it, or find masks with the operator **SSA: name masks**."
 SCORES = {"vote_margin": "Margin", "confidence": "Confidence"}
 
 
@@ -72,7 +74,9 @@ def load(ctx: Any) -> dict[str, Any]:
         line=f"{counted(everything.masks, 'mask')} in {counted(everything.images, 'image')}",
         reviewed=f"{everything.reviewed:,} of {everything.masks:,}, {share:.0f} %"
         if ours
-        else "SSA named none of these masks: there is nothing to review.",
+        else NOT_OURS
+        if everything.masks
+        else NONE,
         classes=shown,
         rest=rest,
         sources=sources,
@@ -89,14 +93,15 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     title(tab, "review_title", "Review", shape["reviewed"])
     if shape["progress"]:
         layout = charts.progress_layout()
-        tab.plot("progress", data=shape["progress"], layout=layout, config=charts.CONFIG, height="72px")
+        height = f"{charts.PROGRESS_PX}px"
+        tab.plot("progress", data=shape["progress"], layout=layout, config=charts.CONFIG, height=height)
         buttons = tab.h_stack("buttons", gap=1)
         buttons.btn("review", "Review", variant="outlined", on_click="open_panel", params=REVIEW)
         shown = {"label_field": shape["field"]}
         buttons.btn("doubtful", "Show doubtful masks", variant="outlined", on_click=DOUBTFUL, params=shown)
-    title(tab, "classes_title", "Names", "click one to show its masks")
-    rows = [charts.Bar(**row) for row in shape["classes"]]
-    draw_bars(tab, "classes", rows, on.on_class)
+    if rows := [charts.Bar(**row) for row in shape["classes"]]:
+        title(tab, "classes_title", "Names", "click one to show its masks")
+        draw_bars(tab, "classes", rows, on.on_class)
     if shape["rest"]:
         tab.md(shape["rest"], name="rest")
     if shape["levels"]:

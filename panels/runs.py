@@ -16,7 +16,7 @@ from .shared import stack
 MOST = 12
 BUSY_MS, SHOWN_MS, IDLE_MS = 1_500, 5_000, 15_000
 """How often jobs are looked at: while one runs, while this tab is shown, and else."""
-NONE = "Nothing ran on this dataset yet."
+NONE = "Nothing ran on this dataset yet. The operator **SSA: name masks** starts a run."
 SIGNS = {"waiting": "◌", "running": "▶", "done": "✓", "failed": "✕", "cancelled": "◼"}
 OPERATOR = "@fiftyone-ssa/ssa"
 

@@ -11,7 +11,7 @@ from fiftyone_ssa.curation.standings import Standing, standings
 
 from .shared import stack
 
-NONE = "Nothing was evaluated yet. Compare class maps with their truth with the operator **SSA: evaluate**."
+NONE = "Nothing was evaluated yet. The operator **SSA: evaluate a class map (mIoU)** compares maps with their truth."
 MOST_COLUMNS = 6
 
 

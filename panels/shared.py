@@ -18,6 +18,8 @@ NO_DATASET = "Open a dataset, or load one with the operator **SSA: load a datase
 NO_IMAGES = "This view shows no images."
 NO_FIELD = "No field of this dataset holds masks yet. Name some with the operator **SSA: name masks**."
 NO_NAME = "(no name)"
+AS_WIDE = {"grid": {"sx": {"gridTemplateColumns": "minmax(0, 1fr)"}}}
+"""A grid that is no wider than its place: a wide table scrolls by itself, and does not take the buttons along."""
 
 
 def fields_of(ctx: Any) -> list[str]:
@@ -47,7 +49,7 @@ def nothing_to_show(ctx: Any) -> str | None:
 
 def named(name: str | None) -> str:
     """A name as it is written for people."""
-    return NO_NAME if name is None else name
+    return name or NO_NAME
 
 
 def left_out(counts: Sequence[int], what: str) -> str:
@@ -62,7 +64,7 @@ def title(panel: types.Object, name: str, text: str, more: str = "") -> None:
 
 def stack(panel: types.Object, name: str) -> types.Object:
     """Things below each other, each as wide as the panel."""
-    return panel.v_stack(name, gap=1, columns=1)
+    return panel.v_stack(name, gap=1, columns=1, componentsProps=AS_WIDE)
 
 
 def choice(panel: types.Object, name: str, labels: Mapping[str, str], shown: str | None, on_choice: Any) -> None:
@@ -78,5 +80,9 @@ def choice(panel: types.Object, name: str, labels: Mapping[str, str], shown: str
 
 def draw_bars(tab: types.Object, name: str, rows: Sequence[charts.Bar], on_click: Any) -> None:
     """The chart of named counts, within the layout: the App would write the panel's *data* into its state (`kept`)."""
-    about = {"data": charts.bars(rows), "layout": charts.bars_layout(rows), "height": charts.bars_height(rows)}
+    about = {
+        "data": charts.bars(rows),
+        "layout": charts.bars_layout(rows),
+        "height": f"{charts.bars_height_px(rows)}px",
+    }
     tab.plot(name, **about, config=charts.CONFIG, on_click=on_click)

@@ -367,3 +367,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"fiftyone-ssa {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["plugin"]])
+def test_without_a_command_one_is_told_which_there_are(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") > 5
+    assert said.endswith("name a command\n")

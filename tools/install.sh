@@ -16,7 +16,7 @@ if [ ! -x .venv/bin/python ]; then
     "$python" -m venv .venv || { say "that failed; Debian and Ubuntu need: apt install python3-venv" >&2; exit 1; }
 fi
 
-say "fiftyone-ssa and what it needs (torch, transformers, FiftyOne ...): about 4 minutes and 7 GB the first time"
+say "fiftyone-ssa and what it needs (torch, transformers, FiftyOne ...): about 4 minutes and 9 GB the first time"
 pip install -qq -e '.[dev]'
 # readers that others wrote, with which tests read our exports; their requirements hold other versions of OpenCV back
 pip install -qq --no-deps -r tools/readers.txt || say "readers of exports: that failed; their tests are skipped" >&2

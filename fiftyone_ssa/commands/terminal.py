@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from fiftyone_ssa.files.printable import printable
 
@@ -56,7 +56,14 @@ def number(text: str) -> int | str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints repeat no escape sequence of what was typed."""
+    """A parser whose complaints repeat no escape sequence of what was typed, and which says what commands there are."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2, and what is wrong."""
+        if message.endswith("required: COMMAND"):
+            self.print_help(sys.stderr)
+            self.exit(WRONG_INPUT, "\nname a command\n")
+        super().error(message)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(printable(message, keep="\n"), file)

@@ -59,7 +59,7 @@ def relabel(
     """
     work = _work(samples, label_field, ids, sample_ids, dry_run)
     if (label is None) == (proposal is None):
-        raise InputError("pass a label, or which proposal to take, one of the two")
+        raise InputError("give a name (label), or the number of a proposal (proposal), one of the two")
     if label is not None:
         name, note = settled(work.dataset, label_field, label)
         done = decide(work, "relabel", lambda row: _named(row, name), detail=f" {name!r}", note=note)

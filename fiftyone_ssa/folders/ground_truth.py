@@ -66,7 +66,8 @@ def layout_of(dataset: str | None, classes: Given | None) -> Layout:
         raise InputError(f"dataset must be one of {', '.join(LAYOUTS)}, got {dataset!r}")
     if classes is None:
         if dataset is None:
-            raise InputError(f"name the ground truth's dataset ({', '.join(LAYOUTS)}) or your own classes")
+            known = ", ".join(LAYOUTS)
+            raise InputError(f"name the ground truth's dataset ({known}; --dataset) or your own classes (--classes)")
         return LAYOUTS[dataset]
     own = own_classes(classes)
     if dataset is not None:

@@ -62,8 +62,9 @@ def check_kept(samples: Any, label_field: str) -> None:
     where = {f"{label_field}.{embeddings.PATH}": {"$type": "string"}}
     if samples_of(dataset).find_one(where, {"_id": 1}) is None:
         raise InputError(
-            f"no embeddings of the masks in {label_field!r} are kept; annotate with keep_embeddings=True (engine "
-            f'presets), or call fiftyone_ssa.embed(dataset, {label_field!r}, "engine-base")'
+            f"no embeddings of the masks in {label_field!r} are kept; name them anew with an engine preset and its "
+            "embeddings kept (in the form a switch under More settings, in Python keep_embeddings=True), or call "
+            f'fiftyone_ssa.embed(dataset, {label_field!r}, "engine-base")'
         )
 
 

@@ -254,7 +254,7 @@ def test_neither_dataset_nor_classes(folders, capsys):
     folders.result("a", IDS)
     folders.truth("a", IDS)
     assert cli.main(["evaluate", str(folders.results), str(folders.truths)]) == 2
-    assert "name the ground truth's dataset (ade20k, cityscapes, foggy-driving) or your own classes" in (
+    assert "name the ground truth's dataset (ade20k, cityscapes, foggy-driving; --dataset) or your own classes" in (
         capsys.readouterr().err
     )
 

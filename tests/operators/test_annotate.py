@@ -148,6 +148,19 @@ def test_the_proposed_preset_is_one_that_can_run(form, photographs):
     )
 
 
+def test_presets_that_take_minutes_an_image_here_come_after_those_for_a_laptop():
+    from fiftyone_ssa.models.hardware import Hardware
+    from operators.preset_cards import preset_cards
+
+    names = {
+        place: [card.value for card in preset_cards(Hardware(place, 64.0, cores=2))] for place in ("CPU", "NVIDIA H100")
+    }
+    assert all(found[-1] == "own TOML file" for found in names.values())
+    order = names["CPU"].index
+    assert order("engine-fast") < order("ssa-fast") < order("ssa-ade20k") < order("engine-base")
+    assert names["NVIDIA H100"].index("ssa-ade20k") < names["NVIDIA H100"].index("engine-fast")
+
+
 def test_masks_come_from_where_they_are(form, photographs, tmp_path):
     photographs.set_values("drawn", [fo.Detections(detections=[fo.Detection(label="cat")])] * 3)
     masks = form("annotate", photographs, preset="engine-base", label_field="new")["masks"]

@@ -253,6 +253,13 @@ def test_failures_are_counted_told_and_shown(images, preset):
     assert all(failure["reason"] for failure in shown.result["failures"])
 
 
+def test_a_job_that_was_refused_shows_no_traceback_beside_its_sentence(registry):
+    """The App asks for the output of a job that raised, too, and has no results then."""
+    operator = foo.get_operator(f"{NAME}/annotate")
+    output = operator.resolve_output(foo.ExecutionContext({"results": None})).to_json()
+    assert output["type"]["properties"] == {}
+
+
 def test_what_stops_a_job_is_its_message(images, preset):
     Path(preset["preset_file"]).with_name("slow.py").write_text("class Slow: pass")
     with pytest.raises(ExecutionError):

@@ -57,6 +57,13 @@ def test_defaults_alone(registry, dataset):
 
 
 @pytest.mark.parametrize("job", ["show_doubtful", "show_confusions"])
+def test_the_field_that_the_app_shows_is_the_one_that_is_meant(form, dataset, job):
+    dataset.clone_sample_field("ssa", "engine")
+    assert form(job, dataset)["label_field"]["default"] == "ssa"
+    assert form(job, dataset, active_fields=["filepath", "engine"])["label_field"]["default"] == "engine"
+
+
+@pytest.mark.parametrize("job", ["show_doubtful", "show_confusions"])
 def test_patches_show_as_many(registry, dataset, job):
     assert run(job, dataset.to_patches("ssa"))["masks"] == run(job, dataset)["masks"] > 0
 

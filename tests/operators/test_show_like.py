@@ -71,7 +71,7 @@ def test_defaults_alone_say_what_to_do(registry, form, dataset):
 
 
 def test_without_an_index_it_says_how_to_make_one(registry, form, dataset):
-    sentence = "no embeddings of the masks in 'other' are kept; annotate with keep_embeddings=True"
+    sentence = "no embeddings of the masks in 'other' are kept; name them anew with an engine preset"
     assert form("show_like", dataset, label_field="other")["label_field"]["error_message"].startswith(sentence)
     refuses(dataset, sentence, label_field="other", ids=ids_of(dataset)[:1])
     answer = run(dataset, label_field="other", ids=ids_of(dataset)[:1], dry_run=True)

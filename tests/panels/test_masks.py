@@ -282,6 +282,16 @@ def test_scores_side_by_side(panel, tmp_path):
     dataset.delete()
 
 
+def test_a_view_without_masks_says_what_to_do(panel):
+    dataset = fo.Dataset()
+    dataset.add_sample(fo.Sample(filepath="/a.png", ssa=fo.Detections()))
+    texts = App(panel, dataset).event().texts
+    assert any("0 masks in 1 image" in text for text in texts)
+    assert any("shows no mask of this field" in text for text in texts)
+    assert not any("click one to show its masks" in text for text in texts)
+    dataset.delete()
+
+
 def test_jobs_are_listed_and_their_end_is_announced(panel, dataset):
     app = App(panel, dataset)
     app.state["tab"] = "runs"
