@@ -26,7 +26,7 @@ SURE = 0.999
 """A score counts as no more than this: it is no probability."""
 SHRINK = 1.0
 """How far weights are drawn to 0, in squared nats: few masks say little about a reason."""
-SHRINK_NAMES = {"engine": 2.0, "ssa": 5.0}
+SHRINK_NAMES = {"engine": 2.0, "ssa": 3.0}
 """The same of what a name adds, by pipeline: one that was right five times of five is not always right. SSA has few
 names, each of many masks an image, which are right or wrong together."""
 MOST_NAMES = 200
