@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fiftyone_ssa.errors import said_by
 from fiftyone_ssa.models.catalogue import is_cached, preset_models
 from fiftyone_ssa.models.hardware import FALLBACK
 from fiftyone_ssa.naming.phrases import MODELS as SPACY_MODELS
@@ -55,7 +56,7 @@ def _torch() -> Check:
         torch = importlib.import_module("torch")
         importlib.import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:  # torchvision of another torch raises RuntimeError
-        return Check("torch", False, f"{type(error).__name__}: {' '.join(str(error).split())}", remedy)
+        return Check("torch", False, f"{type(error).__name__}: {said_by(error)}", remedy)
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         gpus.append(f"an Apple GPU, which --device mps takes (where an operation is missing: {FALLBACK})")

@@ -36,3 +36,9 @@ def shown(value: Any, most: int = 80) -> str:
     except ValueError:  # such a number inside
         return f"a {type(value).__name__} with a number of thousands of digits"
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def said_by(error: BaseException, most: int = 300) -> str:
+    """What an error says, for a message of ours: on one line, and not longer than `most` characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -17,6 +17,7 @@ from .filters import filters_of, view_of
 NO_DATASET = "Open a dataset, or load one with the operator **SSA: load a dataset**."
 NO_IMAGES = "This view shows no images."
 NO_FIELD = "No field of this dataset holds masks yet. Name some with the operator **SSA: name masks**."
+NO_IMAGES_IN = "Masks are named on images; this is a dataset of type {}, whose frames can be taken for images."
 NO_NAME = "(no name)"
 AS_WIDE = {"grid": {"sx": {"gridTemplateColumns": "minmax(0, 1fr)"}}}
 """A grid that is no wider than its place: a wide table scrolls by itself, and does not take the buttons along."""
@@ -43,7 +44,8 @@ def nothing_to_show(ctx: Any) -> str | None:
     if ctx.dataset is None:
         return NO_DATASET
     if field_of(ctx) is None:
-        return NO_FIELD
+        kind = ctx.dataset.media_type
+        return NO_FIELD if kind in ("image", "group", None) else NO_IMAGES_IN.format(kind)
     return None
 
 

@@ -1,6 +1,6 @@
 """How messages write values and counts."""
 
-from fiftyone_ssa.errors import counted, shown
+from fiftyone_ssa.errors import counted, said_by, shown
 
 
 def test_counts_agree_with_their_nouns():
@@ -12,3 +12,8 @@ def test_counts_agree_with_their_nouns():
 def test_a_long_value_is_cut():
     assert shown("a" * 200, 20) == "'aaaaaaaaaaaaaaaa..."
     assert shown(10**90) == "a number of 299 bits"
+
+
+def test_what_another_error_says_is_on_one_line_and_ends_visibly():
+    assert said_by(ValueError("no\n  file")) == "no file"
+    assert said_by(ValueError("a" * 400), 10) == "aaaaaaa..."

@@ -24,7 +24,7 @@ from fiftyone_ssa.curation.ontology_copy import (
     is_kept,
 )
 from fiftyone_ssa.curation.ontology_journal import Before, Written, drop, last_values, record
-from fiftyone_ssa.errors import InputError, counted, shown
+from fiftyone_ssa.errors import InputError, counted, said_by, shown
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.database import (
     Document,
@@ -303,7 +303,7 @@ def _store(work: _Work, written: Collection[Written]) -> tuple[set[ObjectId], di
         except (DocumentTooLarge, WriteError) as error:
             failed[entry.id] = (
                 f"its labels do not fit into the database beside those of {work.source!r} "
-                f"({' '.join(str(error).split())[:120]}); write an attribute instead: to={work.source}.detections.NAME"
+                f"({said_by(error, 120)}); write an attribute instead: to={work.source}.detections.NAME"
             )
     return late, failed
 

@@ -12,7 +12,7 @@ from bson import ObjectId
 from pymongo.errors import DocumentTooLarge, WriteError
 
 from fiftyone_ssa.curation.ontology_app import forget_classes
-from fiftyone_ssa.errors import InputError, counted, shown
+from fiftyone_ssa.errors import InputError, counted, said_by, shown
 from fiftyone_ssa.labels.database import (
     Document,
     dataset_id,
@@ -96,7 +96,7 @@ def record(dataset: fo.Dataset, to: str, token: str, written: Iterable[Written])
         try:
             collection.replace_one({"token": token, "sample": entry.id}, row, upsert=True)
         except (DocumentTooLarge, WriteError) as error:
-            failed[entry.id] = f"what it had is too large to be kept: {' '.join(str(error).split())[:120]}"
+            failed[entry.id] = f"what it had is too large to be kept: {said_by(error, 120)}"
     return failed
 
 

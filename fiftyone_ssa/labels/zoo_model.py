@@ -20,7 +20,7 @@ import fiftyone.core.models as fom
 import fiftyone.utils.torch as fout
 from bson import ObjectId
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
+from fiftyone_ssa.errors import InputError, MissingDependencyError, said_by, shown
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.labels.clean import default_folder
@@ -88,7 +88,7 @@ def _fetch(model: str) -> None:
         snapshot_download(model)
     except (OSError, ValueError) as error:  # offline, unknown, no space
         raise MissingDependencyError(
-            f"{model} is not here and cannot be fetched ({' '.join(str(error).split())[:200]}); on a machine with "
+            f"{model} is not here and cannot be fetched ({said_by(error)}); on a machine with "
             f"internet: huggingface-cli download {model}, and copy its folder of ~/.cache/huggingface/hub here"
         ) from error
 

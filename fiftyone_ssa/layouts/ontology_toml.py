@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.files.regular import regular_size
 
 MAX_BYTES = 10_000_000
@@ -30,7 +30,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: no TOML, or a number of thousands of digits
-        raise InputError(f"{where} is not TOML: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(f"{where} is not TOML: {said_by(error)}") from error
 
 
 def toml_text(head: Mapping[str, Any], key: str, rows: Iterable[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.models import CaptionerSlot
 from fiftyone_ssa.models.captioning import WHAT, BlipCaptioner, Captioner
 from fiftyone_ssa.models.devices import finer
@@ -73,7 +73,7 @@ def load_captioner(
             raise
         raise InputError(
             f"{model} ({config.model_type}) cannot caption an image without a prompt; give {TAKES} "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+            f"({type(error).__name__}: {said_by(error)})"
         ) from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.models import Question
 from fiftyone_ssa.models.devices import plan_chunks, upload
@@ -57,7 +57,7 @@ class ChoosingDecider:
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise InputError(
                 f"cannot load {what}: {model} ({self._parts.kind}) cannot be asked about an image; give {takes} "
-                f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+                f"({type(error).__name__}: {said_by(error)})"
             ) from error
 
     def __call__(self, groups: Sequence[Sequence[Question]]) -> list[list[Scores]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.presets import Preset
 from fiftyone_ssa.presets.paths import FACTORY, existing, module_file
 
@@ -94,7 +94,7 @@ def told(what: str, remedy: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = said_by(error)
         kind = "sys.exit" if isinstance(error, SystemExit) else type(error).__name__
         raise InputError(f"{what}: {kind}{f': {reason}' if reason else ''}; {remedy}") from error
 

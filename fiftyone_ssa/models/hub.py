@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.models.faults import is_device_lost, is_out_of_memory
 from fiftyone_ssa.models.hardware import FALLBACK
@@ -85,7 +85,7 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
                 f"cannot load {what}: {name} is of a kind that transformers {version('transformers')} does not know; "
                 f"give another model, install a later transformers, or {OWN}"
             ) from error
-        reason = " ".join(str(error).split())[:200]
+        reason = said_by(error)
         raise InputError(
             f"cannot load {what} {name}: {_remedy(name, local, get, error)} ({type(error).__name__}: {reason})"
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate, pad
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.models.captioning import WHAT
 from fiftyone_ssa.models.devices import plan_chunks
 from fiftyone_ssa.models.hub import check_vocabulary, load_whole, loading
@@ -162,7 +162,7 @@ class PromptedCaptioner:
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             raise InputError(
                 f"{parts.model} ({parts.kind}) cannot be asked {prompt[:80]!r} about an image; choose another prompt "
-                f"or captioner ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+                f"or captioner ({type(error).__name__}: {said_by(error)})"
             ) from error
 
     def __call__(self, groups: Sequence[Sequence[torch.Tensor]]) -> list[list[str | tuple[str, ...]]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.models import sam2_checkpoint, tiny_vit
 from fiftyone_ssa.models.hub import file_form
 
@@ -83,7 +83,7 @@ def read_checkpoint(path: Path) -> Any:
     try:
         model = _sam2(weights) if kind == "SAM 2" else _sam(weights)
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = said_by(error)
         raise InputError(
             f"{path} is not a whole checkpoint of {kind} ({type(error).__name__}: {reason}); "
             f"get it again, or give {TAKES}"

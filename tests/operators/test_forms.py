@@ -142,7 +142,7 @@ def test_collections_that_a_job_cannot_take_are_refused_in_one_sentence(registry
             told = sentences(form(job, samples))
             assert len(told) == 1, (job, samples)
             assert refused(registry, job, samples, {}) == told[0]
-        assert "got groups of them; choose one slice with select_group_slices()" in sentences(form(job, groups))[0]
+        assert "got groups of them; choose one slice with the view stage" in sentences(form(job, groups))[0]
     finally:
         for made in (video, empty, groups):
             made.delete()

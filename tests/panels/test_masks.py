@@ -338,6 +338,13 @@ def test_what_others_write_is_counted_when_the_timer_looks(panel, dataset):
     assert [trace["x"] for trace in app.event("on_timer").data["overview.progress"]] == [[3], [0], [1], [0]]
 
 
+def test_videos_are_told_that_masks_are_of_images(panel):
+    dataset = fo.Dataset()
+    dataset.add_sample(fo.Sample(filepath="/a.mp4"))
+    app = App(panel, dataset)
+    assert any("this is a dataset of type video" in text for text in app.event().texts)
+
+
 @pytest.mark.parametrize("tab", TABS)
 def test_nothing_open_no_images_no_masks_and_somebody_elses(panel, tab):
     app = App(panel)
