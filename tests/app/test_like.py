@@ -93,7 +93,7 @@ def test_the_reviews_button_opens_those_like_its_mask(review, embedded, session,
 
 def test_without_embeddings_the_form_says_how_to_keep_some(app, scenes):
     form = open_form(app(scenes), LABEL)
-    form.get_by_text("annotate with keep_embeddings=True").first.wait_for(timeout=60_000)
+    form.get_by_text("name them anew with an engine preset and its embeddings kept").first.wait_for(timeout=60_000)
 
 
 def test_the_apps_own_panel_shows_the_plot(app, embedded, shot):

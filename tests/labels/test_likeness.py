@@ -245,7 +245,7 @@ def test_a_deleted_mask_is_not_found_and_a_drawn_one_is_counted(dataset: fo.Data
         ({"text": "dog", "k": True}, "k must be a whole number from 1 to"),
         ({"text": "dog", "same_wrong_name": True}, "words have no wrong name"),
         ({"text": "dog", "label_field": "sky"}, "label_field must be a Detections field"),
-        ({"text": "dog", "label_field": "regions"}, "annotate with keep_embeddings=True"),
+        ({"text": "dog", "label_field": "regions"}, "keep_embeddings=True"),
     ],
 )
 def test_bad_arguments_are_told(named: fo.Dataset, arguments: dict[str, Any], message: str) -> None:
