@@ -8,9 +8,11 @@ parts of which (`Lore`), a balloon's envelope is no balloon, however alike their
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -195,12 +197,18 @@ def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: F
     areas = masks.areas_px
     exact = np.isnan(masks.stability_score).tolist()
     stable = (np.isnan(masks.stability_score) | (masks.stability_score >= STABLE)).tolist()
-    parts: dict[int, list[int]] = {}
-    held = usual & (pairs.shared_px >= INSIDE * areas[pairs.smaller])
-    for one, other in zip(pairs.smaller[held].tolist(), pairs.larger[held].tolist(), strict=True):
-        parts.setdefault(other, []).append(one)
     both = list(zip(pairs.smaller.tolist(), pairs.larger.tolist(), strict=True))
-    shared = dict(zip(both, pairs.shared_px.tolist(), strict=True))
+    shared = pairs.shared_px.tolist()
+    near = {index: {index} for index in {index for pair in both for index in pair}}
+    parts: dict[int, list[tuple[int, int]]] = {}
+    held = usual & (pairs.shared_px >= INSIDE * areas[pairs.smaller])
+    for (one, other), shared_px, is_held in zip(both, shared, held.tolist(), strict=True):
+        near[one].add(other)
+        near[other].add(one)
+        if is_held:
+            parts.setdefault(other, []).append((-shared_px, one))
+    for rows in parts.values():
+        rows.sort()
     found = np.zeros(len(both), np.bool_)
     for place, (one, other) in enumerate(both):
         if (
@@ -210,11 +218,9 @@ def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: F
             or not (stable[one] and stable[other])
         ):
             continue
-        least = 0 if exact[one] and exact[other] else FILLS * (areas[other] - shared[one, other])
-        found[place] = any(
-            part != one and (part, one) not in shared and (one, part) not in shared and shared[part, other] >= least
-            for part in parts[other]
-        )
+        least = 0 if exact[one] and exact[other] else FILLS * (areas[other] - shared[place])
+        large = bisect_right(parts[other], -least, key=itemgetter(0))
+        found[place] = not near[one].issuperset(part for _, part in parts[other][:large])
     return found
 
 
