@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.narrow_attention import attention
 
 WHAT = "the decider"
 CLIPSEG = {"clipseg": ("CLIPSegForImageSegmentation",)}
@@ -122,7 +123,7 @@ class Attention:
             key, value = two.view(*state.shape[:2], 2, self._heads, -1).permute(2, 0, 3, 1, 4)
             one = functional.linear(asked, self._weight[:width], self._bias[:width])
             query = one.view(*asked.shape[:2], self._heads, -1).transpose(1, 2)
-        mixed = functional.scaled_dot_product_attention(query, key, value, scale=self._scale)
+        mixed = attention(query, key, value, self._scale)
         out: torch.Tensor = self._out(mixed.transpose(1, 2).flatten(2))
         return out
 
