@@ -29,6 +29,8 @@ OPEN = ("/", "/healthz", "/health", "/docs", "/openapi.json")
 DRAINED_BYTES, DRAINED_SECONDS = 500_000_000, 10.0
 """How much of a request that is too large is read and thrown away, so that its sender hears why it was refused."""
 MOST_ADDRESSES = 10_000
+LONGEST_SIZE = 20
+"""Digits of a body's size; Python refuses to read thousands."""
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 HEADERS = (
     (b"content-security-policy", b"default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'"),
@@ -132,7 +134,7 @@ class Gate:
                 {"www-authenticate": "Bearer"},
             )
         size = headers.get("content-length", "0")
-        if not size.isdecimal():
+        if not (size.isdecimal() and len(size) <= LONGEST_SIZE):
             return HTTPException(400, "the content-length is no number; send the size of the body in bytes")
         if int(size) > self._limits.upload_bytes:
             return _too_large(self._limits, f"{int(size):,} bytes")
@@ -204,9 +206,17 @@ def _foreign_page(headers: Headers) -> str:
     if host and not _is_local(host):
         return f"this service listens to this machine only, not to {host[:100]!r}; ask it as 127.0.0.1 or localhost"
     origin = headers.get("origin", "")
-    if origin and urlsplit(origin).netloc != host:
+    if origin and _netloc(origin) != host:
         return f"the page {origin[:100]!r} may not use this service; use its own page"
     return ""
+
+
+def _netloc(origin: str) -> str | None:
+    """Host and port of a page; None where its address is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _is_local(host: str) -> bool:

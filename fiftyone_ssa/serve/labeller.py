@@ -68,7 +68,7 @@ class Labeller:
         self._most_waiting, self._linger_seconds = most_waiting, linger_seconds
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
-        self._reserved, self._closing = 0, False
+        self._reserved, self._closing, self._ended = 0, False, False
         self._ids = itertools.count(1)
         self.failure: str | None = None
         """Why nothing more can be labelled: the device is lost."""
@@ -99,7 +99,7 @@ class Labeller:
         """Label one picture, which `read` gives in a decoder's thread. Raises ClosedError where nobody would."""
         job = _Job(Task(str(next(self._ids)), read), kind)
         with self._changed:
-            if self.failure or not self._thread.is_alive():
+            if self.failure or self._ended:
                 raise ClosedError(self.failure or "the service has ended")
             self._jobs.append(job)
             self._changed.notify()
@@ -129,9 +129,10 @@ class Labeller:
                 raise
 
     def _next_kind(self) -> Kind | None:
-        """What the oldest job asks for; None at the end."""
+        """What the oldest job asks for; None at the end, after which nothing is taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closing)
+            self._ended = not self._jobs
             return self._jobs[0].kind if self._jobs else None
 
     def _tasks(self, kind: Kind, taken: dict[str, _Job]) -> Iterator[Task]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import http.client
 import json
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urljoin, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urljoin, urlsplit
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import PictureBytes
 from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.serve.settings import LabelStudio
@@ -24,6 +25,8 @@ FETCH_SECONDS = 30.0
 MOST_TOKEN = 10_000
 """Bytes of an answer that holds a token."""
 LOCAL_FILES = "/data/local-files/"
+_AS_THEY_ARE = "%!#$&'()*+,/:;=?@[]~"
+"""What addresses may hold; anything else, as a space or a letter with an accent, is sent by its bytes' numbers."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -37,7 +40,10 @@ def read_task_picture(address: str, source: LabelStudio, most_bytes: int) -> Pic
     """A task's picture. Raises InputError if it is not there, too large, or not Label Studio's to give."""
     if address.startswith("data:"):
         return _carried(address, most_bytes)
-    path = urlsplit(address).path
+    try:
+        path = urlsplit(address).path
+    except ValueError as error:
+        raise InputError(f"{shown(address)} is no address: {error}") from error
     name = Path(unquote(path)).name or "image"
     if path.startswith(LOCAL_FILES) and source.files is not None and _is_ours(address, source):
         return _of_folder(address, source.files, most_bytes)
@@ -48,7 +54,7 @@ def read_task_picture(address: str, source: LabelStudio, most_bytes: int) -> Pic
         )
     if not _is_ours(address, source):
         raise InputError(f"{name} is not at {source.url}, the only place that pictures are fetched from")
-    url = urljoin(source.url.rstrip("/") + "/", address)
+    url = quote(urljoin(source.url.rstrip("/") + "/", address), safe=_AS_THEY_ARE)
     return PictureBytes(name, _fetched(url, name, source, most_bytes))
 
 
@@ -98,7 +104,7 @@ def _authorization(source: LabelStudio) -> dict[str, str]:
 
 
 def _asked(request: urllib.request.Request, most_bytes: int) -> bytes:
-    """What a request brings, a byte more than asked for at most. Raises OSError or ValueError."""
+    """What a request brings, a byte more than asked for at most. Raises OSError, ValueError or HTTPException."""
     # no proxies: an address that is not ours is refused before, and one of a proxy's choosing would be
     opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=FETCH_SECONDS) as answer:
@@ -109,7 +115,7 @@ def _asked(request: urllib.request.Request, most_bytes: int) -> bytes:
 def _fetched(url: str, name: str, source: LabelStudio, most_bytes: int) -> bytes:
     try:
         data = _asked(urllib.request.Request(url, headers=_authorization(source)), most_bytes)
-    except (OSError, ValueError) as error:  # URLError is an OSError
+    except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError
         raise InputError(f"{name} cannot be fetched from {source.url}: {error}") from error
     if len(data) > most_bytes:
         raise InputError(f"{name} has more than {most_bytes:,} bytes, which is all that is taken")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
 import socket
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.serve.gate import Rates
+from fiftyone_ssa.serve.gate import Gate, Rates
 from fiftyone_ssa.serve.labeller import Labeller
 from fiftyone_ssa.serve.settings import Limits, ServeSettings, read_token
 
@@ -125,6 +126,18 @@ def test_a_hundred_megabytes_are_refused_and_not_kept(address):
     assert max(sizes) - sizes[0] < 60_000_000
 
 
+def test_a_size_of_thousands_of_digits_is_none():
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-length", b"9" * 5_000)]
+    scope = {"type": "http", "method": "POST", "path": "/label", "headers": headers, "client": ("127.0.0.1", 1)}
+    asyncio.run(Gate(None, ServeSettings(), lambda *_: None)(scope, None, send))
+    assert sent[0]["status"] == 400
+
+
 def test_a_request_that_is_too_slow_is_ended(ssa):
     settings = ServeSettings(port=0, limits=Limits(body_seconds=0.2))
     with running(ssa, settings) as address, socket.create_connection(("127.0.0.1", int(address[-5:]))) as slow:
@@ -166,7 +179,7 @@ def test_token_is_read_from_a_file_or_the_environment(tmp_path):
 
 
 def test_pages_of_the_internet_may_not_ask_through_a_browser(client):
-    for headers in ({"host": "evil.example:8000"}, {"origin": "https://evil.example"}, {"origin": "null"}):
+    for headers in ({"host": "evil.example:8000"}, {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "http://["}):
         answer = client.get("/info", headers=headers)
         assert answer.status_code == 403
         assert len(answer.json()["detail"]) > 20
@@ -272,5 +285,6 @@ def test_closing_finishes_what_was_taken(ssa, pictures):
     labeller.close()
     assert labeller.failure is None
     assert all(outcome.result(0).annotation is not None for outcome in outcomes)
+    labeller._thread = threading.current_thread()  # as where it has looked for jobs the last time, and not ended yet
     with pytest.raises(ClosedError):
         labeller.submit(upload.read, Kind())

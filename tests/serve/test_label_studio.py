@@ -59,9 +59,10 @@ def test_setup_remembers_a_project_and_a_bad_task_costs_itself_only(client, pict
     setup = client.post("/setup", json={"project": "7.1", "schema": CONFIG.format(tag="BrushLabels")})
     version = client.get("/versions").json()["versions"][0]
     assert setup.json() == {"model_version": version}
-    tasks = [{"data": {}}, task(b"text"), task(pictures[1]), {"data": {"photo": "http://10.0.0.1/secret.jpg"}}, "x"]
+    odd = [{"data": {"photo": address}} for address in ("http://10.0.0.1/secret.jpg", "http://[/secret.jpg")]
+    tasks = [{"data": {}}, task(b"text"), task(pictures[1]), *odd, "x"]
     results = client.post("/predict", json={"tasks": tasks, "project": "7.1"}).json()["results"]
-    assert [bool(result["result"]) for result in results] == [False, False, True, False, False]
+    assert [bool(result["result"]) for result in results] == [False, False, True, False, False, False]
     assert all(len(result["error"]) > 20 for result in results if not result["result"])
     assert client.get("/health").json()["status"] == "UP"
     assert client.post("/webhook", json={"action": "ANNOTATION_CREATED"}).status_code == 200
@@ -98,7 +99,9 @@ def label_studio(tmp_path, pictures):
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self):
             seen.append((self.path, self.headers.get("authorization")))
-            if self.path == "/elsewhere":
+            if self.path == "/no-http":
+                self.wfile.write(b"what is no answer\r\n\r\n")
+            elif self.path == "/elsewhere":
                 self.send_response(302)
                 self.send_header("location", "http://127.0.0.1:1/secret")
                 self.end_headers()
@@ -126,7 +129,7 @@ def label_studio(tmp_path, pictures):
 def test_pictures_are_fetched_from_label_studio_and_nowhere_else(label_studio, pictures):
     url, seen = label_studio
     source = LabelStudio(url, "key")
-    for address in ("/upload/a%20b.jpg", f"{url}/upload/a%20b.jpg"):
+    for address in ("/upload/a%20b.jpg", f"{url}/upload/a%20b.jpg", "/upload/a b.jpg"):
         picture = read_task_picture(address, source, 100_000)
         assert (picture.data, picture.name) == (pictures[0], "a b.jpg")
     assert seen[0] == ("/upload/a%20b.jpg", "Token key")
@@ -135,7 +138,7 @@ def test_pictures_are_fetched_from_label_studio_and_nowhere_else(label_studio, p
         with pytest.raises(InputError, match="only place"):
             read_task_picture(address, source, 100_000)
     assert len(seen) == before
-    for address in ("/elsewhere", "/missing.jpg"):
+    for address in ("/elsewhere", "/missing.jpg", "/ä.jpg", "/no-http"):
         with pytest.raises(InputError, match="cannot be fetched"):
             read_task_picture(address, source, 100_000)
     with pytest.raises(InputError, match="more than 100 bytes"):
