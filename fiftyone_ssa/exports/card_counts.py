@@ -55,7 +55,7 @@ class CardCounts:
         """Count one image."""
         self.images += 1
         self.empty_images += not len(image.masks)
-        for name in set(image.labels):
+        for name in dict.fromkeys(image.labels):
             self.classes.setdefault(name, ClassCounts()).images += 1
         areas = np.asarray(image.masks.areas_px).tolist()
         for name, document, area in zip(image.labels, image.documents, areas, strict=True):

@@ -48,8 +48,10 @@ def parts_of(dataset_dir: Path, data_dir: Path | None, labels: str) -> list[Coco
         CocoPart(file.parent.name, file, images_folder(file.parent, data_dir, "data", "images"))
         for file in sorted(dataset_dir.glob(f"*/{labels}"))
     ]
-    for file in sorted(dataset_dir.glob("annotations/*.json")) if not found else ():
-        split = file.stem.removeprefix("instances_").removeprefix("panoptic_")
+    own = "panoptic_" if labels.startswith("panoptic") else "instances_"  # COCO has captions and keypoints beside them
+    files = sorted(dataset_dir.glob(f"annotations/{own}*.json")) or sorted(dataset_dir.glob("annotations/*.json"))
+    for file in files if not found else ():
+        split = file.stem.removeprefix(own)
         found.append(CocoPart(split, file, images_folder(dataset_dir, data_dir, split, f"images/{split}", "images")))
     if not found:
         raise InputError(

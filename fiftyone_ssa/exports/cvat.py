@@ -236,7 +236,7 @@ def _read(element: ElementTree.Element, roots: Mapping[str, Path], meta: Mapping
 
 def _number(element: ElementTree.Element, key: str) -> int:
     text = element.get(key, "")
-    if not text.isdecimal() or not 0 < int(text[:9]) < 1 << 20:
+    if not text.isdecimal() or len(text) > 9 or not 0 < int(text) < 1 << 20:
         raise InputError(f"{element.tag} must have {key}, a whole number above 0, got {shown(text)}")
     return int(text)
 

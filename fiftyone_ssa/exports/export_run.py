@@ -17,6 +17,7 @@ from fiftyone_ssa.exports.sources import SourceImage
 from fiftyone_ssa.exports.splits import Splits
 from fiftyone_ssa.exports.writing import ExportImage, Media, Writer
 from fiftyone_ssa.files.images import image_size_hw
+from fiftyone_ssa.files.printable import check_utf8, in_utf8
 
 
 @dataclass
@@ -109,6 +110,7 @@ class ExportRun:
         """Write an image and its masks, or what is wrong with it."""
         path, summary = source.path, self.summary
         try:
+            check_utf8(path, "an export")
             name = self.names.name(path)
             if source.problem:
                 raise InputError(source.problem)
@@ -124,7 +126,7 @@ class ExportRun:
         except FolderError:
             raise
         except InputError as error:
-            summary.errors[path] = str(error)
+            summary.errors[in_utf8(path)] = str(error)
             return
         self._count(path, split, masks)
         image = ExportImage(

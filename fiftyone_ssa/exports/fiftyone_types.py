@@ -16,6 +16,7 @@ from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.exports.exporting import export
 from fiftyone_ssa.exports.formats import format_of
 from fiftyone_ssa.exports.imported import Imported
+from fiftyone_ssa.files.printable import check_utf8, in_utf8
 from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.metadata import image_metadata
 
@@ -181,10 +182,12 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
             try:
                 if image.problem:
                     raise InputError(image.problem)
+                check_utf8(image.path, "a dataset")
                 image = self._found.placed(image)
             except InputError as error:
-                self.errors[str(image.path)] = str(error)
-                logger.warning("%s is left out: %s", image.path, error)
+                path = in_utf8(str(image.path))
+                self.errors[path] = str(error)
+                logger.warning("%s is left out: %s", path, error)
                 continue
             self._count += 1
             label = fo.Detections.from_dict(self._found.document(image))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fiftyone_ssa.errors import InputError, MissingDependencyError
+from fiftyone_ssa.errors import InputError, MissingDependencyError, shown
 from fiftyone_ssa.exports.coco_reading import attributes_of
 from fiftyone_ssa.exports.image_masks import coco_annotations
-from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder
+from fiftyone_ssa.exports.reading import ImportedImage, Reader, below, failed, images_folder, split_names
 from fiftyone_ssa.exports.writing import ExportImage, ExportJob, Writer
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.foreign import mask_counts
@@ -20,6 +21,10 @@ from fiftyone_ssa.masks.foreign import mask_counts
 EXTRA = "pip install 'fiftyone-ssa[datasets]'"
 GROUP_BYTES, GROUP_ROWS = 32_000_000, 100
 """Of images and masks in a row group: what is held in memory before it is written."""
+_SPLIT = re.compile(r"\w+(\.\w+)*")
+"""What `datasets` takes for a split's name."""
+_PART = re.compile(r"(.+?)-\d{5}-of-\d{5}")
+"""How the name of a split's file begins."""
 _HELD = ("category_id", "bbox", "area", "segmentation", "iscrowd", "score")
 
 
@@ -32,7 +37,13 @@ class FormatWriter(Writer):
     keeps: ClassVar[frozenset[str]] = frozenset(("confidence", "proposals", "attributes"))
 
     def __init__(self, job: ExportJob) -> None:
+        """Write by `job`. Raises InputError for a split that `datasets` would refuse."""
         super().__init__(job)
+        if wrong := [split for split in job.splits if not _SPLIT.fullmatch(split)]:
+            raise InputError(
+                "`datasets` takes letters, digits, '_' and single dots in a split's name, got "
+                f"{shown(wrong[0])}; rename it"
+            )
         self._features = features([each.name for each in job.classes])
         self._place = {each.name: place for place, each in enumerate(job.classes)}
         self._tables: dict[str, _Table] = {}
@@ -101,8 +112,11 @@ class FormatReader(Reader):
         files = sorted(dataset_dir.glob("data/*.parquet")) or sorted(dataset_dir.glob("*.parquet"))
         if not files:
             raise InputError(f"{dataset_dir} holds no data/*.parquet; name the folder of a data set in Parquet")
+        ours = split_names(dataset_dir)
         for file in files:
-            split = file.stem.split("-")[0] if len(files) > 1 else ""
+            named = _PART.match(file.stem)
+            split = named[1] if named else file.stem.split("-")[0]
+            split = split if len(files) > 1 or split in ours else ""
             try:
                 table = parquet.ParquetFile(file)
                 names = _names(table.schema_arrow.metadata or {})

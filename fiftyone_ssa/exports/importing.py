@@ -17,6 +17,7 @@ from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.exports.imported import Imported
 from fiftyone_ssa.exports.imported_before import ImportedBefore
 from fiftyone_ssa.exports.reading import ImportedImage
+from fiftyone_ssa.files.printable import check_utf8, in_utf8
 from fiftyone_ssa.labels.database import Document, check_whole_images, needs_database, root_dataset
 from fiftyone_ssa.labels.documents import ATTRIBUTES, declare_detections
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field
@@ -131,13 +132,14 @@ def _fill(found: Imported, summary: ImportSummary, places: _Places, adds: bool, 
             try:
                 if image.problem:
                     raise InputError(image.problem)
+                check_utf8(path, "a dataset")
                 sample_id, known = places.find(path, image.sample_id)
                 if sample_id is None and not adds:
                     raise InputError(f"{goal.name!r} has no such image")
                 image = found.placed(image, known)
                 document = found.document(image)
             except InputError as error:
-                summary.errors[path] = str(error)
+                summary.errors[in_utf8(path)] = str(error)
                 continue
             used = {name for row in document["detections"] for name in row if name in ATTRIBUTES} - declared
             if used:

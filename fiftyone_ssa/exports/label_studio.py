@@ -19,7 +19,6 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.exports.outlines import (
     ReturnedImage,
     confidence_of,
@@ -81,8 +80,8 @@ class FormatWriter(Writer):
         """Write one task."""
         name = str(image.source).lstrip("/") if self.job.media == "none" else self.picture(image.split, image.name)
         result = [
-            _region(image, name_, document, brush_rle.encode(*placed, image.size_hw))
-            for name_, document, placed in zip(image.labels, image.documents, crops(image.masks), strict=True)
+            _region(image, row, brush_rle.encode(*placed, image.size_hw))
+            for row, placed in enumerate(crops(image.masks))
         ]
         data = {"image": self._url + quote(name or "", safe="/"), "name": image.name, "sample_id": image.sample_id}
         answer: dict[str, Any] = {"result": result}
@@ -143,11 +142,11 @@ def config(classes: Sequence[Any]) -> str:
     )
 
 
-def _region(image: ExportImage, name: str, document: Document, code: list[int]) -> dict[str, Any]:
+def _region(image: ExportImage, row: int, code: list[int]) -> dict[str, Any]:
     height, width = image.size_hw
-    value = {"format": "rle", "rle": code, "brushlabels": [name]}
+    document, value = image.documents[row], {"format": "rle", "rle": code, "brushlabels": [image.labels[row]]}
     region: dict[str, Any] = {
-        "id": label_id(document) or f"{image.number}-{len(code)}",
+        "id": label_id(document) or f"{image.number}-{row}",
         "type": "brushlabels",
         "from_name": "label",
         "to_name": "image",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from fiftyone_ssa.errors import InputError
+
 _TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of what follows, so that a name reads as another."""
 
@@ -11,6 +13,12 @@ _TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067
 def in_utf8(name: str) -> str:
     """A name as databases and Parquet can hold it: bytes that are no UTF-8, as in old tars, are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def check_utf8(name: object, reader: str) -> None:
+    """Raise InputError for a file whose name, or a folder's, its `reader` cannot hold: bytes that are no UTF-8."""
+    if str(name) != in_utf8(str(name)):
+        raise InputError(f"its name, or a folder's, is not UTF-8, which {reader} needs; rename it")
 
 
 def printable(text: object, *, keep: str = "") -> str:

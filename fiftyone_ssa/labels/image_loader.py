@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import fiftyone as fo
 
-from fiftyone_ssa.folders.image_folder import ImageFolder
+from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.printable import check_utf8, in_utf8
+from fiftyone_ssa.folders.image_folder import ImageFile, ImageFolder
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.loaders import Progress, check_dataset_name, load_sa1b
 from fiftyone_ssa.naming.arguments import check_limit, check_path
+
+logger = logging.getLogger(__name__)
 
 
 @needs_database()
@@ -34,16 +40,29 @@ def load_images(
     Raises InputError if there is no image, or if the name is taken; MissingDependencyError if there is no mongod.
     """
     root, limit = check_path("dataset_dir", dataset_dir), check_limit(max_samples)
-    if next(iter(ImageFolder(root, needs_masks=True)), None) is not None:
+    if any(not image.path.is_dir() for image in ImageFolder(root, needs_masks=True)):  # else it cannot be listed
         return load_sa1b(root, dataset_name, max_samples=limit, persistent=persistent, progress=progress)
     folder = ImageFolder(root)
     folder.check()
     check_dataset_name(dataset_name)
     dataset = fo.Dataset(dataset_name, persistent=persistent)
     try:
-        dataset.add_images([str(image.path) for image in islice(folder, limit)], progress=progress)
+        dataset.add_images(list(_paths(islice(folder, limit))), progress=progress)
         dataset.compute_metadata(progress=progress)
     except BaseException:
         dataset.delete()
         raise
     return dataset
+
+
+def _paths(images: Iterable[ImageFile]) -> Iterator[str]:
+    """The files that a dataset can hold; folders that cannot be listed, and names that are not UTF-8, are warned of."""
+    for image in images:
+        try:
+            check_utf8(image.path, "a dataset")
+            if image.path.is_dir():
+                raise InputError(image.problem)
+        except InputError as error:
+            logger.warning("%s is left out: %s", in_utf8(str(image.path)), error)
+        else:
+            yield str(image.path)

@@ -120,9 +120,12 @@ def drawn_of(token: str) -> dict[ObjectId, Drawn]:
 
 
 def drop_gone() -> None:
-    """Forget what was decided and looked through in datasets that are gone."""
+    """Forget what was decided, looked through, set and fitted in datasets that are gone.
+
+    Runs stay: clones of a dataset hold labels and files that name them.
+    """
     known = own_collection("decisions").database.datasets.distinct("_id")
-    for name in ("decisions", "looked", "ontologies", "exported", "imported"):
+    for name in ("decisions", "looked", "ontologies", "exported", "imported", "settings", "calibrations"):
         own_collection(name).delete_many({"dataset": {"$nin": known}})
 
 

@@ -21,6 +21,7 @@ from fiftyone import ViewField as F
 
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.images import UNDECODED, undecoded_note
+from fiftyone_ssa.files.printable import check_utf8, in_utf8
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import (
@@ -66,11 +67,11 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Start over."""
-        self._images = iter(self._preprocess_list(self.images()))
+        self._images = iter(self._preprocess_list(self._named()))
         self.missing = self.damaged = 0
 
     def __len__(self) -> int:
-        count = sum(1 for _ in self.images())
+        count = sum(str(image.image_path) == in_utf8(str(image.image_path)) for image in self.images())
         return count if self.max_samples is None else min(count, self.max_samples)
 
     def __next__(self) -> tuple[str, fo.ImageMetadata | None, fo.Label | None]:
@@ -84,6 +85,16 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
             self.damaged += 1
             logger.warning("%s is loaded without labels: %s", image.image_path, error)
         return str(image.image_path), metadata, label
+
+    def _named(self) -> Iterator[Any]:
+        """The records whose images a dataset can hold; others are warned of."""
+        for image in self.images():
+            try:
+                check_utf8(image.image_path, "a dataset")
+            except InputError as error:
+                logger.warning("%s is left out: %s", in_utf8(str(image.image_path)), error)
+            else:
+                yield image
 
     def images(self) -> Iterator[Any]:
         """The data set's records, in order."""

@@ -138,6 +138,16 @@ class Ontology:
         """
         return self._by_spelling.get(fold(name)) or self._by_form.get(plain_name(name))
 
+    def with_names(self, names: Iterable[str]) -> Ontology:
+        """The same classes, and each of `names` that means none of them as a class of its own."""
+        new: dict[str, str] = {}
+        for name in names:
+            if self.class_of(name) is None:
+                new.setdefault(fold(name), name)
+        first = max(entry.id for entry in self.classes) + 1
+        added = [OntologyClass(name, number) for number, name in enumerate(new.values(), first)]
+        return replace(self, classes=(*self.classes, *added)) if added else self
+
     @cached_property
     def prompts(self) -> tuple[str, ...]:
         """What models are asked for in a run: every class's prompts, or its name."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from subprocess import PIPE, Popen
+
+
+def imported_from() -> list[str]:
+    """The folders that this process imports from; "" stands for the one that it began in."""
+    return [folder or str(Path.cwd()) for folder in sys.path]
 
 
 def begin(module: str, *arguments: str, folders: Iterable[str], variables: Mapping[str, str]) -> Popen[bytes]:

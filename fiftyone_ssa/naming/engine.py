@@ -86,7 +86,8 @@ class Engine:
         self.ontology = ontology
         self.concepts, self.vocabulary = concepts, tuple(vocabulary)
         self.settings, self.device, self.keep_embeddings = settings, device, keep_embeddings
-        self.segmenters, self.captioner, self.phrases = segmenters, captioner, phrases
+        self.segmenters, self.captioner = segmenters, captioner
+        self.phrases, self.part_phrases = phrases, part_phrases
         self.class_filter, self.decider, self.generator = class_filter, decider, generator
         self.ranking = Ranking(class_filter, vocabulary, settings.top_k)
         weights = weights_of(settings.weights)
@@ -99,6 +100,33 @@ class Engine:
             self.second_look = SecondLook(class_filter, captioner, read, settings.filter_scale, settings.top_k)
         self.timings: dict[str, float] = {}
         self._background = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    def asked_for(self, names: Sequence[str] = (), *, only: bool = False, given_masks: bool = False) -> Engine:
+        """The same models and rules, asked otherwise.
+
+        Args:
+            names (()): offered for every mask, too; under an ontology those that mean no class are classes of their own
+            only (False): whether nothing else proposes names
+            given_masks (False): whether images come with their masks
+        """
+        vocabulary = tuple(names) if only else tuple(dict.fromkeys((*self.vocabulary, *names)))
+        common = isinstance(self.class_filter, TwoTowers)
+        return Engine(
+            self.settings,
+            self.device,
+            segmenters=() if only else self.segmenters,
+            class_filter=self.class_filter,
+            decider=self.decider,
+            captioner=None if only else self.captioner,
+            phrases=self.phrases,
+            part_phrases=self.part_phrases,
+            vocabulary=vocabulary,
+            known=known_names((segmenter.classes for _, segmenter in self.segmenters), vocabulary, common=common),
+            generator=None if given_masks else self.generator,
+            concepts=self.concepts,
+            keep_embeddings=self.keep_embeddings,
+            ontology=None if self.ontology is None else self.ontology.with_names(names),
+        )
 
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""

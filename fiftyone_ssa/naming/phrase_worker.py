@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Sequence
 
 from fiftyone_ssa.models.memo import Memo
-from fiftyone_ssa.naming.child import begin, end
+from fiftyone_ssa.naming.child import begin, end, imported_from
 from fiftyone_ssa.naming.phrases import CAPACITY, Mode, NounPhrases, find_model
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class PhraseWorker:
     def __init__(self, mode: Mode = "head") -> None:
         find_model()
         self.mode = mode
-        self._process = begin(__name__, mode, folders=filter(None, sys.path), variables=os.environ)
+        self._process = begin(__name__, mode, folders=imported_from(), variables=os.environ)
         self.close = weakref.finalize(self, end, self._process)
         self._here: NounPhrases | None = None
         self._turn = threading.Lock()

@@ -66,6 +66,16 @@ class SSA:
         self._on_gpu = getattr(getattr(segmenter, "device", None), "type", "cpu") == "cuda"
         self._voters = ThreadPoolExecutor(GPU_VOTERS if self._on_gpu else 1, thread_name_prefix="vote")
 
+    def for_given_masks(self) -> SSA:
+        """The same models and rules for images that come with their masks."""
+        return SSA(
+            self.segmenter,
+            rule=self.rule,
+            keep_branch=self.keep_branch,
+            concepts=self.concepts,
+            ontology=self.ontology,
+        )
+
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""
         votes = []

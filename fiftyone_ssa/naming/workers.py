@@ -15,12 +15,11 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.naming.child import begin, end
+from fiftyone_ssa.naming.child import begin, end, imported_from
 from fiftyone_ssa.naming.run import threads
 
 Work = Callable[[Any], Any]
@@ -124,7 +123,7 @@ class _Process:
 
     def __init__(self, make: Callable[[], Work], cores: int) -> None:
         self._make = pickle.dumps(make)
-        self._folders = _folders()  # as they are now, for those that begin again, too
+        self._folders = imported_from()  # as they are now, for those that begin again, too
         self._variables = {name: str(cores) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} | dict(os.environ)
         self._begin()
 
@@ -167,11 +166,6 @@ class _Process:
         if error is not None:
             raise error
         return answer
-
-
-def _folders() -> list[str]:
-    """What this process imports from; "" stands for the folder that it began in."""
-    return [folder or str(Path.cwd()) for folder in sys.path]
 
 
 def main() -> None:

@@ -93,7 +93,8 @@ class Worker:
                 return _label(work, self._job, self._pipeline, self._stages)
             except _UnreadError as error:
                 reason = str(error)
-                time.sleep(attempt)
+                if attempt < _TRIES:
+                    time.sleep(attempt)
         return Unread(work.shard.name, f"{work.shard.source} cannot be read: {reason}")
 
 

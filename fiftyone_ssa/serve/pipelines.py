@@ -7,11 +7,9 @@ from collections.abc import Sequence
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.layouts.class_names import is_one_line
-from fiftyone_ssa.models.two_towers import TwoTowers
 from fiftyone_ssa.naming.engine import Engine
 from fiftyone_ssa.naming.run import Pipeline
 from fiftyone_ssa.naming.ssa import SSA
-from fiftyone_ssa.naming.support import known_names
 from fiftyone_ssa.presets import Preset
 from fiftyone_ssa.serve.labeller import Kind
 
@@ -72,29 +70,9 @@ class Pipelines:
 def _variant(pipeline: Pipeline, kind: Kind) -> Pipeline:
     """The same models, asked otherwise."""
     if isinstance(pipeline, SSA):
-        return SSA(
-            pipeline.segmenter,
-            None if kind.has_masks else pipeline.generator,
-            rule=pipeline.rule,
-            concepts=pipeline.concepts,
-        )
-    assert isinstance(pipeline, Engine)  # Pipelines.check lets no other one get here
-    segmenters = () if kind.only else pipeline.segmenters
-    vocabulary = kind.vocabulary if kind.only else tuple(dict.fromkeys((*pipeline.vocabulary, *kind.vocabulary)))
-    common = isinstance(pipeline.class_filter, TwoTowers)
-    return Engine(
-        pipeline.settings,
-        pipeline.device,
-        segmenters=segmenters,
-        class_filter=pipeline.class_filter,
-        decider=pipeline.decider,
-        captioner=None if kind.only else pipeline.captioner,
-        phrases=pipeline.phrases,
-        vocabulary=vocabulary,
-        known=known_names((segmenter.classes for _, segmenter in pipeline.segmenters), vocabulary, common=common),
-        generator=None if kind.has_masks else pipeline.generator,
-        concepts=pipeline.concepts,
-    )
+        return pipeline.for_given_masks()  # Pipelines.check lets no names get here
+    assert isinstance(pipeline, Engine)  # nor any other pipeline
+    return pipeline.asked_for(kind.vocabulary, only=kind.only, given_masks=kind.has_masks)
 
 
 def names_of(text: str | Sequence[str], most: int) -> tuple[str, ...]:

@@ -78,6 +78,7 @@ def test_boxes_and_other_shapes_of_people(tmp_path):
         ('rle="0, 4" left="8"', "do not fit"),
         ('rle="0, 4" width="0"', "whole number above 0"),
         ('rle="0, 4" width="99999999999999"', "whole number above 0"),
+        ('rle="0, 4" width="00000000200000000000"', "whole number above 0"),
     ],
 )
 def test_a_damaged_mask_costs_its_image_only(tmp_path, mask, told):

@@ -6,13 +6,14 @@ from typing import Any
 
 import fiftyone as fo
 import pytest
+from bson import ObjectId
 
 from fiftyone_ssa import clean
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.atomic import PART
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.clean import default_folder
-from fiftyone_ssa.labels.database import own_collection
+from fiftyone_ssa.labels.database import dataset_id, own_collection
 from fiftyone_ssa.labels.lease import LeaseHeldError, hold
 
 Make = Callable[..., fo.Dataset]
@@ -167,3 +168,15 @@ def test_an_overwriting_run_that_was_killed_is_gone_on_with(
     now = dict(zip(dataset.values("id"), (t.rpartition("|")[2] for t in dataset.values("ssa_inputs")), strict=True))
     assert [now[key] == done[key] for key in now] == [True] * 3 + [False] * 3
     assert name_masks(dataset, overwrite=True).done == 6  # that one was finished: this is a new one
+
+
+def test_what_is_kept_of_datasets_that_are_gone_goes_too(make_dataset: Make) -> None:
+    dataset, gone = make_dataset(1), ObjectId()
+    for name in ("settings", "calibrations"):
+        own_collection(name).insert_many(
+            [{"dataset": identity, "key": "x"} for identity in (gone, dataset_id(dataset))]
+        )
+    clean(dataset)
+    for name in ("settings", "calibrations"):
+        kept = own_collection(name).distinct("dataset", {"dataset": {"$in": [gone, dataset_id(dataset)]}})
+        assert kept == [dataset_id(dataset)]

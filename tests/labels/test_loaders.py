@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -180,3 +182,22 @@ def test_former_names_of_arguments_still_work(ade):
         fiftyone_ssa.load_ade20k(ade, path=ade)
     with pytest.raises(InputError, match="dataset_dir is missing"):
         fiftyone_ssa.load_ade20k()
+
+
+def test_a_folder_that_cannot_be_listed_is_no_image(tmp_path, monkeypatch, caplog):
+    save(tmp_path / "a.png", np.zeros((2, 3, 3)))
+    save(tmp_path / "closed/b.png", np.zeros((2, 3, 3)))
+    listed = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    dataset = fiftyone_ssa.load_images(tmp_path)
+    try:
+        assert dataset.values("filepath") == [str(tmp_path / "a.png")]
+        assert "closed cannot be listed" in caplog.text
+    finally:
+        dataset.delete()

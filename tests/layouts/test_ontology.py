@@ -34,6 +34,13 @@ def street(tmp_path):
     return Ontology.load(tmp_path / "street.toml")
 
 
+def test_names_that_mean_no_class_become_classes(street):
+    more = street.with_names(["red cars", "tree", "Tree", "BUS", "other"])
+    assert more.names == ("car", "sky", "Bus", "tree", "other")
+    assert [entry.id for entry in more.classes] == [2, 1, 3, 4, 5]
+    assert street.with_names(["sedan"]) is street
+
+
 def test_what_a_file_leaves_out_is_filled_in(street):
     car, sky, bus = street.classes
     assert (street.name, street.others, street.names) == ("street", "other", ("car", "sky", "Bus", "other"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from fiftyone_ssa.naming import phrase_worker
 from fiftyone_ssa.naming.phrase_worker import PhraseWorker
 from fiftyone_ssa.naming.phrases import NounPhrases
 
@@ -40,6 +41,19 @@ def test_it_says_what_noun_phrases_says(worker: PhraseWorker) -> None:
     assert worker(CAPTIONS) == plain(CAPTIONS)
     assert worker([*CAPTIONS[::-1], "two cats"]) == plain([*CAPTIONS[::-1], "two cats"])
     assert worker([]) == []
+
+
+def test_it_imports_from_the_folder_that_this_process_began_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders, begun = [], phrase_worker.begin
+
+    def begin(*arguments, **options):
+        folders.append(options["folders"])
+        return begun(*arguments, **options)
+
+    monkeypatch.setattr(phrase_worker, "begin", begin)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    PhraseWorker("raw").close()
+    assert folders[0][0] == str(Path.cwd())
 
 
 def test_it_ends_with_its_object() -> None:

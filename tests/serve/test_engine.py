@@ -11,11 +11,18 @@ import httpx
 import numpy as np
 import pytest
 
+from fiftyone_ssa.layouts.ontology import Ontology, OntologyClass
 from fiftyone_ssa.masks import rle
+from fiftyone_ssa.naming.pipeline import build_pipeline
+from fiftyone_ssa.presets import load_preset
+from fiftyone_ssa.quickstart.scenes import draw_scene
+from fiftyone_ssa.serve.labeller import Kind
+from fiftyone_ssa.serve.pipelines import Pipelines
 from fiftyone_ssa.serve.settings import ServeSettings
+from fiftyone_ssa.types import Inputs
 from tools.app import browse, why_no_browser
 
-from .conftest import jpeg, post, predict, running, task
+from .conftest import QUICK, jpeg, post, predict, running, task
 
 TOKEN = "a token of some length"
 
@@ -133,3 +140,19 @@ def _shot(page, name, folder):
     where = Path(os.environ.get("SSA_SCREENSHOTS") or folder)
     where.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(where / f"{name}.png"))
+
+
+@pytest.mark.parametrize(("name", "section"), [("mini-ssa", "semantic"), ("mini-engine", "open_vocabulary")])
+def test_an_ontology_holds_for_requests_with_masks_and_with_names_too(name, section, tmp_path):
+    classes = OntologyClass("Meadow", 1, ("grass",)), OntologyClass("Air", 2, ("sky",))
+    Ontology(classes, others="rest").save(tmp_path / "classes.toml")
+    preset = load_preset(name, {**QUICK, f"{section}.ontology": str(tmp_path / "classes.toml")})
+    pipelines = Pipelines(build_pipeline(preset, device="cpu"), preset)
+    image = draw_scene(0, (256, 256)).image
+    (made,) = pipelines(Kind())([Inputs(image)])
+    assert set(made.labels) <= {"Meadow", "Air", "rest", None}
+    (given,) = pipelines(Kind(has_masks=True))([Inputs(image, made.masks)])
+    assert given.labels == made.labels
+    if name == "mini-engine":
+        (asked,) = pipelines(Kind(True, ("tent", "Tent", "sky"), only=True))([Inputs(image, made.masks)])
+        assert set(asked.labels) - {None} == {"tent", "Air"}

@@ -179,7 +179,12 @@ def test_token_is_read_from_a_file_or_the_environment(tmp_path):
 
 
 def test_pages_of_the_internet_may_not_ask_through_a_browser(client):
-    for headers in ({"host": "evil.example:8000"}, {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": "http://["}):
+    for headers in (
+        {"host": "evil.example:8000"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://["},
+    ):
         answer = client.get("/info", headers=headers)
         assert answer.status_code == 403
         assert len(answer.json()["detail"]) > 20
