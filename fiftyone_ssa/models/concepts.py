@@ -13,7 +13,7 @@ from fiftyone_ssa.models.devices import plan_chunks
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.memo import Memo
 
-KINDS = {"sam3": ("Sam3Model",), "sam3_video": ("Sam3VideoModel",)}
+KINDS = {"sam3": ("Sam3Model",), "sam3_video": ("Sam3VideoModel",), "sam3_lite_text": ("Sam3LiteTextModel",)}
 """`facebook/sam3` is published as the video model, which holds this one."""
 LONGEST = 32
 """Tokens of a name, at which it is padded and cut."""
@@ -38,13 +38,16 @@ class Concepts:
     """
 
     def __init__(self, model: str, what: str, device: torch.device, dtype: torch.dtype, takes: str) -> None:
-        from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, Sam3Model
+        import transformers
+        from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
         with loading(model, what):
-            check_kind(AutoConfig.from_pretrained(model), model, what, KINDS, takes)
+            config = AutoConfig.from_pretrained(model)
+            check_kind(config, model, what, KINDS, takes)
+            kind = "Sam3LiteTextModel" if config.model_type == "sam3_lite_text" else "Sam3Model"
             self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
             self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, what, pads=True)
-            self.network = load_whole(Sam3Model, model, what, dtype).to(device)
+            self.network = load_whole(getattr(transformers, kind), model, what, dtype).to(device)
         self._device, self._dtype = device, dtype
         self._known = Memo(lambda names: [self._text(name) for name in names], TEXTS_KEPT)
         self.prepare: Callable[[torch.Tensor], torch.Tensor] = self._pixels

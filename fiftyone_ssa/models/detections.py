@@ -13,11 +13,11 @@ import torch
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.models.class_names import published_names, stuff_ids
-from fiftyone_ssa.models.segmenters import HuggingFaceSegmenter
+from fiftyone_ssa.models.segmenters import THINGS, HuggingFaceSegmenter
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.types import Image, MaskSet
 
-KINDS = ("mask2former", "maskformer", "oneformer", "eomt", "eomt_dinov3")
+KINDS = ("mask2former", "maskformer", "oneformer", "eomt", "eomt_dinov3", *THINGS)
 """`model_type`s whose queries are masks with a class."""
 VISIBLE = 0.8
 """Of a panoptic mask at least this share must win over the others; the families' own."""
@@ -39,7 +39,7 @@ class Queries:
 
 
 class Detector:
-    """Everything that a Mask2Former, MaskFormer, OneFormer or EoMT finds, by its Hugging Face id or folder.
+    """Everything that a Mask2Former, MaskFormer, OneFormer, EoMT or RF-DETR finds, by its Hugging Face id or folder.
 
     `panoptic`: each pixel belongs to one mask, and stuff (sky, grass) is one mask a class. `instance`: each query's own
     mask; they may overlap. Of `Masks` only `model`, `task` and `score_thresh` are read.
@@ -64,7 +64,7 @@ class Detector:
         if self.task == "panoptic":
             found = panoptic_masks(queries, size_hw, self._thresh, len(self._names), self._stuff)
         else:
-            found = instance_masks(queries, size_hw, self._thresh)
+            found = instance_masks(queries, size_hw, self._thresh, by_masks=self._network.kind not in THINGS)
         found.sort(key=lambda entry: -entry.score)
         return rle.mask_set(
             size_hw,
@@ -80,6 +80,8 @@ class Detector:
         logits = self._network.query_masks(outputs)
         if self._network.kind.startswith("eomt"):
             logits = self._network.merge_patches(logits, offsets, (image.shape[0], image.shape[1]))[None]
+        if self._network.kind in THINGS:
+            return Queries(logits[0], *outputs["logits"][0].float().sigmoid().max(-1))
         shares = outputs["class_queries_logits"][0].float().softmax(-1)
         scores, labels = shares.max(-1) if self.task == "panoptic" else shares[:, :-1].max(-1)
         return Queries(logits[0], scores, labels)
@@ -130,11 +132,14 @@ def panoptic_masks(
 
 
 @torch.inference_mode()
-def instance_masks(queries: Queries, size_hw: tuple[int, int], thresh: float) -> list[Detection]:
-    """Each query's own mask, its score times its mean probability inside; those of at least `thresh`."""
-    inside = (queries.logits > 0).float()
-    quality = (queries.logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
-    scores = queries.scores * quality
+def instance_masks(
+    queries: Queries, size_hw: tuple[int, int], thresh: float, *, by_masks: bool = True
+) -> list[Detection]:
+    """Each query's own mask; those that score at least `thresh`: `by_masks`, their mean probability inside counts."""
+    scores = queries.scores
+    if by_masks:
+        inside = (queries.logits > 0).float()
+        scores = scores * (queries.logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
     found = []
     for index in (scores >= thresh).nonzero()[:, 0].tolist():
         mask = (_enlarge(queries.logits[index], size_hw) > 0).cpu().numpy()

@@ -16,10 +16,15 @@ KINDS = {
     "metaclip_2": ("MetaClip2Model",),
     "siglip": ("SiglipModel",),
     "siglip2": ("Siglip2Model",),
+    "tipsv2": ("Tipsv2Model",),
+    "altclip": ("AltCLIPModel",),
+    "chinese_clip": ("ChineseCLIPModel",),
 }
-TAKES = "a CLIP, MetaCLIP 2, SigLIP or SigLIP 2, or a model of open_clip (ViT-L-14:openai, hf-hub:ID)"
+TAKES = "a CLIP, MetaCLIP 2, SigLIP, SigLIP 2 or TIPSv2, or a model of open_clip (ViT-L-14:openai, hf-hub:ID)"
 SIGLIP = ("siglip", "siglip2")
 """Trained on lower-case texts of one length, whose padding was looked at too."""
+LONGEST = {"altclip": 77, "chinese_clip": 52}
+"""Tokens of a name, where the text tower could take many more than it was trained with."""
 
 
 class HuggingFaceFilter(TwoTowers):
@@ -41,9 +46,9 @@ class HuggingFaceFilter(TwoTowers):
             self._network = in_one_pass(load_whole(AutoModel, model, WHAT, dtype), device, dtype).to(device)
         self._siglip = config.model_type in SIGLIP
         self._tokenizer.padding_side = "right"
-        self._longest = int(config.text_config.max_position_embeddings)
+        self._longest = LONGEST.get(config.model_type) or int(config.text_config.max_position_embeddings)
         self._device, self._dtype = device, dtype
-        self.logit_scale = float(self._network.logit_scale.detach().float().exp())
+        self.logit_scale = _scale(self._network)
         self.logit_bias = float(self._network.logit_bias.detach()) if self._siglip else None
         self._plan_batches(self._network.vision_model, self._network, template)
 
@@ -69,6 +74,12 @@ class HuggingFaceFilter(TwoTowers):
         seen = {} if self._siglip else {"attention_mask": tokens["attention_mask"]}
         features = _pooled(self._network.get_text_features(input_ids=tokens["input_ids"], **seen))
         return list(unit(features).cpu().numpy())
+
+
+def _scale(network: Any) -> float:
+    """What similarities are multiplied by: some keep its logarithm, some its inverse."""
+    inverse = getattr(network, "temperature", None)
+    return float(network.logit_scale.detach().float().exp() if inverse is None else 1 / inverse.detach().float())
 
 
 def _pooled(output: Any) -> torch.Tensor:

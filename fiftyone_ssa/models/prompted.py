@@ -20,7 +20,7 @@ ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
 """Kinds of models that caption an image without a prompt."""
 READERS = ("ocr", "formula", "chart", "docling", "udop", "pix2struct", "kosmos-2.5")
 """Parts of the kinds' names that read documents."""
-OTHERS = ("pi0", "evolla", "shieldgemma2", "fuyu", "idefics")
+OTHERS = ("pi0", "evolla", "shieldgemma2", "fuyu", "idefics", "idefics2")
 """Kinds that act, judge, or show images in ways of their own."""
 SIDE = 448
 """Where a model sees as many tokens as a crop has pixels, crops are shown on a square of this many pixels a side."""
@@ -65,8 +65,13 @@ class Prompted:
         if self.kind in FOR_KINDS:
             return f"{self.processor.image_token}{prompt}" if self.kind == "paligemma" else prompt
         content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        # models that think before they answer would be cut off while they do
+        thinks = "enable_thinking" in str(self.processor.chat_template)
         text: str = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=False,
+            **({"enable_thinking": False} if thinks else {}),
         )
         return text
 
@@ -77,7 +82,7 @@ class Prompted:
         starts = bool(bos) and texts[0].startswith(bos)
         # the data format is named: a crop 1 or 3 pixels high would be taken for channels otherwise
         inputs = self.processor(
-            images=[[image] for image in shown] if self.kind in ("idefics2", "idefics3", "smolvlm") else shown,
+            images=[[image] for image in shown],  # some take a flat list for the images of one text
             text=list(texts),
             padding=True,
             return_tensors="pt",
@@ -114,7 +119,8 @@ def _show_whole(processor: Any) -> None:
     images = processor.image_processor
     if getattr(images, "do_image_splitting", False):
         images.do_image_splitting = False
-        images.size = dict(images.max_image_size)  # it would be enlarged first, to many times that
+        if getattr(images, "max_image_size", None):
+            images.size = dict(images.max_image_size)  # it would be enlarged first, to many times that
     if getattr(images, "crop_to_patches", None) is not None:
         images.crop_to_patches = False
         type(processor).images_kwargs = {**getattr(type(processor), "images_kwargs", {}), "crop_to_patches": False}

@@ -27,6 +27,7 @@ from fiftyone_ssa.models.hub import load_whole, loading
 from fiftyone_ssa.models.lowres import Frame
 from fiftyone_ssa.models.mask_decoder import Cells, HQPointDecoder, PointDecoder
 from fiftyone_ssa.models.sam_checkpoint import TAKES, read_checkpoint
+from fiftyone_ssa.models.segmenters import TAKES_MASKS
 from fiftyone_ssa.models.user_masks import adopt_generator
 from fiftyone_ssa.presets import Masks
 from fiftyone_ssa.presets.paths import existing
@@ -98,10 +99,7 @@ def load_sam(name: str, device: torch.device, dtype: torch.dtype) -> Sam:
     with loading(name, "SAM"):
         if config.model_type not in FAMILIES:
             named = (config.architectures or [f"{config.model_type!r} model"])[0]
-            raise InputError(
-                f"cannot load SAM: {name} is a {named}; give {TAKES}, or an instance or panoptic segmenter "
-                "(Mask2Former, MaskFormer, OneFormer, EoMT)"
-            )
+            raise InputError(f"cannot load SAM: {name} is a {named}; give {TAKES}, or {TAKES_MASKS}")
         family = FAMILIES[config.model_type]
         model = load_whole(getattr(transformers, family.model), name, "SAM", torch.float32)
         return Sam(model, _processor(name, getattr(transformers, family.processor)), family, device, dtype)

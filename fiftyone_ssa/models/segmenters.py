@@ -28,12 +28,15 @@ TAKES = (
     "a semantic or universal segmenter (SegFormer, OneFormer, Mask2Former, EoMT, UperNet, DPT ...), or, with a "
     "vocabulary, a CLIPSeg, GroupViT or SAM 3"
 )
+TAKES_MASKS = "an instance or panoptic segmenter (Mask2Former, MaskFormer, OneFormer, EoMT, RF-DETR)"
 FLOAT32_BUT_BACKBONE = ("oneformer", "mask2former")
 """Their pixel decoders place reference points, and OneFormer's task encoder reads token ids: neither bears half."""
-ANSWERS = ("logits", "class_queries_logits", "masks_queries_logits")
+ANSWERS = ("logits", "class_queries_logits", "masks_queries_logits", "pred_masks")
 """What is read of a network's outputs."""
 REPLAYED = ("segformer", "oneformer", "mask2former")
 """Kinds that keep nothing from one call for the next: `let_run_ahead` sees to the latter two."""
+THINGS = {"rf_detr": ("RfDetrForInstanceSegmentation",)}
+"""Kinds that find things alone: masks, and no class map. They place reference points and have no half, either."""
 FIXED_SIDES = ("beit", "data2vec-vision")
 """Kinds that take images of the one size that they were trained with."""
 
@@ -106,7 +109,9 @@ class HuggingFaceSegmenter:
         with loading(model, what):
             config = AutoConfig.from_pretrained(model, **options)
             self.kind = config.model_type
-            kind = _model_class(config, model, what)
+            things = self.kind in THINGS and task != "semantic"
+            kind = _things_class(config, model, what) if things else _model_class(config, model, what)
+            dtype = torch.float32 if things else dtype
             mixed = self.kind in FLOAT32_BUT_BACKBONE and dtype != torch.float32
             with plain_neighbourhoods() if has_neighbourhoods(config) else nullcontext():
                 network = load_whole(kind, model, what, torch.float32 if mixed else dtype, **options)
@@ -171,7 +176,7 @@ class HuggingFaceSegmenter:
 
     def query_masks(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(windows, Q, h, w) float32 logits of the queries' masks, on the grid of the families' own post-processing."""
-        mask_logits = outputs["masks_queries_logits"].float()
+        mask_logits = outputs["pred_masks" if self.kind in THINGS else "masks_queries_logits"].float()
         grid = {"mask2former": (384, 384)}.get(self.kind)
         if self.kind.startswith("eomt"):
             edge = self.processor.size
@@ -254,6 +259,15 @@ def _model_class(config: Any, model: str, what: str) -> Any:
         return AutoModelForSemanticSegmentation
     universal = dict(modeling_auto.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES)
     universal.pop("detr", None)  # it has masks of things, and no classes of stuff
+    universal.pop("videomt", None)  # it is shown films
     semantic = dict(modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES)
     check_kind(config, model, what, {kind: (name,) for kind, name in {**semantic, **universal}.items()}, TAKES)
     return AutoModelForUniversalSegmentation if config.model_type in universal else AutoModelForSemanticSegmentation
+
+
+def _things_class(config: Any, model: str, what: str) -> Any:
+    """The class that loads a config's finder of things; raises InputError if it is of another kind."""
+    from transformers import AutoModelForInstanceSegmentation
+
+    check_kind(config, model, what, THINGS, TAKES_MASKS)
+    return AutoModelForInstanceSegmentation

@@ -25,8 +25,14 @@ from tests.models.hub_folders import ADE20K, COCO_STUFF
 from tests.models.tiny_segmenters import save
 
 CPU = torch.device("cpu")
-FAMILIES = ("mask2former", "maskformer", "eomt", "oneformer")
-GRIDS = {"mask2former": (384, 384), "maskformer": (16, 32), "eomt": (64, 64), "oneformer": (24, 48)}
+FAMILIES = ("mask2former", "maskformer", "eomt", "oneformer", "rf_detr")
+GRIDS = {
+    "mask2former": (384, 384),
+    "maskformer": (16, 32),
+    "eomt": (64, 64),
+    "oneformer": (24, 48),
+    "rf_detr": (16, 16),
+}
 """Images of these sizes meet the grid that a network answers on, so that nothing has to be resized."""
 
 
@@ -96,7 +102,11 @@ def test_masks_are_the_processors_own(family: str, task: str, folder: Callable[[
     else:  # OneFormer's own is written for its panoptic answers
         processor = hf.MaskFormerImageProcessor() if family == "oneformer" else generator._network.processor
         [expected] = processor.post_process_instance_segmentation(
-            outputs, threshold=thresh, target_sizes=[image.shape[:2]]
+            outputs,
+            threshold=thresh,
+            target_sizes=[image.shape[:2]],
+            # of 9 queries and 5 classes it would take 9, and none that lies below others
+            **({"top_k": 45, "return_binary_maps": True} if family == "rf_detr" else {}),
         )
         segments = expected["segments_info"]
         scores = sorted((segment["score"] for segment in segments if segment["score"] >= thresh), reverse=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models.class_filter import load_class_filter
-from fiftyone_ssa.models.hub_filter import HuggingFaceFilter
+from fiftyone_ssa.models.hub_filter import LONGEST, HuggingFaceFilter
 from fiftyone_ssa.naming.ranking import Ranking
 from tests.models import tiny_towers
 
@@ -51,7 +51,7 @@ def test_embeddings_are_the_models_own(family: str, folders: dict[str, Path], cr
         np.testing.assert_allclose(look, expected / expected.norm(), atol=1e-5)
     np.testing.assert_allclose(found.images([crops[7:9]])[0], looks[7:9], atol=1e-6)
     tokenizer = hf.AutoTokenizer.from_pretrained(folder)
-    longest = network.config.text_config.max_position_embeddings
+    longest = LONGEST.get(family, network.config.text_config.max_position_embeddings)
     siglip = family.startswith("siglip")
     for name, text in zip(NAMES, found.texts(NAMES), strict=True):
         words = name.lower() if siglip else name
@@ -60,7 +60,8 @@ def test_embeddings_are_the_models_own(family: str, folders: dict[str, Path], cr
         chosen = {"input_ids": tokens["input_ids"]} if siglip else tokens
         expected = network.get_text_features(**chosen).pooler_output[0]
         np.testing.assert_allclose(text, expected / expected.norm(), atol=1e-5)
-    assert found.logit_scale == pytest.approx(float(network.logit_scale.exp()))
+    scale = 1 / network.temperature if family == "tipsv2" else network.logit_scale.exp()
+    assert found.logit_scale == pytest.approx(float(scale))
     assert found.logit_bias == (pytest.approx(-2.0) if siglip else None)
 
 

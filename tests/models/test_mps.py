@@ -19,12 +19,12 @@ from tests.models.slot_families import FAMILIES
 from tests.models.test_slots import CONTRACT, LOAD
 
 RUN_THERE = {
-    "masks": "SAM|SAM-HQ|SAM 2.1, as published|EdgeTAM|SAM 3's tracker|Mask2Former",
+    "masks": "SAM|SAM-HQ|SAM 2.1, as published|EdgeTAM|SAM 3's tracker|Mask2Former|RF-DETR, instance",
     "segmenter": "SegFormer|UperNet|DPT|BEiT|Mask2Former|MaskFormer|EoMT, semantic|OneFormer|OneFormer with DiNAT|"
     "MobileViT with DeepLab|MobileNetV2 with DeepLab",
     "segmenter with a vocabulary": "CLIPSeg|GroupViT|SAM 3, asked by name",
     "captioner": "BLIP|GIT|ViT-GPT2|BLIP-2|Florence-2|Qwen2.5-VL|Qwen3-VL|SmolVLM, as `Idefics3`|LLaVA|PaliGemma|"
-    "InternVL|Kosmos-2",
+    "InternVL|Kosmos-2|Gemma 3",
     "class filter": "CLIP of open_clip|CLIP|MetaCLIP 2|SigLIP|SigLIP 2|SigLIP 2 naflex",
     "decider": "SAM 3, asked by name|SmolVLM, as `Idefics3`|Qwen3-VL",
 }

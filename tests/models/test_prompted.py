@@ -25,7 +25,7 @@ from fiftyone_ssa.types import Inputs
 from tests.models import tiny_chat
 
 CPU = torch.device("cpu")
-SQUARES = ("qwen2_5_vl", "qwen3_vl")
+SQUARES = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "lfm2_vl", "llava_onevision", "gemma4")
 ASKED = {
     "florence2": f"<REGION_TO_CATEGORY>{WHOLE}",
     "paligemma": "<image>answer en what is this?",
@@ -50,6 +50,18 @@ def crops(parity: Path) -> list[torch.Tensor]:
     return [image[:height, 9 : 9 + width] for height, width in sizes]
 
 
+def test_models_that_think_first_are_told_not_to(folders: Folders, tmp_path: Path) -> None:
+    """They would be cut off while they do."""
+    folder = shutil.copytree(folders["qwen3_vl"], tmp_path / "thinks")
+    template = folder / "chat_template.jinja"
+    thinks = "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}"
+    template.write_text(template.read_text() + thinks)
+    captioner = load_captioner(str(folder), CPU, torch.float32)
+    assert isinstance(captioner, PromptedCaptioner)
+    assert "<think>" not in captioner._text
+    assert captioner._text == _chat(hf.AutoProcessor.from_pretrained(folders["qwen3_vl"]))
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize("family", PROMPTED)
 def test_answers_are_the_models_own(family: str, folders: Folders, crops: list[torch.Tensor]) -> None:
@@ -65,7 +77,9 @@ def test_answers_are_the_models_own(family: str, folders: Folders, crops: list[t
     processor = hf.AutoProcessor.from_pretrained(folder, backend="torchvision")
     network = hf.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
     text = ASKED.get(family) or _chat(processor)
-    one_tile: dict[str, Any] = {"internvl": {"crop_to_patches": False}}.get(family, {})
+    one_tile: dict[str, Any] = {"internvl": {"crop_to_patches": False}, "lfm2_vl": {"do_image_splitting": False}}.get(
+        family, {}
+    )
     if family in ("idefics3", "smolvlm"):
         one_tile = {"do_image_splitting": False, "size": {"longest_edge": tiny_chat.SIDE}}
     expected = []

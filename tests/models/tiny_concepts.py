@@ -11,8 +11,11 @@ SIDE = 64
 _PARTS = {"hidden_size": 16, "num_attention_heads": 2}
 
 
-def save(folder: Path, models: Path) -> Path:
-    """`models` is where the reference models lie, whose CLIP vocabulary is used."""
+def save(folder: Path, models: Path, kind: str = "Sam3") -> Path:
+    """`kind`: or "Sam3LiteText", which reads texts otherwise.
+
+    `models` is where the reference models lie, whose CLIP vocabulary is used.
+    """
     torch.manual_seed(0)
     backbone = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     backbone |= {"image_size": SIDE, "pretrain_image_size": SIDE, "patch_size": 16, "window_size": 2}
@@ -22,15 +25,15 @@ def save(folder: Path, models: Path) -> Path:
     text = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     text |= {"vocab_size": len(tokenizer), "max_position_embeddings": 32, "projection_dim": 16}
     layers = {"num_layers": 1, "intermediate_size": 32, **_PARTS}
-    config = hf.Sam3Config(
+    config = getattr(hf, f"{kind}Config")(
         vision_config=vision,
-        text_config={**text, "model_type": "clip_text_model"},
+        text_config=text | ({"model_type": "clip_text_model"} if kind == "Sam3" else {}),
         geometry_encoder_config=layers,
         detr_encoder_config=layers,
         detr_decoder_config={**layers, "num_queries": 12},
         mask_decoder_config=_PARTS,
     )
-    network = hf.Sam3Model(config)
+    network = getattr(hf, f"{kind}Model")(config)
     with torch.no_grad():
         for weight in network.parameters():
             if weight.ndim > 1:
