@@ -14,7 +14,7 @@ from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.masks.runs import keep, runs_of
 from fiftyone_ssa.models import MaskGenerator
-from fiftyone_ssa.models.user_answers import array_of
+from fiftyone_ssa.models.user_answers import array_of, described
 from fiftyone_ssa.types import Image, MaskSet
 
 FORMS = "a MaskSet, an (N, H, W) array of bool, or SAM's records"
@@ -43,7 +43,7 @@ class UserMaskGenerator:
         """The user's masks of one (H, W, 3) uint8 RGB image, checked."""
         size_hw = (image.shape[0], image.shape[1])
         try:
-            answer = self.generator(image)
+            answer = self.generator(np.array(image))  # a copy: users draw on what they are given
         except SystemExit as error:  # it would end the run, and say nothing
             raise InputError(f"{self.what} called sys.exit({error}) instead of answering; raise an error") from error
         if isinstance(answer, MaskSet):
@@ -70,7 +70,8 @@ class UserMaskGenerator:
     def _from_array(self, answer: Any, size_hw: tuple[int, int]) -> MaskSet:
         dense = array_of(answer)
         if dense is None or dense.ndim != 3 or dense.dtype.kind not in "biuf" or np.isnan(dense).any():
-            raise InputError(f"{self.what} must answer {FORMS}, got {foreign.short(answer)}")
+            got = foreign.short(answer) if dense is None or dense.dtype == object else described(dense)
+            raise InputError(f"{self.what} must answer {FORMS}, got {got}")
         self._check_size(dense.shape[1:], size_hw)
         return rle.mask_set(size_hw, [rle.encode(mask > 0) for mask in dense])
 

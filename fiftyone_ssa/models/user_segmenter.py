@@ -41,7 +41,7 @@ class UserSegmenter:
 
     def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
         """One class map per image; plain (H, W) integer arrays are taken too."""
-        answers = answers_of(self.what, self.segmenter, images, "maps", "image")
+        answers = answers_of(self.what, self.segmenter, _copies(images), "maps", "image")
         return [self._checked(answer, image) for answer, image in zip(answers, images, strict=True)]
 
     def _checked(self, answer: object, image: Image) -> SemanticMap:
@@ -68,7 +68,9 @@ class UserScoringSegmenter(UserSegmenter):
 
     def scores(self, images: Sequence[Image]) -> list[ClassScores]:
         """The user's probabilities, checked."""
-        answers = answers_of(self.what, self.segmenter.probabilities, images, "arrays of probabilities", "image")
+        answers = answers_of(
+            self.what, self.segmenter.probabilities, _copies(images), "arrays of probabilities", "image"
+        )
         return [self._scores(answer, image) for answer, image in zip(answers, images, strict=True)]
 
     def _scores(self, answer: object, image: Image) -> ClassScores:
@@ -83,3 +85,8 @@ class UserScoringSegmenter(UserSegmenter):
         return ClassScores(
             torch.from_numpy(values), tuple(self.classes), (image.shape[0], image.shape[1]), logits=False
         )
+
+
+def _copies(images: Sequence[Image]) -> list[Image]:
+    """Users draw on what they are given."""
+    return [np.array(image) for image in images]

@@ -163,4 +163,5 @@ class UserDecider:
 
 
 def _arrays(crops: Sequence[torch.Tensor]) -> list[npt.NDArray[np.uint8]]:
-    return [crop.cpu().numpy() for crop in crops]
+    """Copies: users draw on what they are given, and crops of an image share its pixels."""
+    return [np.array(crop.cpu()) for crop in crops]

@@ -17,6 +17,9 @@ from fiftyone_ssa.models.captioner import load_captioner
 from fiftyone_ssa.models.class_filter import load_class_filter
 from fiftyone_ssa.models.deciders import load_decider
 from fiftyone_ssa.models.factories import foreign_code
+from fiftyone_ssa.models.user_masks import UserMaskGenerator
+from fiftyone_ssa.models.user_segmenter import UserScoringSegmenter
+from fiftyone_ssa.models.user_slots import UserCaptioner, UserClassFilter, UserDecider
 from fiftyone_ssa.naming.engine import build_engine
 from fiftyone_ssa.naming.stamp import settings_stamp
 from fiftyone_ssa.presets import load_preset
@@ -182,3 +185,41 @@ def ask(slot: str, built: Any) -> None:
     else:
         built.images([[CROP]])
         built.texts(["a red thing"])
+
+
+class Draws:
+    """One of every slot that blackens what it is given before it answers."""
+
+    classes = ("sky", "road")
+
+    def __call__(self, crops: Any, masks: Any = None, names: Any = None) -> Any:
+        single = isinstance(crops, np.ndarray)
+        for crop in [crops] if single else crops:
+            crop[:] = 0
+        if single:
+            return np.ones((1, *crops.shape[:2]), bool)
+        return ["a thing"] * len(crops) if names is None else [[1.0] * len(row) for row in names]
+
+    def images(self, crops: Any) -> Any:
+        self(crops)
+        return np.ones((len(crops), 2))
+
+    def texts(self, names: Any) -> Any:
+        return np.ones((len(names), 2))
+
+    def probabilities(self, images: Any) -> Any:
+        self(images)
+        return np.ones((len(images), 2, 3, 3))
+
+
+def test_what_users_draw_on_is_a_copy() -> None:
+    """Crops of an image share its pixels: a decider that blackens what is around a mask would blind all that follow."""
+    image = np.full((8, 9, 3), 7, np.uint8)
+    crop = torch.from_numpy(image)[2:6, 1:8]
+    question = Question(crop, (1, 2, 8, 6), (1, 2, 8, 6), encode(image[..., 0] > 0), (8, 9), ("a", "b"), crop)
+    UserCaptioner(Draws(), "mine")([[crop]])
+    UserClassFilter(Draws(), "mine", "{}").images([[crop]])
+    UserDecider(Draws(), "mine")([[question]])
+    UserMaskGenerator(Draws(), "mine")(image)
+    UserScoringSegmenter(Draws(), "mine").scores([image])
+    assert (image == 7).all()
