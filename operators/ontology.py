@@ -139,11 +139,11 @@ def _chosen(params: dict[str, Any], samples: Any, field: str) -> Ontology:
     others = params["others"] or None
     if params["file"]:
         loaded = Ontology.load(Path(params["file"]).expanduser())
-        return replace(loaded, others=others) if others else loaded
+        return loaded.with_others(others) if others else loaded
     suggested = suggest(samples, field)
     lines = params.get(_lines_of({**params, "label_field": field})) or params["classes"]
     if not lines:
-        return replace(with_joined(suggested) if params["join"] else suggested, others=others)
+        return (with_joined(suggested) if params["join"] else suggested).with_others(others)
     return ontology_of_lines(lines, base=suggested, others=others, name=field)
 
 

@@ -65,12 +65,10 @@ def _suggest(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from fiftyone_ssa.labels.repaint import collection
 
     ontology = Ontology.load(arguments.file)
-    done = (replace(ontology, others=arguments.others) if arguments.others else ontology).apply(
+    done = (ontology.with_others(arguments.others) if arguments.others else ontology).apply(
         collection(arguments.dataset, "apply classes to"),
         arguments.label_field,
         to=arguments.to,

@@ -135,6 +135,7 @@ def _tree(ontology: Ontology) -> Any:
         below = nodes(children.get(name, ()))
         return fo.Node(name=name, description=told or None, can_select=can_select, values=below or None)
 
-    rest = [node(ontology.others)] if ontology.others is not None and ontology.others not in known else []
-    top = [node(name, can_select=False) for name in headings] + nodes(children.get(None, ())) + rest
+    others = ontology.others
+    rest = [node(others)] if others is not None and others not in (*known, *headings) else []
+    top = [node(name, can_select=name == others) for name in headings] + nodes(children.get(None, ())) + rest
     return fo.Node(name=f"{ontology.name} (all)", can_select=False, values=top)

@@ -148,6 +148,14 @@ class Ontology:
         added = [OntologyClass(name, number) for number, name in enumerate(new.values(), first)]
         return replace(self, classes=(*self.classes, *added)) if added else self
 
+    def with_others(self, name: str | None) -> Ontology:
+        """The same classes, and another name of what maps to none of them; None: it keeps its own.
+
+        A name of a class is that class. Raises InputError if it is no name.
+        """
+        meant = None if name is None else self._by_spelling.get(fold(_name(name, "others")))
+        return replace(self, others=meant.name if meant else name and name.strip())
+
     @cached_property
     def prompts(self) -> tuple[str, ...]:
         """What models are asked for in a run: every class's prompts, or its name."""
@@ -203,17 +211,14 @@ def ontology_of(table: Mapping[str, Any], name: str, where: str) -> Ontology:
     if not all(isinstance(row, Mapping) for row in rows):
         raise InputError(f"{where}: classes must be tables; write [[classes]] and below it name = ...")
     others = table.get("others", "")
-    if others != "":
-        others = _name(others, f"{where}: others")
+    others = None if others == "" else _name(others, f"{where}: others")
     given = [row["id"] for row in rows if type(row.get("id")) is int]
     free = iter(sorted(set(range(1, len(rows) + len(given) + 1)) - set(given)))
     try:
         classes = tuple(_class_of(row, free, where) for row in rows)
         known = {fold(entry.name): entry.name for entry in classes}
         classes = tuple(replace(entry, parent=_as_known(entry.parent, known)) for entry in classes)
-        ontology = Ontology(classes, None, _name(table.get("name", name), f"{where}: name"))
-        meant = ontology._by_spelling.get(fold(others))
-        return replace(ontology, others=meant.name if meant else others or None)
+        return Ontology(classes, None, _name(table.get("name", name), f"{where}: name")).with_others(others)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
 

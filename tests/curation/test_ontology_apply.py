@@ -12,6 +12,7 @@ from fiftyone import ViewField as F
 
 from fiftyone_ssa import Ontology
 from fiftyone_ssa.curation.decisions import relabel, review
+from fiftyone_ssa.curation.ontology_app import offer_classes
 from fiftyone_ssa.curation.ontology_journal import undo_ontology
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import samples_of
@@ -260,6 +261,16 @@ def test_the_editor_offers_the_classes(dataset: fo.Dataset) -> None:
         undo_ontology(dataset, "street")
         undo_ontology(dataset, "street")
         assert not fo.ontology_exists(found.name)
+
+
+@pytest.mark.skipif(not hasattr(fo, "Taxonomy"), reason="this FiftyOne has no taxonomies")
+def test_classes_may_belong_to_what_is_left_over(dataset: fo.Dataset) -> None:
+    classes = (OntologyClass("car", 1, parent="other"), OntologyClass("sky", 2))
+    offer_classes(dataset, "ssa", Ontology(classes, others="other"))
+    dataset.reload()
+    found = fo.load_ontology(fo.load_ontology(dataset.label_schemas["ssa"]["applied_ontology"]).taxonomy)
+    assert [(node.name, node.can_select) for node in found.root.values] == [("other", True), ("sky", True)]
+    assert [node.name for node in found.root.values[0].values] == ["car"]
 
 
 def test_bad_arguments_are_refused(dataset: fo.Dataset) -> None:

@@ -94,6 +94,11 @@ def test_a_parent_and_what_is_left_over_may_be_written_otherwise(tmp_path):
         (tmp_path / "x.toml").write_text(f'others = "{others}"\n{rows}')
         ontology = Ontology.load(tmp_path / "x.toml")
         assert (ontology.classes[1].parent, ontology.others) == ("Car", meant)
+        assert ontology.with_others(None).with_others(f" {others} ").others == meant
+    assert ontology.with_others(None).others is None
+    for wrong in ("", "two\nlines", "x" * 101):
+        with pytest.raises(InputError, match="^others must be"):
+            ontology.with_others(wrong)
 
 
 @pytest.mark.parametrize(
