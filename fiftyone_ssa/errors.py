@@ -9,6 +9,10 @@ class InputError(ValueError):
     """Bad input: one image, mask file, preset, path or argument that cannot be used as it is."""
 
 
+class TooLargeError(InputError):
+    """A picture has more pixels, or takes more memory, than is taken."""
+
+
 class OtherSettingsError(InputError):
     """A field holds results of other settings, which a run may not replace unasked."""
 

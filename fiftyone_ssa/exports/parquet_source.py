@@ -35,8 +35,9 @@ def is_parquet_labels(path: Any) -> bool:
 class ParquetSource:
     """Rows of masks, and the images they are of.
 
-    Images that are no files are called by their `image_id`. Without `data_dir` each is written to a temporary folder
-    and removed when the next one comes; with it they are written there, and stay.
+    Images that are no files are called by their `image_id`. Without `data_dir` they are written to a temporary folder,
+    those of a compressed tar or a file of rows all at once, and each is removed when the next one comes; with it they
+    are written there, and stay.
     """
 
     label_field = "ssa"
@@ -68,7 +69,11 @@ class ParquetSource:
         for part, images in self._shards():
             if not all(image["image_id"].lower().endswith(EXTENSIONS) for image in images):
                 ShardPictures(part, images, self._place)  # what a picture is called depends on what it is
-            found += (str(self._path(part, image)) for image in images)
+            paths = [self._path(part, image) for image in images]
+            found += map(str, paths)
+            if not self.lasting:  # or there would be those of every shard
+                for path in paths:
+                    path.unlink(missing_ok=True)
         return found
 
     def split_values(self, field: str) -> Sequence[Any]:

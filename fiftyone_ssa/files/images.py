@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from fiftyone_ssa.errors import InputError, said_by
+from fiftyone_ssa.errors import InputError, TooLargeError, said_by
 from fiftyone_ssa.files.atomic import whole_file
 from fiftyone_ssa.files.memory import memory_bytes
 from fiftyone_ssa.files.packing import png
@@ -214,7 +214,7 @@ def opened_picture(path: Source, *, most: int | None = None) -> Iterator[PIL.Ima
     except PIL.UnidentifiedImageError as error:
         raise InputError(f"{path} is not a picture of a known format ({', '.join(FORMATS)})") from error
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning, MemoryError) as error:
-        raise InputError(f"{path} is too large: {str(error) or 'the memory is full'}; cut it into tiles") from error
+        raise TooLargeError(f"{path} is too large: {str(error) or 'the memory is full'}; cut it into tiles") from error
     except _DAMAGED as error:
         raise InputError(f"{path} is damaged and cannot be decoded: {said_by(error)}") from error
 
@@ -256,12 +256,12 @@ def _has_late_chunks(path: Source) -> bool:
 
 def _check_pixels(path: Source, width: int, height: int, most: int | None) -> None:
     if most is not None and width * height > most:
-        raise InputError(
+        raise TooLargeError(
             f"{path} is too large: {width} x {height} = {width * height:,} pixels, at most {most:,} are taken here; "
             "make it smaller or cut it into tiles"
         )
     if width * height > (most := most_pixels()):
-        raise InputError(
+        raise TooLargeError(
             f"{path} is too large: {width} x {height} = {width * height:,} pixels, at most {most:,} are read "
             f"(Pillow's limit, or what {PICTURES_HELD} such pictures take of the memory); cut it into tiles"
         )

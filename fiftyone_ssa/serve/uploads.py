@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.requests import Request
 
-from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.errors import InputError, TooLargeError, shown
 from fiftyone_ssa.files.images import FORMATS, PictureBytes, image_header, read_image
 from fiftyone_ssa.files.json_file import parse_json
 from fiftyone_ssa.folders.sa1b_json import masks_of
@@ -72,7 +72,7 @@ def check_picture(picture: PictureBytes, limits: Limits) -> None:
     except InputError as error:
         if isinstance(error.__cause__, PIL.UnidentifiedImageError):
             raise UploadError(415, f"{picture} is not a picture of a known format ({', '.join(FORMATS)})") from error
-        raise UploadError(413 if " is too large: " in str(error) else 422, str(error)) from error
+        raise UploadError(413 if isinstance(error, TooLargeError) else 422, str(error)) from error
 
 
 async def read_upload(request: Request, limits: Limits) -> Upload:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -12,6 +13,7 @@ pytest.importorskip("duckdb")
 from fiftyone_ssa.cli import main
 from fiftyone_ssa.exports.exporting import export
 from fiftyone_ssa.exports.formats import FORMATS
+from fiftyone_ssa.exports.parquet_source import ParquetSource
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.scale import selecting
 from fiftyone_ssa.scale.layers import write_layer
@@ -151,6 +153,15 @@ def test_rows_of_a_parquet_file_without_names_are_called_by_what_they_are(tmp_pa
     again = export(out, tmp_path / "again", data_dir=tmp_path / "data", export_media="none")
     assert again.images == 3
     assert {path.suffix for path in (tmp_path / "data").rglob("*.*") if path.is_file()} == {".jpg"}
+
+
+def test_no_more_pictures_lie_about_than_one_shard_has(out_of_rows):
+    source = ParquetSource(out_of_rows)
+    folder = Path(source._temporary.name)
+    assert [Path(path).name for path in source.paths()] == ["000000.jpg", "000001-b.jpg", "000002.jpg"]
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    assert [Path(image.path).is_file() for image in source.images(None)] == [True] * 3
+    assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
 @pytest.fixture

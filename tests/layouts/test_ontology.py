@@ -97,7 +97,7 @@ def test_a_parent_and_what_is_left_over_may_be_written_otherwise(tmp_path):
         assert ontology.with_others(None).with_others(f" {others} ").others == meant
     assert ontology.with_others(None).others is None
     for wrong in ("", "two\nlines", "x" * 101):
-        with pytest.raises(InputError, match="^others must be"):
+        with pytest.raises(InputError, match=r"^others must be"):
             ontology.with_others(wrong)
 
 

@@ -87,6 +87,8 @@ def test_broken_uploads_are_each_refused_with_a_sentence(client, pictures):
             assert len(sentence) > 20
             assert "Traceback" not in sentence
     assert client.post("/label", files={"image": ("x.jpg", pictures[0])}).status_code == 200
+    cut = {"image": ("it is too large: x.jpg", png_header(1, 1)[:20])}
+    assert client.post("/label", files=cut).status_code == 422
 
 
 def test_what_is_no_form_is_refused(client):
