@@ -23,6 +23,7 @@ class Annotate(Job):
     label = "SSA: name masks"
     description = "Find masks, or take those that are there, and give each a name by semantic voting"
     icon = "sell"
+    paths = ("preset_file",)
 
     def __call__(
         self, sample_collection: Any, preset: str | None = None, *, delegate: bool = False, **params: Any

@@ -14,6 +14,7 @@ from fiftyone_ssa.models.catalogue import preferred_preset
 from fiftyone_ssa.models.hardware import hardware
 from fiftyone_ssa.presets import Preset, load_preset, parse_override
 
+from .form_values import absolute_path
 from .preset_cards import OWN_FILE
 
 AS_PRESET, FIND, BESIDE = "preset", "sam", "json"
@@ -75,10 +76,11 @@ class Choice:
             changes["masks.names"] = "proposed"
         if self.base.pipeline == "ssa" and params["vote"] not in ("", AS_PRESET):
             changes["semantic.vote"] = params["vote"]
-        if self.base.semantic.vocabulary and params["vocabulary"].strip():
-            changes["semantic.vocabulary"] = f"{params['vocabulary'].strip()}\n"
-        if self.base.pipeline == "engine" and params["vocabulary"].strip():
-            changes["open_vocabulary.vocabulary"] = f"{params['vocabulary'].strip()}\n"
+        names = "".join(f"{name}\n" for name in own_names(params["vocabulary"]))
+        if self.base.semantic.vocabulary and names:
+            changes["semantic.vocabulary"] = names
+        if self.base.pipeline == "engine" and names:
+            changes["open_vocabulary.vocabulary"] = names
             if params["only_vocabulary"]:
                 changes |= {"open_vocabulary.segmenters": (), "open_vocabulary.captioner": ""}
         return load_preset(self.base, changes | parsed_overrides(params))
@@ -104,12 +106,17 @@ class Choice:
         )
 
 
+def own_names(text: str) -> list[str]:
+    """The names that somebody typed, with commas or line breaks between, each once."""
+    return list(dict.fromkeys(name for part in text.replace("\n", ",").split(",") if (name := part.strip())))
+
+
 def base_preset(params: dict[str, Any]) -> Preset:
     """The preset that is chosen, as it stands. Raises InputError where there is none."""
     if params["preset"] == OWN_FILE:
         if not params["preset_file"]:
             raise InputError("name a TOML file, or choose one of the presets")
-        return load_preset(params["preset_file"])
+        return load_preset(absolute_path("the path of the TOML file", params["preset_file"]))
     if params["preset"]:
         return load_preset(params["preset"])
     here = hardware(params["device"])

@@ -25,6 +25,7 @@ from .annotate_choice import (
     Choice,
     base_preset,
     chosen_overwrite,
+    own_names,
     parsed_overrides,
     usual_masks,
 )
@@ -57,7 +58,12 @@ class Questions:
             params["preset"] = preferred_preset(gpu=here.is_gpu, free_gb=here.free_gb)
         form.choice("preset", preset_cards(here), label="Preset", cards=True)
         if params["preset"] == OWN_FILE:
-            form.text("preset_file", label="TOML file", description="A path on this machine", check=self._base)
+            form.text(
+                "preset_file",
+                label="TOML file",
+                description="The absolute path of a preset of your own",
+                check=self._base,
+            )
         if form.wrong:
             return
         base = base_preset(params)
@@ -92,7 +98,7 @@ class Questions:
                 form.text(
                     "vocabulary",
                     label="Your own classes",
-                    description="What the segmenter is asked for, one a line; empty: the preset's",
+                    description="What the segmenter is asked for, by commas or line breaks; empty: the preset's",
                     lines=True,
                 )
             votes = [Card(AS_PRESET, f"As {base.name} does it: {base.semantic.vote}")]
@@ -102,10 +108,11 @@ class Questions:
         form.text(
             "vocabulary",
             label="Your own names",
-            description="One a line, offered for every mask beside what the models propose; may stay empty",
+            description="With commas or line breaks between, offered for every mask beside what the models propose; "
+            "may stay empty",
             lines=True,
         )
-        if isinstance(params["vocabulary"], str) and params["vocabulary"].strip():
+        if isinstance(params["vocabulary"], str) and own_names(params["vocabulary"]):
             form.switch(
                 "only_vocabulary",
                 label="Only these names",

@@ -12,8 +12,9 @@ from fiftyone_ssa.labels import calibration, fused_weights
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 
 from .evaluate import TRUTH
-from .forms import Form, by_sight, check_masks_of_images, count, given, target_of
-from .job import Job, Outcome, report
+from .form_values import absolute_path
+from .forms import Form, by_sight, check_masks_of_images, count, given, source_of_masks, target_of
+from .job import Job, Outcome, from_here, report
 
 DEFAULTS: dict[str, Any] = {"label_field": "", "gt_field": "", "preset": ""}
 """Empty: the field that is shown, the one that is called after the truth, and weights that stay as they are."""
@@ -39,7 +40,8 @@ class Calibrate(Job):
         delegate: bool = False,
     ) -> Any:
         """Run it from Python, or queue it with `delegate`."""
-        params = {"label_field": label_field, "gt_field": gt_field, "preset": preset}
+        own = from_here(preset) if preset.endswith(".toml") else preset
+        params = {"label_field": label_field, "gt_field": gt_field, "preset": own}
         return self.call(sample_collection, params, delegate)
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
@@ -66,7 +68,7 @@ class Calibrate(Job):
             label="Fused preset",
             description="Its models look at these masks again, and its decision's weights are fitted, too. "
             "Empty: confidences only",
-            check=lambda: fused_weights.check_fused(params["preset"]) if params["preset"] else None,
+            check=lambda: _check_preset(params["preset"]) if params["preset"] else None,
         )
         if not form.wrong:
             form.note("amount", f"The names in {counted(count(samples), 'image')} will be compared with the truth.")
@@ -87,6 +89,10 @@ class Calibrate(Job):
         return Outcome(str(done), done.errors)
 
 
+def _check_preset(preset: str) -> None:
+    fused_weights.check_fused(absolute_path("the preset's file", preset) if preset.endswith(".toml") else preset)
+
+
 def _truths(samples: Any) -> list[str]:
     """Fields that may hold the truth, class maps first."""
     return [*segmentation_fields(samples), *detections_fields(samples)]
@@ -97,5 +103,7 @@ def _guessed(ctx: Any, samples: Any, params: dict[str, Any]) -> dict[str, str]:
     truths = _truths(samples)
     truth = params["gt_field"] or next((name for name in truths if TRUTH.search(name.lower())), truths[0])
     shown = by_sight(ctx, samples, detections_fields(samples))
+    made_of = source_of_masks(ctx, samples, ("_panoptic", "_classes"))  # no run uses the confidences of such
+    shown = [made_of, *(name for name in shown if name != made_of)]
     ours = [name for name in shown if samples.has_field(f"{name}.detections.class_name")]
     return {"label_field": params["label_field"] or next((f for f in ours if f != truth), shown[0]), "gt_field": truth}

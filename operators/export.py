@@ -14,8 +14,8 @@ from fiftyone_ssa.exports import export_arguments
 from fiftyone_ssa.exports.exporting import export, least_confidence, loaded, source_of, splits_of
 from fiftyone_ssa.exports.formats import FORMATS
 from fiftyone_ssa.exports.splits import read_splits
-from fiftyone_ssa.naming.arguments import check_path
 
+from .form_values import absolute_path
 from .forms import Card, Form, count, field_of_masks, given, target_of
 from .job import Job, Outcome, report
 
@@ -52,6 +52,7 @@ class Export(Job):
     icon = "download"
     patience = 20.0
     if_cancelled = "the folder is as it was"
+    paths = ("ontology",)
 
     def __call__(
         self,
@@ -104,12 +105,12 @@ class Export(Job):
         params["export_dir"] = params["export_dir"] or _own_folder(ctx.dataset.name, params)
         summary = export(
             samples,
-            _absolute(params["export_dir"]),
+            absolute_path("the folder", params["export_dir"]),
             format=params["format"],
             label_field=params["label_field"],
             export_media=params["export_media"],
             splits=_splits(params["splits"]),
-            ontology=params["ontology"] or None,
+            ontology=absolute_path("ontology", params["ontology"]) if params["ontology"] else None,
             min_confidence=_confidence(params["min_confidence"]),
             unreviewed=params["unreviewed"],
             fail_on_loss=params["fail_on_loss"],
@@ -141,11 +142,12 @@ def _narrower(form: Form, samples: Any) -> None:
         description="train=0.8,val=0.2, or a field of texts (or tags) that holds them. Empty: none",
         check=lambda: source and splits_of(source, _splits(params["splits"]), 0),
     )
-    form.text(
+    form.file(
         "ontology",
         label="Ontology",
-        description="A TOML file of the classes that are wanted; names that it does not know are left out. Empty: all",
-        check=lambda: loaded(params["ontology"] or None),
+        description="The absolute path of a TOML file of the classes that are wanted; names that it does not know are "
+        "left out. Empty: all",
+        check=loaded,
     )
     form.text(
         "min_confidence",
@@ -187,7 +189,7 @@ def _amount(samples: Any, label_field: str) -> str:
 
 
 def _check_folder(params: dict[str, Any]) -> None:
-    folder = _absolute(params["export_dir"])
+    folder = absolute_path("the folder", params["export_dir"])
     kind, media = FORMATS[params["format"]].kind, export_arguments.check_media(params["export_media"])
     export_arguments.check_target(folder, kind, params["label_field"], media, params["overwrite"])
 
@@ -196,10 +198,3 @@ def _own_folder(dataset: str, params: dict[str, Any]) -> str:
     """A folder for this dataset, field and format, beside FiftyOne's own data sets."""
     name = re.sub(r"[^\w.-]+", "-", f"{dataset}-{params['label_field']}-{params['format']}")
     return str(Path(fo.config.default_dataset_dir).expanduser().absolute() / "exports" / name)
-
-
-def _absolute(text: str) -> Path:
-    path = check_path("the folder", text)
-    if not path.is_absolute():
-        raise InputError(f"the folder must be an absolute path, got {text!r}")
-    return path

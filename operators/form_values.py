@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fiftyone_ssa.errors import InputError, shown
+from fiftyone_ssa.naming.arguments import check_path
 
 EMPTY = (None, "")
 
@@ -35,6 +37,14 @@ def check_switch(name: str, value: Any) -> None:
     """Raise InputError unless `value` is true or false."""
     if not isinstance(value, bool):
         raise InputError(f"{name} must be true or false, got {shown(value)}")
+
+
+def absolute_path(what: str, text: str) -> Path:
+    """The path that a text names. Raises InputError unless it is absolute: a job begins in a folder of the server's."""
+    path = check_path(what, text)
+    if not path.is_absolute():
+        raise InputError(f"{what} must be an absolute path, got {shown(text)}")
+    return path
 
 
 def check_new_name(text: str, what: str) -> None:

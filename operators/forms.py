@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bson import json_util
@@ -21,7 +22,7 @@ from fiftyone_ssa.labels.database import check_whole_images, dataset_id, root_da
 from fiftyone_ssa.models.hardware import FALLBACK, has_mps
 from fiftyone_ssa.naming.arguments import check_device
 
-from .form_values import EMPTY, check_choice, check_number, check_switch, check_text
+from .form_values import EMPTY, absolute_path, check_choice, check_number, check_switch, check_text
 
 NO_DATASET = "no dataset is open; open one in the App, or load one with the operator SSA: load a dataset"
 
@@ -71,6 +72,12 @@ class Form:
             view=view,
             **self._invalid(name),
         )
+
+    def file(self, name: str, *, label: str, description: str, check: Callable[[Path], object]) -> None:
+        """A text box for the absolute path of a file, or none; `check` raises InputError for a wrong one."""
+        what, value = f"the path of {label!r}", self.values[name]
+        told = (lambda: check(absolute_path(what, value))) if value else None
+        self.text(name, label=label, description=description, check=told)
 
     def choice(
         self,
@@ -127,13 +134,14 @@ class Form:
         """What the job works on, with the number of images of each choice; answers the collection."""
         see_filters(ctx)
         counts = {
-            "dataset_description": _images(ctx.dataset),
-            "current_view_description": _images(ctx.view),
+            "dataset_description": _images(of_one_slice(ctx, ctx.dataset)),
+            "current_view_description": _images(of_one_slice(ctx, ctx.view)),
             "base_view_description": "The view that this one was made of",
             "selected_samples_description": counted(len(ctx.selected or ()), "image"),
         }
         labels = {"dataset_label": "Whole dataset", "current_view_label": "What the App shows now"}
-        self.inputs.view_target(ctx, selected_samples_label="Selected images", **labels, **counts)
+        flat = {"require_flat": True} if ctx.group_slice and hasattr(ctx, "get_group_slice_scopes") else {}
+        self.inputs.view_target(ctx, selected_samples_label="Selected images", **labels, **counts, **flat)
         return target_of(ctx)
 
     def masks(
@@ -211,7 +219,13 @@ def check_open(ctx: Any) -> None:
 def target_of(ctx: Any) -> Any:
     """The collection that a job works on: what the App shows, filters and all, or what was chosen instead."""
     see_filters(ctx)
-    return ctx.target_view()
+    return of_one_slice(ctx, ctx.target_view())
+
+
+def of_one_slice(ctx: Any, samples: Any) -> Any:
+    """Of groups, the slice that the App shows; a call from Python says nothing of slices, and gets its groups."""
+    is_one = ctx.group_slice and samples.media_type == "group"
+    return samples.select_group_slices(ctx.group_slice) if is_one else samples
 
 
 def by_sight(ctx: Any, samples: Any, fields: Sequence[str]) -> list[str]:
@@ -224,6 +238,16 @@ def by_sight(ctx: Any, samples: Any, fields: Sequence[str]) -> list[str]:
 def field_of_masks(ctx: Any, samples: Any) -> str:
     """The field of masks that one means: filtered, shown, or any. Raises InputError where there is none."""
     return by_sight(ctx, samples, masks_fields(samples))[0]
+
+
+def source_of_masks(ctx: Any, samples: Any, endings: Sequence[str]) -> str:
+    """The field of masks that one means by one that was made of it and has its name with one of some endings."""
+    name, fields = field_of_masks(ctx, samples), masks_fields(samples)
+    while stems := [name.removesuffix(ending) for ending in endings if name.endswith(ending)]:
+        if stems[0] not in fields:
+            break
+        name = stems[0]
+    return name
 
 
 def masks_fields(samples: Any) -> list[str]:
@@ -283,6 +307,8 @@ def refusal(inputs: types.Object, sentence: str) -> None:
 
 def still_to_give(inputs: types.Object, sentence: str) -> None:
     """What has to be given before a form can be submitted, in no colour of alarm: nobody has done anything wrong."""
+    if before := inputs.properties.get(STILL_TO_GIVE):
+        sentence = f"{before.error_message}; {sentence}"
     about = {"invalid": True, "error_message": sentence}
     inputs.view(STILL_TO_GIVE, types.Notice(label=sentence[:1].upper() + sentence[1:]), **about)
 

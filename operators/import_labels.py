@@ -11,7 +11,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.bringing_back import import_corrections
 from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.exports.importing import check_new_field, import_labels
-from fiftyone_ssa.labels.database import root_dataset
+from fiftyone_ssa.labels.database import check_whole_images, root_dataset
 from fiftyone_ssa.naming.arguments import check_path
 
 from .export import format_cards
@@ -54,6 +54,8 @@ class ImportLabels(Job):
         """What it is, where it is, and the field."""
         form = Form(inputs, ctx.params, DEFAULTS)
         samples, params = form.target(ctx), form.values
+        if form.refused(lambda: check_whole_images(samples, "an import")):
+            return
         form.choice("kind", KINDS, label="What it is", cards=True)
         form.choice("format", format_cards(), label="Format")
         form.text(
@@ -69,7 +71,7 @@ class ImportLabels(Job):
                 description="Or one to replace with Overwrite; empty: imported",
                 check=lambda: check_new_field(samples, params["to"] or NEW_FIELD, overwrite=params["overwrite"]),
             )
-            form.switch("overwrite", label="Overwrite", description="Whether the field may exist")
+            form.switch("overwrite", label="Overwrite", description="Replace what the field holds of these images")
             return
         fields = by_sight(ctx, samples, detections_fields(samples))
         if form.refused(lambda: _check_fields(fields)):
@@ -79,6 +81,9 @@ class ImportLabels(Job):
         form.text("by", label="Who corrected", description="Where the file does not say it")
         form.switch("accept", label="Accept the rest", description="Masks that came back unchanged count as accepted")
         form.switch("overwrite", label="Overwrite", description="Also what somebody decided here since the export")
+
+    def _field(self, ctx: Any) -> str:
+        return self.new_field(ctx) or super()._field(ctx)
 
     def run(self, ctx: Any) -> Outcome:
         """Import."""

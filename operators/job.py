@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import fiftyone as fo
@@ -24,6 +25,7 @@ from fiftyone_ssa.labels.appearance import show_anew
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
 from fiftyone_ssa.labels.job_record import Cancelled, JobRecord, begin, leave
 from fiftyone_ssa.labels.jobs import JobRow, Where, images_of, jobs
+from fiftyone_ssa.labels.lease import check_free
 from fiftyone_ssa.naming.run import describe
 from fiftyone_ssa.plugin import missing
 
@@ -33,8 +35,8 @@ from .forms import STILL_TO_GIVE, check_open, first_problem, problem, refusal, t
 PANEL = "masks"
 WITHOUT_PANEL = 500.0
 """Seconds that "Execute" waits where no dataset is open, and so no panel; FiftyOne gives a request 600."""
-WRITERS = ("annotate", "repaint")
-"""The jobs that fill their field, which one at a time can."""
+WRITERS = ("annotate", "repaint", "panoptic")
+"""The jobs that need their field for themselves."""
 OF_ONE_REQUEST = ("delegated", "delegation_target", "prompt_id", "request_delegation", "results", "run_doc", "target")
 """What a request says about itself, and the next one with the same job must not."""
 _record: ContextVar[JobRecord | None] = ContextVar("record", default=None)
@@ -59,6 +61,8 @@ class Job(FormOperator):
     patience: float = 0.0
     """Seconds for which "Execute" in the App waits for the end, before the panel takes over."""
     if_cancelled: str = "what is done is kept, resume goes on from there"
+    paths: tuple[str, ...] = ()
+    """The parameters that are paths, which a form takes whole, and a call from Python from its own folder."""
 
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """Add the fields of the form, each with what is wrong with its value."""
@@ -75,6 +79,9 @@ class Job(FormOperator):
             refusal(inputs, gone["error_message"])
         else:
             self.form(ctx, inputs)
+            if self.job in WRITERS and is_from_app(ctx) and (busy := problem(lambda: self._check_free(ctx))):
+                told = busy["error_message"]  # by the time that a scheduled job begins, it may be free
+                inputs.view("busy", types.Warning(label=told[:1].upper() + told[1:]))
             if ask := inputs.properties.pop(STILL_TO_GIVE, None):
                 inputs.properties[STILL_TO_GIVE] = ask  # beside the button that it holds back
         return types.Property(inputs, view=types.View(label=self.label))
@@ -109,7 +116,7 @@ class Job(FormOperator):
         return str(ctx.params.get(name) or default)
 
     def _check_free(self, ctx: Any) -> None:
-        """Raise InputError if another job fills the same field: its lease would say so, when this one has loaded."""
+        """Raise InputError if a job or another process fills the same field, before this one has loaded its models."""
         for row in jobs(ctx.dataset):
             writes = row.state == "running" and row.operator in WRITERS
             if writes and row.label_field == self._field(ctx):
@@ -118,6 +125,7 @@ class Job(FormOperator):
                     f"{row.began:%Y-%m-%d %H:%M:%S} UTC; wait until it is done or cancel it in the panel Masks, or "
                     "choose another label_field"
                 )
+        check_free(ctx.dataset, self._field(ctx))
 
     def _begin(self, ctx: Any, where: Where) -> str:
         """Record that the job begins, and answer its id."""
@@ -200,7 +208,7 @@ class Job(FormOperator):
         if row.changes_dataset and is_from_app(ctx):
             show_anew(ctx, row.began)
             field = self.new_field(ctx) if row.state == "done" else ""
-            if field:  # in place of the masks that it was made of
+            if field and ctx.dataset.has_field(field):  # in place of the masks that it was made of
                 active = [name for name in ctx.active_fields or () if name not in (field, self._field(ctx))]
                 ctx.ops.set_active_fields([*active, field])
 
@@ -224,6 +232,7 @@ class Job(FormOperator):
 
     def call(self, samples: Any, params: dict[str, Any], delegate: bool) -> Any:
         """Run the job from Python on a dataset or view, or queue it."""
+        params = params | {name: from_here(params[name]) for name in self.paths if params.get(name)}
         if delegate:
             view = samples.view() if samples is not None else None
             return foo.execute_operator(self.uri, {"view": view}, params=params, request_delegation=True)
@@ -236,6 +245,11 @@ class Job(FormOperator):
             return ExecutionResult(self.execute(context), context.executor)
         except (DeviceLostError, InputError, MissingDependencyError) as error:
             raise ExecutionError(str(error)) from error
+
+
+def from_here(path: Any) -> str:
+    """A path as it is meant in this process, for one that begins in another folder."""
+    return str(path) if "://" in str(path) else str(Path(path).expanduser().absolute())
 
 
 def is_from_app(ctx: Any) -> bool:

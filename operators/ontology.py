@@ -11,7 +11,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from fiftyone_ssa.curation.ontology_apply import apply, check_target
-from fiftyone_ssa.curation.ontology_journal import undo_ontology
+from fiftyone_ssa.curation.ontology_journal import applied_to, undo_ontology
 from fiftyone_ssa.curation.ontology_pictures import caption, example_sheet, pages
 from fiftyone_ssa.curation.ontology_suggest import suggest
 from fiftyone_ssa.curation.remembered import remembered
@@ -20,7 +20,8 @@ from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.layouts.ontology_lines import lines_of, ontology_of_lines
 from fiftyone_ssa.layouts.ontology_suggested import with_joined
 
-from .forms import Card, Form, field_of_masks, given, target_of
+from .form_values import absolute_path
+from .forms import Card, Form, given, source_of_masks, target_of
 from .job import Job, Outcome
 
 APPLY, UNDO = "apply", "undo"
@@ -40,6 +41,7 @@ ABOUT = {
     UNDO: "Take the last ontology back that was applied to a field",
 }
 NO_PICTURES = "none"
+CLASSES = "_classes"
 TOLD = 6
 """Pairs that a note lists before it only counts."""
 
@@ -52,6 +54,7 @@ class ApplyOntology(Job):
     description = "Put the names of masks together to your classes: suggested, edited in the form, in a new field"
     icon = "category"
     patience = 20.0
+    paths = ("file", "save_to")
 
     def __call__(
         self, sample_collection: Any, label_field: str = "ssa", *, delegate: bool = False, **params: Any
@@ -62,15 +65,18 @@ class ApplyOntology(Job):
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The masks, the classes, and where they go."""
         form = Form(inputs, ctx.params, DEFAULTS)
-        samples, values = form.masks(ctx), form.values
+        values = form.values
+        form.choice("action", [Card(name, name, ABOUT[name]) for name in ABOUT], label="Action", cards=True)
+        if values["action"] == UNDO:
+            if not form.refused(lambda: _applied(ctx)):
+                values["to"] = values["to"] or _applied(ctx)[0]
+                form.choice("to", _applied(ctx), label="Field", description="What the classes were written to")
+            return
+        samples = form.masks(ctx, usual=_usual_field)
         if samples is None:
             return
         field = values["label_field"]
-        form.choice("action", [Card(name, name, ABOUT[name]) for name in ABOUT], label="Action", cards=True)
         to = values["to"] or _usual_target(field)
-        if values["action"] == UNDO:
-            form.text("to", label="Field", description=f"What the classes were written to; empty: {to}")
-            return
         form.text(
             "to",
             label="New field",
@@ -78,13 +84,18 @@ class ApplyOntology(Job):
             check=lambda: check_target(samples, field, to),
         )
         form.text("others", label="Name of what means no class", description="Empty: it keeps its own name")
-        form.text("save_to", label="Save the ontology as", description="A TOML file, to edit and use again; empty: not")
+        form.file(
+            "save_to",
+            label="Save the ontology as",
+            description="The absolute path of a new TOML file, to edit and use again; empty: it is not saved",
+            check=_check_new,
+        )
         form.switch("overwrite", label="Replace what the field holds", description="What people touched there stays")
-        form.text(
+        form.file(
             "file",
             label="Ontology",
-            description="A TOML file on the machine that runs this; empty: suggested from the names",
-            check=(lambda: Ontology.load(Path(values["file"]))) if values["file"] else None,
+            description="The absolute path of a TOML file on the machine of the job; empty: suggested from the names",
+            check=Ontology.load,
         )
         if not values["file"] and not form.refused(lambda: remembered(suggest, samples, field)):
             found = remembered(suggest, samples, field)
@@ -98,9 +109,6 @@ class ApplyOntology(Job):
             form.note("unsure", f"May be the same, and stay apart: {'; '.join(unsure[:TOLD])}{more}.")
             form.switch("join", label="Put together what may be the same")
         _examples(form, found, sheet)
-        masks = [count for entry in found.classes for count in entry.counts.values()]
-        told = f"{counted(len(masks), 'name')}, here in {counted(len(found.classes), 'class')}"
-        form.note("amount", f"{counted(sum(masks), 'mask')} have {told}.")
         name = _lines_of(form.values)
         form.values[name] = form.params.get(name) or lines_of(with_joined(found) if form.values["join"] else found)
         form.text(
@@ -110,19 +118,20 @@ class ApplyOntology(Job):
             check=lambda: ontology_of_lines(form.values[name]),
             lines=True,
         )
+        if name not in form.wrong:
+            form.note("amount", _amount(found, ontology_of_lines(form.values[name], base=found)))
 
     def run(self, ctx: Any) -> Outcome:
         """Apply, or take back."""
         params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
-        field = params["label_field"] or field_of_masks(ctx, samples)
-        to = params["to"] or _usual_target(field)
         if params["action"] == UNDO:
-            return Outcome(str(undo_ontology(samples, to)))
+            return Outcome(str(undo_ontology(samples, params["to"] or _applied(ctx)[0])))
+        field = params["label_field"] or _usual_field(ctx, samples)
+        to = params["to"] or _usual_target(field)
         ontology = _chosen(params, samples, field)
         if params["save_to"]:
-            path = Path(params["save_to"]).expanduser()
-            if path.exists():
-                raise InputError(f"{path} is there already; choose another name for the ontology's file")
+            path = absolute_path("save_to", params["save_to"])
+            _check_new(path)
             ontology.save(path)
         done = apply(ontology, samples, field, to=to, overwrite=params["overwrite"])
         return Outcome(str(replace(done, errors={})), done.errors)
@@ -130,15 +139,17 @@ class ApplyOntology(Job):
     def new_field(self, ctx: Any) -> str:
         """The classes, unless they were taken back or are an attribute of the masks that are shown."""
         params = given(ctx.params, DEFAULTS)
-        to = params["to"] or _usual_target(params["label_field"] or field_of_masks(ctx, target_of(ctx)))
-        return "" if params["action"] == UNDO or "." in to else str(to)
+        if params["action"] == UNDO:
+            return ""
+        to = params["to"] or _usual_target(params["label_field"] or _usual_field(ctx, target_of(ctx)))
+        return "" if "." in to else str(to)
 
 
 def _chosen(params: dict[str, Any], samples: Any, field: str) -> Ontology:
     """The ontology of the file, of the form's lines, or the suggested one."""
     others = params["others"] or None
     if params["file"]:
-        loaded = Ontology.load(Path(params["file"]).expanduser())
+        loaded = Ontology.load(absolute_path("file", params["file"]))
         return loaded.with_others(others) if others else loaded
     suggested = suggest(samples, field)
     lines = params.get(_lines_of({**params, "label_field": field})) or params["classes"]
@@ -170,5 +181,32 @@ def _lines_of(params: Mapping[str, Any]) -> str:
     return f"classes_of_{params['label_field']}" + ("_joined" if params["join"] else "")
 
 
+def _amount(found: Ontology, chosen: Ontology) -> str:
+    """How many masks have how many names, and what becomes of these."""
+    names = {name: masks for entry in found.classes for name, masks in entry.counts.items()}
+    none = [masks for name, masks in names.items() if chosen.class_of(name) is None]
+    left = f"; {counted(len(none), 'name')} of {counted(sum(none), 'mask')} mean no class" if none else ""
+    told = f"{counted(len(names), 'name')}, here in {counted(len(chosen.classes), 'class')}"
+    return f"{counted(sum(names.values()), 'mask')} have {told}{left}."
+
+
+def _check_new(path: Path) -> None:
+    if path.exists():
+        raise InputError(f"{path} is there already; choose another name for the ontology's file")
+
+
+def _applied(ctx: Any) -> list[str]:
+    """Where ontologies were applied: what the App shows, then the last one. Raises InputError where there is none."""
+    found = applied_to(ctx.dataset)
+    if not found:
+        raise InputError("no ontology was applied to this dataset that is not taken back already")
+    return sorted(found, key=lambda to: to.partition(".")[0] not in (ctx.active_fields or ()))
+
+
+def _usual_field(ctx: Any, samples: Any) -> str:
+    """The field that one means: not the classes that were made of it, which an App shows from then on."""
+    return source_of_masks(ctx, samples, (CLASSES,))
+
+
 def _usual_target(field: str) -> str:
-    return f"{field}_classes"
+    return f"{field}{CLASSES}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from fiftyone.operators import types
@@ -13,9 +12,11 @@ from fiftyone_ssa.labels import panoptic as library
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.masks.containment import LEVELS, WHOLE
 
-from .forms import Form, count, field_of_masks, given, target_of
+from .form_values import absolute_path
+from .forms import Form, count, given, source_of_masks, target_of
 from .job import Job, Outcome, report
 
+SEGMENTS = "_panoptic"
 DEFAULTS: dict[str, Any] = {"label_field": "", "ontology": "", "level": WHOLE, "overwrite": False}
 
 
@@ -27,6 +28,7 @@ class Panoptic(Job):
     description = "Resolve overlapping masks, so that every pixel has one segment: <field>_panoptic"
     icon = "layers"
     patience = 20.0
+    paths = ("ontology",)
 
     def __call__(
         self,
@@ -45,15 +47,14 @@ class Panoptic(Job):
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """The masks, the classes, and how fine the segments are."""
         form = Form(inputs, ctx.params, DEFAULTS)
-        samples = form.masks(ctx)
+        samples = form.masks(ctx, usual=_usual_field)
         if samples is None:
             return
-        file = form.values["ontology"]
-        form.text(
+        form.file(
             "ontology",
             label="Ontology",
-            description="A TOML file on the machine that runs this; empty: every name is a class",
-            check=(lambda: Ontology.load(Path(file))) if file else None,
+            description="The absolute path of a TOML file on the machine of the job; empty: every name is a class",
+            check=Ontology.load,
         )
         form.choice("level", LEVELS, label="Segments", description="The finest masks that are segments of their own")
         form.switch(
@@ -69,10 +70,19 @@ class Panoptic(Job):
         params, samples = given(ctx.params, DEFAULTS), target_of(ctx)
         done = library.panoptic(
             samples,
-            params["label_field"] or field_of_masks(ctx, samples),
-            ontology=params["ontology"] or None,
+            params["label_field"] or _usual_field(ctx, samples),
+            ontology=absolute_path("ontology", params["ontology"]) if params["ontology"] else None,
             level=params["level"],
             overwrite=params["overwrite"],
             progress=report(ctx),
         )
         return Outcome(str(replace(done, errors={})), done.errors)
+
+    def new_field(self, ctx: Any) -> str:
+        """The segments."""
+        return f"{given(ctx.params, DEFAULTS)['label_field'] or _usual_field(ctx, target_of(ctx))}{SEGMENTS}"
+
+
+def _usual_field(ctx: Any, samples: Any) -> str:
+    """The field that one means: not the segments that were made of it."""
+    return source_of_masks(ctx, samples, (SEGMENTS,))

@@ -12,6 +12,7 @@ from fiftyone_ssa.labels.jobs import JobRow
 from fiftyone_ssa.labels.loaders import check_dataset_name
 from fiftyone_ssa.labels.shown import DEFAULT_FIELD
 
+from .form_values import absolute_path
 from .forms import Card, Form, given
 from .job import Job, Outcome, report
 
@@ -38,6 +39,7 @@ class SelectMasks(Job):
     needs_dataset = False
     patience = 120.0  # it opens what it has loaded, which only the request that waits for it can
     if_cancelled = "nothing of it is kept"
+    paths = ("out",)
 
     def __call__(self, out: str, name: str, *, delegate: bool = False, **params: Any) -> Any:
         """Run it from Python, or queue it with `delegate`; `params` are those of the form (`DEFAULTS`)."""
@@ -52,13 +54,16 @@ class SelectMasks(Job):
         where = "An absolute path on the machine that runs the job"
         form.text("out", label="Folder of Parquet labels", description=where, check=lambda: _check(values["out"]))
         hint = "SQL, as: label = 'traffic light' and confidence > .6. Empty: all masks"
-        checked = None if "out" in form.wrong else lambda: _check(values["out"], values["where"], values["near"])
+        known = "out" not in form.wrong
+        checked = (lambda: _check(values["out"], where=values["where"])) if known else None
         form.text("where", label="Condition", description=hint, check=checked)
         form.number("limit", label="At most this many masks", description="Empty: all")
         cards = [Card(how, how.capitalize(), f"{told[:1].upper()}{told[1:]}") for how, told in SAMPLES.items()]
         form.choice("sample", cards, label="Which of them", cards=True)
         form.number("per_class", label="At most this many of each name", description="Empty: all")
-        form.text("near", label="Most like this mask", description="IMAGE_ID:MASK_ID, where embeddings were kept")
+        checked = (lambda: _check(values["out"], near=values["near"])) if known else None
+        hint = "IMAGE_ID:MASK_ID, where embeddings were kept"
+        form.text("near", label="Most like this mask", description=hint, check=checked)
         form.text("name", label="Name", description="Of the new dataset", check=lambda: _check_name(values["name"]))
 
     def run(self, ctx: Any) -> Outcome:
@@ -95,6 +100,8 @@ def _check(out: str, where: str = "", near: str = "") -> None:
 
     if not out:
         raise InputError("name the folder of Parquet labels, as an absolute path")
+    if "://" not in out:
+        absolute_path("the folder", out)
     with Output(out) as output:
         output.check_where(where or "true")
         order(output, Sample(near=near or None))

@@ -132,6 +132,11 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         """Ask which masks of Parquet labels to open."""
         parquet.ask_for_masks(ctx)
 
+    def on_rows(self, ctx: Any) -> None:
+        """Ask which masks of a name of Parquet labels to open."""
+        where = charts.clicked(ctx)
+        parquet.ask_for_masks(ctx, where if isinstance(where, str) else "")
+
     def on_return(self, ctx: Any) -> None:
         """Ask whether to return what people corrected to the Parquet labels."""
         parquet.ask_to_return(ctx)

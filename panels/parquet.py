@@ -31,7 +31,7 @@ def load(ctx: Any) -> dict[str, Any]:
     out = Path(origin["out"])
     found = _stats(str(out), tuple(path.stat().st_mtime_ns for path in (out, *out.glob("[cm]*")) if path.exists()))
     classes = list(found.classes.items())
-    rows = [charts.Bar(named(name), masks, name) for name, masks in classes[:MOST]]
+    rows = [charts.Bar(named(name), masks, _condition(name)) for name, masks in classes[:MOST]]
     where = "all masks" if origin["where"] == "true" else f"`{origin['where']}`"
     return {
         "told": f"These masks are from `{out}`: {where}, {origin['sample']}.",
@@ -50,22 +50,28 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
     if "all" not in shape:
         return
     buttons.btn("return", "Return corrections", variant="outlined", on_click=on.on_return)
-    title(tab, "title", "All rows", "as they are corrected")
+    title(tab, "title", "All rows", "as they are corrected; click a name to choose of its masks")
     tab.md(shape["all"], name="all")
-    draw_bars(tab, "classes", [charts.Bar(**row) for row in shape["rows"]], on.on_class)
+    draw_bars(tab, "classes", [charts.Bar(**row) for row in shape["rows"]], on.on_rows)
     if shape["rest"]:
         tab.md(shape["rest"], name="rest")
 
 
-def ask_for_masks(ctx: Any) -> None:
+def ask_for_masks(ctx: Any, where: str = "") -> None:
     """Open the form that chooses masks, of the same folder where these are from one."""
     origin = _origin(ctx)
-    ctx.prompt(f"{PLUGIN}/select", params={"out": origin["out"]} if origin else {})
+    ctx.prompt(f"{PLUGIN}/select", params={"out": origin["out"], "where": where} if origin else {})
 
 
 def ask_to_return(ctx: Any) -> None:
     """Open the form that returns corrections of the field that is shown."""
     ctx.prompt(f"{PLUGIN}/return_corrections", params={"label_field": field_of(ctx)})
+
+
+def _condition(name: str | None) -> str:
+    """What chooses the rows of a name: the dataset need not have any of them."""
+    text = (name or "").replace("'", "''")
+    return f"label = '{text}'" if name else "label is null"
 
 
 @lru_cache(maxsize=8)

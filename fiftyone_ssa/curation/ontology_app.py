@@ -77,6 +77,9 @@ def _set_colours(dataset: fo.Dataset, field: str, ours: OwnSettings, ontology: O
     colours = {entry.name: entry.colour or colour_of(entry.name) for entry in ontology.classes}
     listed = [{"value": "none", "color": UNNAMED}]
     listed += [{"value": name, "color": colours.get(name, UNNAMED)} for name in ontology.names[:MOST_NAMES]]
+    before = (present or {}).get("valueColors") or []  # of names that mean no class, and stay
+    known = {row["value"] for row in listed}
+    listed += [row for row in before if row["value"] not in known][: max(0, MOST_NAMES - len(listed) + 1)]
     wanted = {"path": field, "colorByAttribute": "label", "valueColors": listed}
     if _may_set(ours, "colours", field, present, wanted):
         scheme.fields = [entry for entry in entries if entry.get("path") != field] + [wanted]

@@ -114,6 +114,16 @@ def drop(token: str, samples: Iterable[ObjectId]) -> None:
     own_collection(COLLECTION).delete_many({"token": token, "sample": {"$in": list(samples)}})
 
 
+def applied_to(dataset: fo.Dataset) -> list[str]:
+    """What ontologies were applied to, and not taken back, the last one first."""
+    stages: list[Document] = [
+        {"$match": {"dataset": dataset_id(dataset), "undone": False}},
+        {"$group": {"_id": "$to", "at": {"$max": "$at"}}},
+        {"$sort": {"at": -1, "_id": 1}},
+    ]
+    return [row["_id"] for row in own_collection(COLLECTION).aggregate(stages)]
+
+
 @needs_database()
 def undo_ontology(samples: Any, to: str, token: str | None = None) -> Undone:
     """Take back an ontology that was applied: the last one on `to` that is not taken back yet, or the one of a token.

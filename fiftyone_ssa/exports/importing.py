@@ -102,7 +102,6 @@ def import_labels(
         raise
     summary = ImportSummary(goal, label_field)
     try:
-        declare_detections(goal, label_field, ())
         _fill(found, summary, _Places(samples), add_images and not samples.view()._stages, progress)
     except BaseException:
         if is_new:
@@ -125,7 +124,7 @@ def check_new_field(samples: Any, label_field: Any, *, overwrite: bool) -> None:
 def _fill(found: Imported, summary: ImportSummary, places: _Places, adds: bool, progress: Any) -> None:
     goal, label_field, fresh = summary.dataset, summary.label_field, list[fo.Sample]()
     before, filled = ImportedBefore(goal, label_field), dict[str, list[Document]]()
-    declared: set[str] = set()
+    declared: set[str] | None = None
     with fou.ProgressBar(progress=progress) as bar:
         for image in bar(iter(found)):
             path = str(image.path)
@@ -141,10 +140,10 @@ def _fill(found: Imported, summary: ImportSummary, places: _Places, adds: bool, 
             except InputError as error:
                 summary.errors[in_utf8(path)] = str(error)
                 continue
-            used = {name for row in document["detections"] for name in row if name in ATTRIBUTES} - declared
-            if used:
+            used = {name for row in document["detections"] for name in row if name in ATTRIBUTES}
+            if declared is None or not used <= declared:  # a data set of which nothing can be read leaves no field
                 declare_detections(goal, label_field, sorted(used))
-                declared |= used
+                declared = (declared or set()) | used
             if sample_id is not None:
                 document, kept = before.beside(sample_id, document, image.masks)
                 filled[sample_id] = kept

@@ -70,7 +70,7 @@ def hold(dataset: fo.Dataset, name: str, *, wait_seconds: float = 0.0) -> Iterat
     deadline = time.monotonic() + wait_seconds
     while (holder := _take(lease)) is not None:
         if time.monotonic() >= deadline:
-            raise LeaseHeldError(f"{name!r} of dataset {dataset.name!r} is being written {_who(holder)}")
+            raise LeaseHeldError(_held(dataset, name, holder))
         time.sleep(0.05)
     stop = threading.Event()
     beats = threading.Thread(target=_beat, args=(lease, stop), name="lease", daemon=True)
@@ -82,6 +82,13 @@ def hold(dataset: fo.Dataset, name: str, *, wait_seconds: float = 0.0) -> Iterat
         beats.join()
         with suppress(PyMongoError):
             own_collection("leases").delete_one({"_id": lease.key, "token": lease.token})
+
+
+def check_free(dataset: fo.Dataset, name: str) -> None:
+    """Raise LeaseHeldError, naming who holds it, where another process holds the lease on a dataset's field."""
+    holder = own_collection("leases").find_one({"_id": f"{dataset_id(dataset)}/{name}"})
+    if holder is not None and not _is_dead(holder):
+        raise LeaseHeldError(_held(dataset, name, holder))
 
 
 def held_fields(dataset: fo.Dataset) -> list[str]:
@@ -140,11 +147,11 @@ def _is_dead(holder: dict[str, Any]) -> bool:
     return found is not None
 
 
-def _who(holder: dict[str, Any]) -> str:
+def _held(dataset: fo.Dataset, name: str, holder: dict[str, Any]) -> str:
     since: datetime = holder["since"]
     return (
-        f"by process {holder['pid']} on {holder['host']} since {since:%Y-%m-%d %H:%M:%S} UTC; "
-        "wait until it is done or stop it, or choose another label_field"
+        f"{name!r} of dataset {dataset.name!r} is being written by process {holder['pid']} on {holder['host']} "
+        f"since {since:%Y-%m-%d %H:%M:%S} UTC; wait until it is done or stop it, or choose another label_field"
     )
 
 

@@ -33,7 +33,7 @@ def test_classes_are_suggested_applied_and_taken_back(app, scenes, shot):
     assert {"sky", "other"} <= set(scenes.label_schemas["ssa_classes"]["classes"])
     shot(page, "ontology_applied")
     dismiss(page, form)
-    run_operator(page, LABEL, {"Action": "undo", "Masks": "ssa"})
+    run_operator(page, LABEL, {"Action": "undo"})
     wait_until(lambda: field() is False, "the field is still there", 30, page)
 
 

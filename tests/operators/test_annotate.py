@@ -220,7 +220,7 @@ def test_what_few_need_is_folded_away_until_it_is_used(form, photographs):
 
 
 def test_only_names_of_ones_own_are_given(registry, photographs):
-    names = {"vocabulary": "cat\na cup", "only_vocabulary": True}
+    names = {"vocabulary": "cat, a cup\n cat,", "only_vocabulary": True}
     registry.get_operator(URI)(photographs.limit(1), "mini-engine", masks="json", device="cpu", **names)
     photographs.reload()
     assert set(photographs.distinct("ssa.detections.label")) <= {"cat", "a cup"}

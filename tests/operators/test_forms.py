@@ -148,6 +148,27 @@ def test_collections_that_a_job_cannot_take_are_refused_in_one_sentence(registry
             made.delete()
 
 
+def test_of_groups_a_job_takes_the_slice_that_the_app_shows(registry, dataset):
+    groups = fo.Dataset()
+    groups.add_group_field("group", default="left")
+    for number, sample in enumerate(dataset):
+        masks = sample.ssa.copy()
+        slices = ("left", "right") if number == 0 else ("left",)
+        group = fo.Group()
+        groups.add_samples(fo.Sample(sample.filepath, ssa=masks.copy(), group=group.element(s)) for s in slices)
+    operator = registry.get_operator(f"{NAME}/levels")
+    try:
+        for shown, images in (("left", "3 images"), ("right", "1 image")):
+            request = {"dataset_name": groups.name, "group_slice": shown, "view": [], "params": {}}
+            with foo.ExecutionContext(request, executor=foo.executor.Executor(), operator_uri=operator.uri) as context:
+                fields = operator.resolve_type(context, "inputs").to_json()["type"]["properties"]
+                assert fields["amount"]["view"]["label"] == f"The masks of {images} will be sorted."
+                assert f"{images} in the current slice ({shown})" in str(fields.get("view_target", images))
+                assert images in operator.execute(context)["message"]
+    finally:
+        groups.delete()
+
+
 @pytest.mark.parametrize("job", ["evaluate", "export", "repaint"])
 def test_an_emptied_field_is_its_default(registry, form, dataset, job):
     emptied = dict.fromkeys(("format", "export_media", "pred_field", "gt_field", "eval_key", "label_field"), "")

@@ -9,6 +9,7 @@ from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_ssa import cli
 from fiftyone_ssa.exports.exporting import export
+from fiftyone_ssa.labels.jobs import jobs
 from fiftyone_ssa.plugin import NAME
 
 URI = f"{NAME}/import_labels"
@@ -57,6 +58,17 @@ def test_labels_come_from_the_command_and_python(registry, dataset, tmp_path, ca
     dataset.reload()
     assert dataset.count("y.detections") == 2
     capsys.readouterr()
+
+
+def test_what_cannot_be_read_leaves_no_field(registry, form, dataset, tmp_path):
+    with pytest.raises(ExecutionError, match=r"labels\.json"):
+        registry.get_operator(URI)(dataset, tmp_path / "out", kind="labels", format="coco")
+    dataset.reload()
+    assert not dataset.has_field("imported")
+    assert not form("import_labels", dataset, kind="labels", folder=str(tmp_path))["to"]["invalid"]
+    assert jobs(dataset)[0].label_field == "imported"
+    told = form("import_labels", dataset.to_patches("ssa"))["refusal"]["error_message"]
+    assert told.startswith("an import takes whole images")
 
 
 def test_form_tells_what_is_wrong(form, registry, dataset, tmp_path):

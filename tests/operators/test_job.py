@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -20,7 +21,7 @@ import PIL.Image
 import psutil
 import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
-from fiftyone.operators.executor import ExecutionError, ExecutionResult, execute_or_delegate_operator
+from fiftyone.operators.executor import ExecutionContext, ExecutionError, ExecutionResult, execute_or_delegate_operator
 
 from fiftyone_ssa.labels.database import own_collection, samples_of
 from fiftyone_ssa.labels.jobs import DIED, LAUNCH, JobRow, cancel, job, jobs, log
@@ -204,11 +205,18 @@ def test_from_the_app_it_starts_is_followed_cancelled_and_resumed(images, preset
     assert images.exists("ssa").count() == COUNT
 
 
-def test_where_another_process_writes_the_field_it_fails_with_that_sentence(images, preset):
+def test_where_another_process_writes_the_field_form_and_run_say_so(images, preset):
+    told = f"'ssa' of dataset {images.name!r} is being written by process {os.getpid()} on "
+    form = foo.get_operator(f"{NAME}/annotate").resolve_input
+    request = {**FROM_APP, "dataset_name": images.name, "view": [], "params": preset}
     with hold(images, "ssa"):
-        row = ended(press_execute("annotate", images, **preset).result["job"])
-    assert row.state == "failed"
-    assert row.message.startswith(f"'ssa' of dataset {images.name!r} is being written by process {os.getpid()} on ")
+        with pytest.raises(ExecutionError, match=re.escape(told)):
+            press_execute("annotate", images, **preset)
+        with ExecutionContext(request) as ctx:
+            assert told in form(ctx).type.properties["busy"].view.label
+    assert jobs(images) == []
+    with ExecutionContext(request) as ctx:
+        assert "busy" not in form(ctx).type.properties
 
 
 def test_a_killed_one_has_failed_and_resume_goes_on(images, preset):

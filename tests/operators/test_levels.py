@@ -37,9 +37,12 @@ def test_levels_by_defaults(registry, form, dataset):
     assert dataset.first().ssa.detections[1].level == "part"
 
 
-def test_panoptic_by_defaults_and_by_parts(registry, dataset):
+def test_panoptic_by_defaults_and_by_parts(registry, form, dataset):
     assert "1 segment in 1 image" in run("panoptic", dataset)["message"]
     assert "2 segments in 1 image" in run("panoptic", dataset, level="part")["message"]
+    dataset.reload()
+    assert form("panoptic", dataset, ["ssa_panoptic"])["label_field"]["default"] == "ssa"
+    assert "must be an absolute path" in form("panoptic", dataset, ontology="a.toml")["ontology"]["error_message"]
 
 
 @pytest.mark.parametrize(

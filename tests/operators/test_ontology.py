@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fiftyone_ssa import Ontology, cli
+from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.plugin import NAME
 
 URI = f"{NAME}/ontology"
@@ -44,11 +45,49 @@ def test_the_form_begins_with_the_suggestion_and_says_what_is_unsure(form, datas
         form("ontology", dataset, join=True)["classes_of_ssa_joined"]["default"]
         == "couch = sofa\nchair = wooden chair\n"
     )
+    edited = form("ontology", dataset, classes_of_ssa="seat = sofa, couch")
+    assert "12 masks have 4 names, here in 1 class; 2 names of 6 masks mean no class" in str(edited["amount"])
     wrong = form("ontology", dataset, to="ssa", file="/none.toml")
     assert wrong["file"]["invalid"]
     assert wrong["to"]["invalid"]
     assert form("ontology", dataset, classes_of_ssa="a\na")["classes_of_ssa"]["invalid"]
-    assert "classes_of_ssa" not in form("ontology", dataset, action="undo")
+
+
+def test_a_files_path_is_whole_and_new(form, registry, dataset, tmp_path, monkeypatch):
+    for name in ("file", "save_to"):
+        told = form("ontology", dataset, **{name: "mine.toml"})[name]["error_message"]
+        assert told.endswith("must be an absolute path, got 'mine.toml'")
+    (tmp_path / "mine.toml").write_text("")
+    assert (
+        "is there already" in form("ontology", dataset, save_to=str(tmp_path / "mine.toml"))["save_to"]["error_message"]
+    )
+    monkeypatch.chdir(tmp_path)
+    registry.get_operator(URI)(dataset, "ssa", save_to="theirs.toml")
+    assert (tmp_path / "theirs.toml").is_file()
+
+
+def test_after_it_was_applied_the_form_means_what_it_was_made_of_and_offers_to_undo(form, registry, dataset):
+    assert "no ontology was applied" in form("ontology", dataset, action="undo")["refusal"]["error_message"]
+    registry.get_operator(URI)(dataset, "ssa", classes_of_ssa="seat = sofa, couch")
+    registry.get_operator(URI)(dataset, "ssa", to="mine")
+    for shown in ("ssa_classes", "mine"):
+        fields = form("ontology", dataset, [shown], action="undo")
+        assert (fields["to"]["default"], sorted(fields["to"]["type"]["values"])) == (shown, ["mine", "ssa_classes"])
+        assert "label_field" not in fields
+    again = form("ontology", dataset, ["ssa_classes"])
+    assert again["label_field"]["default"] == "ssa"
+    assert not again["to"]["invalid"]
+
+
+def test_names_that_mean_no_class_keep_their_colours(registry, dataset):
+    registry.get_operator(URI)(dataset, "ssa", classes_of_ssa="seat = sofa, couch")
+    dataset.reload()
+    (entry,) = [entry for entry in dataset.app_config.color_scheme.fields if entry["path"] == "ssa_classes"]
+    colours = {row["value"]: row["color"] for row in entry["valueColors"]}
+    assert {name: colours[name] for name in ("seat", "chair")} == {
+        "seat": colour_of("seat"),
+        "chair": colour_of("chair"),
+    }
 
 
 def test_the_form_shows_what_classes_look_like(form, dataset):

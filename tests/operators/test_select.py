@@ -53,6 +53,7 @@ def test_chosen_masks_are_opened_and_corrections_return(registry, form, out, ope
     ("params", "message"),
     [
         ({"out": ""}, "name the folder of Parquet labels"),
+        ({"out": "", "name": ""}, "as an absolute path; name the new dataset"),
         ({"out": "/nowhere"}, "no shard of /nowhere"),
         ({"where": "label ="}, "where cannot be used"),
         ({"near": "a"}, "IMAGE_ID:MASK_ID"),
@@ -66,6 +67,12 @@ def test_a_wrong_value_is_told_by_the_form_and_by_a_run(registry, form, out, par
     assert any(message in text for text in told)
     with pytest.raises(ExecutionError, match=message):
         registry.get_operator(f"{NAME}/select")(**given)
+
+
+def test_what_is_wrong_stands_under_its_field(form, out):
+    fields = form("select", None, out=str(out), name="n", near="a")
+    assert (fields["near"]["invalid"], fields["where"]["invalid"]) == (True, False)
+    assert "must be an absolute path" in form("select", None, out="out")["out"]["error_message"]
 
 
 def test_a_seed_of_0_is_one(registry, out):

@@ -402,7 +402,7 @@ def test_groups_and_videos(panel, tab):
 @pytest.mark.parametrize("key", ["sky", ["sky", None], ["sky"], 5, None, {"a": 1}])
 def test_a_click_with_another_charts_key_or_odd_names_is_answered(panel, dataset, key):
     app = App(panel, dataset).event()
-    for method in ("on_class", "on_source", "on_confusion", "on_difference"):
+    for method in ("on_class", "on_source", "on_confusion", "on_difference", "on_rows"):
         app.event(method, id=json.dumps(key))
     for data in (None, [], [{"idx": "x"}]):
         assert "set_view" not in app.event("on_confidence", data=data).done
