@@ -88,7 +88,8 @@ def calibrate(
     A mask's name is right if it is the name of what the truth shows there: of a Segmentation the class of most of its
     pixels, of Detections the true mask that it fits (IoU of 0.5). It is what SSA said (`class_name`) that is judged,
     whatever people made of it. Masks that fit none, and names that the truth never uses, say nothing. Nothing that is
-    stored changes; `annotate(overwrite=True)` gives masks that nobody touched their new confidence.
+    stored changes; `annotate(overwrite=True)` gives masks that nobody touched their new confidence. A clone of the
+    dataset, or a field of another name, begins without a calibration.
 
     With an engine `preset` of `decision = "fused"` the decision's weights are fitted, too: its models look at these
     masks again, and where fitted weights name more of them rightly, on images that they were not fitted on, later runs
@@ -215,12 +216,12 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half
 
     masks = mask_set_from_detections(fo.Detections(detections=detections), image_size_hw(sample.filepath))
     names = [detection.class_name for detection in detections]
-    similarities = np.array([np.nan if value is None else value for value in every("name_similarity")], np.float64)
+    similarities = np.array([_number(value) for value in every("name_similarity")], np.float64)
     proposals = [_proposals(detection) for detection in detections]
     table = reasons(Named(masks, names, proposals, every("label_source"), similarities))
     verdicts = [truth.judge(right, name) for right, name in zip(truth.of(sample, masks), names, strict=True)]
     known = [index for index, verdict in enumerate(verdicts) if verdict is not None]
-    stored = np.array([detection.confidence or 0.0 for detection in detections], np.float64)
+    stored = np.array([_share(detection.confidence) for detection in detections], np.float64)
     return _Judged(
         table[known],
         [names[i] for i in known],
@@ -272,4 +273,14 @@ def _proposals(detection: fo.Detection) -> Proposals:
     names = detection.get_attribute_value("class_proposals", None) or ()
     scores = detection.get_attribute_value("proposal_scores", None) or ()
     count = min(len(names), len(scores))
-    return Proposals(tuple(names[:count]), tuple(scores[:count]))
+    return Proposals(tuple(names[:count]), tuple(map(_share, scores[:count])))
+
+
+def _number(stored: Any) -> float:
+    """A stored number; NaN for what is none, or not finite, for people may have written anything."""
+    return float(stored) if isinstance(stored, int | float) and np.isfinite(stored) else float("nan")
+
+
+def _share(stored: Any) -> float:
+    """A stored number in [0, 1]; 0 for what is none."""
+    return float(np.clip(np.nan_to_num(_number(stored)), 0.0, 1.0))

@@ -114,6 +114,21 @@ def test_what_cannot_be_fitted_is_one_sentence(dataset):
         calibrate(dataset, "engine", progress=False)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, None])
+def test_numbers_that_are_none_count_as_unknown(dataset, number):
+    """They were a traceback about negative elements."""
+    dataset.set_values("engine.detections.confidence", [[number] * 16] * IMAGES)
+    dataset.set_values("engine.detections.name_similarity", [[number] * 16] * IMAGES)
+    for sample in dataset[:2].iter_samples(autosave=True):
+        for detection in sample.engine.detections:
+            detection["proposal_scores"] = None if number is None else [number, 0.1]
+            detection["predicted_iou"] = number
+    done = calibrate(dataset, "engine", progress=False)
+    assert done.error_before == pytest.approx(done.right)  # as if they were all 0
+    assert done.error_after < 0.2
+    assert np.isfinite(calibration_of(dataset, "engine", "engine").weights).all()
+
+
 def test_what_would_be_worse_elsewhere_is_not_kept(dataset):
     truth = [np.full((80, 80), 1 + image % 2, np.uint8) for image in range(IMAGES)]  # every second image is all wrong
     dataset.set_values("ground_truth.mask", truth)
