@@ -20,6 +20,7 @@ from fiftyone.operators import types
 from fiftyone.operators.executor import ExecutionContext, ExecutionError, ExecutionResult, Executor
 
 from fiftyone_ssa.errors import DeviceLostError, InputError, MissingDependencyError
+from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.labels import background
 from fiftyone_ssa.labels.appearance import show_anew
 from fiftyone_ssa.labels.database import dataset_id, root_dataset, see_filters, serialized
@@ -208,9 +209,9 @@ class Job(FormOperator):
         if row.changes_dataset and is_from_app(ctx):
             show_anew(ctx, row.began)
             field = self.new_field(ctx) if row.state == "done" else ""
-            if field and ctx.dataset.has_field(field):  # in place of the masks that it was made of
-                active = [name for name in ctx.active_fields or () if name not in (field, self._field(ctx))]
-                ctx.ops.set_active_fields([*active, field])
+            if field and ctx.dataset.has_field(field):  # in place of other masks: one over another shows neither
+                others = detections_fields(ctx.dataset)
+                ctx.ops.set_active_fields([*(name for name in ctx.active_fields or () if name not in others), field])
 
     def _close(self, ctx: Any, row: JobRow) -> dict[str, Any]:
         self.show(ctx, row)

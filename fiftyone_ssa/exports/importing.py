@@ -18,6 +18,7 @@ from fiftyone_ssa.exports.imported import Imported
 from fiftyone_ssa.exports.imported_before import ImportedBefore
 from fiftyone_ssa.exports.reading import ImportedImage
 from fiftyone_ssa.files.printable import check_utf8, in_utf8
+from fiftyone_ssa.labels.appearance import colour_names, try_to_prepare_app
 from fiftyone_ssa.labels.database import Document, check_whole_images, needs_database, root_dataset
 from fiftyone_ssa.labels.documents import ATTRIBUTES, declare_detections
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field
@@ -107,6 +108,7 @@ def import_labels(
         if is_new:
             goal.delete()
         raise
+    try_to_prepare_app(goal, label_field, colour_names)
     return summary
 
 

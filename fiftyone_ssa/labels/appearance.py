@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -86,11 +86,24 @@ def prepare_app(samples: Any, label_field: str = "ssa") -> None:
         ours.save()
 
 
-def try_to_prepare_app(dataset: fo.Dataset, label_field: str) -> None:
-    """`prepare_app` at the end of a run, whose labels are written and must not seem to have failed for their looks."""
+def colour_names(dataset: fo.Dataset, label_field: str) -> None:
+    """Give the names of a field's masks the colours that they have everywhere, where nobody set some."""
+    fields = check_label_field(label_field)
+    with hold(dataset, SCHEMA, wait_seconds=WAIT_SECONDS):
+        refresh(dataset)
+        ours = OwnSettings(dataset)
+        _set_colours(dataset, fields, ours, _names(dataset, fields))
+        dataset.save()
+        ours.save()
+
+
+def try_to_prepare_app(
+    dataset: fo.Dataset, label_field: str, prepare: Callable[[fo.Dataset, str], None] | None = None
+) -> None:
+    """`prepare_app`, or `prepare`, after labels are written, which must not seem to have failed for their looks."""
     try:
         if dataset.has_field(label_field):  # a run that is cancelled early has made none
-            prepare_app(dataset, label_field)
+            (prepare or prepare_app)(dataset, label_field)
     except (InputError, PyMongoError, MongoEngineException, ValueError, ExceptionGroup) as error:
         logger.warning("the labels are written, but the App's settings for them are not: %s", error)
 

@@ -17,6 +17,7 @@ from bson import ObjectId
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.images import image_size_hw, save_png
 from fiftyone_ssa.labels import looked, runs
+from fiftyone_ssa.labels.appearance import colour_names, try_to_prepare_app
 from fiftyone_ssa.labels.clean import default_folder, remove, remove_leftovers
 from fiftyone_ssa.labels.database import (
     Document,
@@ -130,11 +131,13 @@ def panoptic(
     with hold(dataset, label_field) as lease:
         refresh(dataset)
         rules = _Rules(classes, level, check_flag("overwrite", overwrite))
-        writer = _Writer(dataset, check_label_field(label_field), lease, rules)
+        fields = check_label_field(label_field)
+        writer = _Writer(dataset, fields, lease, rules)
         with fou.ProgressBar(total=len(paths), progress=progress) as bar:
             for sample_id, path in bar(paths.items()):
                 writer.write(sample_id, path)
         runs.finish([writer.run])
+    try_to_prepare_app(dataset, fields.panoptic, colour_names)
     return writer.done
 
 

@@ -57,6 +57,7 @@ def test_labels_come_from_the_command_and_python(registry, dataset, tmp_path, ca
     assert result.result["message"].startswith("2 masks in 'y'")
     dataset.reload()
     assert dataset.count("y.detections") == 2
+    assert [entry["path"] for entry in dataset.app_config.color_scheme.fields] == ["y"]
     capsys.readouterr()
 
 

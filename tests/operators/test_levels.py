@@ -7,6 +7,8 @@ import pytest
 from fiftyone.operators.executor import ExecutionError
 from PIL import Image
 
+from fiftyone_ssa.labels.jobs import jobs
+from fiftyone_ssa.layouts.colours import colour_of
 from fiftyone_ssa.plugin import NAME
 
 
@@ -43,6 +45,20 @@ def test_panoptic_by_defaults_and_by_parts(registry, form, dataset):
     dataset.reload()
     assert form("panoptic", dataset, ["ssa_panoptic"])["label_field"]["default"] == "ssa"
     assert "must be an absolute path" in form("panoptic", dataset, ontology="a.toml")["ontology"]["error_message"]
+
+
+def test_panoptic_segments_are_shown_alone_in_the_colours_of_their_names(registry, dataset):
+    run("panoptic", dataset)
+    (entry,) = dataset.app_config.color_scheme.fields
+    assert (entry["path"], {"value": "car", "color": colour_of("car")} in entry["valueColors"]) == (
+        "ssa_panoptic",
+        True,
+    )
+    request = {"dataset_name": dataset.name, "view": [], "params": {}, "extended": {}, "active_fields": ["ssa", "seed"]}
+    with foo.ExecutionContext(request, executor=foo.executor.Executor()) as context:
+        registry.get_operator(f"{NAME}/panoptic").show(context, jobs(dataset)[0])
+    shown = {asked.operator_uri: asked.params for asked in context.executor._requests}
+    assert shown["set_active_fields"] == {"fields": ["seed", "ssa_panoptic"]}
 
 
 @pytest.mark.parametrize(
