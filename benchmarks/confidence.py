@@ -4,7 +4,7 @@
         [--pictures plain foreign] [--table]
 
 Drawn scenes, plain and in foreign colours and patterns (`_foreign.py`), with SAM's masks and with true ones, named by
-`mini-ssa` and by `mini-engine` of both decisions; each model runs once an image. Confidences without a fit, of all
+`mini-ssa`, with its check and without, and by `mini-engine` of both decisions. Confidences without a fit, of all
 images; then, for each number of fitted images, what `calibrate` fits on so many drawn at random, told of those images
 that no fit of that draw saw (the scenes less the most that are fitted on), mean of the draws: AUROC of right against
 wrong, and expected calibration error. `chance` is the error that the same confidences would have if they meant what
@@ -41,8 +41,11 @@ PIPELINES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "fused": ("mini-engine", {"open_vocabulary.decision": "fused"}),
     "published": ("mini-engine", {"open_vocabulary.decision": "published"}),
     "ssa": ("mini-ssa", {}),
+    "ssa unchecked": ("mini-ssa", {"semantic.check": "none"}),
 }
 """Preset and changes to it."""
+SSA = "ssa", "ssa unchecked"
+"""Those that vote, as the preset does it and without a look at images without colours."""
 MASKS = "sam", "true"
 FLIPS = 200
 """Draws of random signs behind `chance`."""
@@ -92,7 +95,7 @@ class Judged:
 def said(scene: Scene, answer: Annotation, pipeline: str) -> Said:
     """An answer beside the truth: SSA's by the class of most of a mask's pixels, the engine's by the region it fits."""
     masks = answer.masks
-    if pipeline == "ssa":
+    if pipeline in SSA:
         truth = scene.semantic("ade20k")
         counts = count_classes(masks, truth)
         right = [frozenset({truth.names[row.argmax()]} if row.any() else ()) for row in counts]
@@ -139,7 +142,7 @@ def by_fitted(judged: Judged, pipeline: str, fitted: Sequence[int], images: int,
         others = judged[order[max(fitted) :]]
         for count in fitted:
             some = judged[order[:count]]
-            fit_of_some = fit(some.table, some.names, some.right, "ssa" if pipeline == "ssa" else "engine")
+            fit_of_some = fit(some.table, some.names, some.right, "ssa" if pipeline in SSA else "engine")
             found[count].append(told(fit_of_some(others.table, others.names), others))
     return {str(count): _figures(np.mean(rows, axis=0)) for count, rows in found.items()}
 
@@ -159,7 +162,7 @@ def measure(
         known = frozenset[str]().union(*(right_names(node) for scene in drawn for node in scene.regions()))
         answers = look([PICTURES[kind](scene) for scene in drawn], ready, generator)
         for (pipeline, masks), some in answers.items():
-            judged = Judged.of(some, frozenset(class_names("ade20k")) if pipeline == "ssa" else known)
+            judged = Judged.of(some, frozenset(class_names("ade20k")) if pipeline in SSA else known)
             row = {"pictures": kind, "pipeline": pipeline, "masks": masks, "judged": len(judged.right)}
             before = _figures(told(judged.confidences, judged))
             row |= {"right": round(float(judged.right.mean()), 4), "without a fit": before}

@@ -196,6 +196,9 @@ class Votes:
     """(N,) the winner's share less the second's, in [0, 1]."""
     entropies: Floats
     """(N,) entropy of the shares in nats; 0 = unanimous."""
+    colourless: Floats | None = None
+    """(N,) the winner's share where the segmenter sees the image without its colours, in [0, 1]; NaN where there is
+    no winner, None where it was not asked."""
 
     def __len__(self) -> int:
         return len(self.class_ids)

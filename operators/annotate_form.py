@@ -214,9 +214,5 @@ def _time(preset: Preset, count: int, here: Hardware) -> str:
     seconds = seconds_an_image(preset, here)
     if seconds is None:
         return " How long that takes is not known for these models."
-    basis = (
-        "estimated for an H100, no GPU has run this yet"
-        if here.is_gpu
-        else f"roughly, on {counted(here.cores, 'core')}"
-    )
+    basis = "estimated for an H100" if here.is_gpu else f"roughly, on {counted(here.cores, 'core')}"
     return f" About {duration(seconds * count)} ({duration(seconds)} an image, {basis})."

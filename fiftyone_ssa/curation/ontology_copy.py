@@ -113,7 +113,8 @@ def _copy(row: Mapping[str, Any], found: Classified, ids: Mapping[str, ObjectId]
         if "vote_share" in row and scores:
             second = scores[1] if len(scores) > 1 else 0.0
             copy |= {"vote_share": scores[0], "vote_margin": max(scores[0] - second, 0.0)}
-            copy.pop("vote_entropy", None)  # of the classes that were
+            for of_before in ("vote_entropy", "colourless_share"):
+                copy.pop(of_before, None)
     return {name: value for name, value in copy.items() if value is not None}
 
 

@@ -15,8 +15,9 @@ from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.types import Annotation, MaskSet, Proposals, Votes
 
 _SAME = (
-    *("confidence", "class_proposals", "proposal_scores", "vote_share", "vote_margin", "vote_entropy", "caption"),
-    *("label_source", "source_name", "source_score", "predicted_iou", "stability_score", "crop_box"),
+    *("confidence", "class_proposals", "proposal_scores", "vote_share", "vote_margin", "vote_entropy"),
+    *("colourless_share", "caption", "label_source", "source_name", "source_score"),
+    *("predicted_iou", "stability_score", "crop_box"),
 )
 """Keys that a record and a detection have in common."""
 _KEYS = ("segmentation", "bbox", "area", "id", "point_coords", "class_name")
@@ -58,7 +59,9 @@ def annotation_of(masks: MaskSet, labels: Sequence[str], documents: Sequence[Doc
     votes = None
     if any("vote_share" in document for document in documents):
         shares, margins, entropies = (_column(documents, f"vote_{what}") for what in ("share", "margin", "entropy"))
-        votes = Votes(np.full(len(masks), -1), shares, margins, entropies)
+        colourless = _column(documents, "colourless_share")
+        checked = None if np.isnan(colourless).all() else colourless
+        votes = Votes(np.full(len(masks), -1), shares, margins, entropies, checked)
     captions, sources = (_texts(documents, name) for name in ("caption", "label_source"))
     return Annotation(
         masks=replace(masks, **mask_columns(masks, documents)),

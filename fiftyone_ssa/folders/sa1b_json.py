@@ -63,6 +63,8 @@ def annotation_record(
         row["confidence"] = annotation.confidences[i]
         if votes is not None:
             row |= {"vote_share": votes.shares[i], "vote_margin": votes.margins[i], "vote_entropy": votes.entropies[i]}
+            if votes.colourless is not None:
+                row["colourless_share"] = votes.colourless[i]
         if annotation.captions:
             row["caption"] = annotation.captions[i]
         if annotation.label_sources:

@@ -290,7 +290,7 @@ def _run(
         runs.finish(goes_on)
         return summary
     job.check_content()
-    calibration = calibration_of(dataset, fields.label, job.preset.pipeline)
+    calibration = calibration_of(dataset, fields.label, job.preset)
     with models.runner(batch_size, min(workers, len(chosen.paths)), calibration) as runner:
         class_filter = job.preset.open_vocabulary.class_filter if job.keeps_embeddings else ""
         token = runs.begin(dataset, fields.label, job.preset.name, settings, folder, job.overwrite, class_filter)
@@ -308,7 +308,7 @@ def _run(
             inline_bytes=inline_bytes,
             from_before=chosen.from_before,
         )
-        writer.declare(job.preset.pipeline, job.keeps_branch, job.keeps_embeddings)
+        writer.declare(job.preset, job.keeps_branch, job.keeps_embeddings)
         started = time.perf_counter()
         _write_all(runner(job.source.tasks(chosen.paths)), writer, summary, len(chosen.paths), progress)
     runs.finish({token, *goes_on})

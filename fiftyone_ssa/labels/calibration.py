@@ -21,7 +21,7 @@ from fiftyone_ssa.labels.fused_weights import check_fused, trace_cases
 from fiftyone_ssa.labels.source import class_names
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
 from fiftyone_ssa.labels.truth import Truth, truth_of
-from fiftyone_ssa.naming.confidence import REASONS, Calibration, Named, auroc, calibration_error, fit, reasons
+from fiftyone_ssa.naming.confidence import REASONS, Calibration, Named, auroc, calibration_error, complete, fit, reasons
 from fiftyone_ssa.naming.fusing import weights_text
 from fiftyone_ssa.naming.fusing_fit import Fitted, fit_weights
 from fiftyone_ssa.presets import Preset
@@ -115,7 +115,8 @@ def calibrate(
     right = np.concatenate([np.zeros(0, np.bool_), *(one.right for one in judged)])
     before = np.concatenate([np.zeros(0), *(one.stored for one in judged)])
     _check_judged(right, label_field, gt_field, errors)
-    found, names = np.concatenate([one.table for one in judged]), [name for one in judged for name in one.names]
+    found = complete(np.concatenate([one.table for one in judged]))
+    names = [name for one in judged for name in one.names]
     pipeline = "ssa" if any(one.voted for one in judged) else "engine"
     half = np.concatenate([one.half for one in judged])
     after = _held_out(found, names, right, half, pipeline)
@@ -146,15 +147,29 @@ def calibrate(
     )
 
 
-def calibration_of(dataset: fo.Dataset, label_field: str, pipeline: str) -> Calibration | None:
-    """What was fitted for a field of a dataset and a pipeline ("ssa" or "engine"); None if nothing was."""
+def calibration_of(dataset: fo.Dataset, label_field: str, preset: Preset) -> Calibration | None:
+    """What was fitted for a field of a dataset, if it holds for runs of a preset; None otherwise, and the log says why.
+
+    It does not where it is of the other pipeline, or of runs whose segmenter looked without colours and these do not.
+    """
     row = own_collection("calibrations").find_one({"dataset": dataset_id(dataset), "field": label_field})
-    if not row or row["pipeline"] != pipeline:
+    if not row or row["pipeline"] != preset.pipeline:
         return None
-    if len(row["weights"]) != len(REASONS) + 1:
+    weights = list(row["weights"])
+    if len(weights) == len(REASONS):  # of before SSA's `check`
+        weights.append(0.0)
+    if len(weights) != len(REASONS) + 1:
         logger.warning("the calibration of %r is of an earlier version, and not used; calibrate again", label_field)
         return None
-    return Calibration(tuple(row["weights"]), dict(row["names"]))
+    calibration = Calibration(tuple(weights), dict(row["names"]))
+    if calibration.needs_check and not preset.is_checked:
+        logger.warning(
+            'the calibration of %r was fitted on runs with semantic.check = "colourless", and is not used; '
+            "set that, or calibrate again",
+            label_field,
+        )
+        return None
+    return calibration
 
 
 def fitted_weights(dataset: fo.Dataset, label_field: str) -> list[str]:
@@ -218,7 +233,8 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half
     names = [detection.class_name for detection in detections]
     similarities = np.array([_number(value) for value in every("name_similarity")], np.float64)
     proposals = [_proposals(detection) for detection in detections]
-    table = reasons(Named(masks, names, proposals, every("label_source"), similarities))
+    colourless = np.array([np.nan if value is None else value for value in every("colourless_share")], np.float64)
+    table = reasons(Named(masks, names, proposals, every("label_source"), similarities, colourless))
     verdicts = [truth.judge(right, name) for right, name in zip(truth.of(sample, masks), names, strict=True)]
     known = [index for index, verdict in enumerate(verdicts) if verdict is not None]
     stored = np.array([_share(detection.confidence) for detection in detections], np.float64)

@@ -34,6 +34,7 @@ from fiftyone_ssa.labels.review import mask_digest
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections as mask_set_from_detections
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.runs import runs_of
+from fiftyone_ssa.presets import Preset
 from fiftyone_ssa.types import Annotation, Ints, MaskSet, SemanticMap, class_ids
 
 Document = dict[str, Any]
@@ -58,6 +59,7 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
     "vote_share": (fo.FloatField, None),
     "vote_margin": (fo.FloatField, None),
     "vote_entropy": (fo.FloatField, None),
+    "colourless_share": (fo.FloatField, None),
     "caption": (fo.StringField, None),
     "label_source": (fo.StringField, None),
     "name_similarity": (fo.FloatField, None),
@@ -79,23 +81,33 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
 """Attribute of a detection to its field type and subfield: `area` is in pixels, from the mask; `source_box` (XYWH) is
 the box as the mask's source states it, `source_name` and `source_score` what it called the mask, `point` its prompt,
 `crop_box` (XYWH) the crop that it was found in. `name_similarity` is the class filter's cosine of crop and name;
+`colourless_share` is the name's share where the segmenter sees no colours;
 `level`, `parent` and `duplicate_of` say where a mask stands among the others (`labels.levels`).
 `reviewed_by` says who reviewed it in another tool, `imported_id` how that tool calls a mask drawn there;
 `class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
 SOURCE_NAMES = ("source_name", "source_score")
 """Declared where masks come with names."""
+CHECK_ATTRIBUTES = ("colourless_share",)
+"""Declared where SSA's segmenter looks at images without colours, too."""
 LEVEL_ATTRIBUTES = ("level", "parent", "duplicate_of")
 """Declared where masks are sorted into wholes and parts."""
 NAMED = (
     *("label", "class_name", "confidence", "class_proposals", "proposal_scores", "caption", "label_source"),
     "name_similarity",
-    *("vote_share", "vote_margin", "vote_entropy"),
+    *("vote_share", "vote_margin", "vote_entropy", "colourless_share"),
 )
 """All that a run says of a mask, apart from what the mask itself is."""
 NAME_ATTRIBUTES = ("class_name", "review", "reviewed_at", "mask_digest", "class_proposals", "proposal_scores")
 SSA_ATTRIBUTES = (*NAME_ATTRIBUTES, "vote_share", "vote_margin", "vote_entropy", *MASK_ATTRIBUTES)
 ENGINE_ATTRIBUTES = (*NAME_ATTRIBUTES, "caption", "label_source", "name_similarity", *MASK_ATTRIBUTES)
+
+
+def attributes_of(preset: Preset) -> tuple[str, ...]:
+    """What runs of a preset say of each mask."""
+    if preset.pipeline != "ssa":
+        return ENGINE_ATTRIBUTES
+    return (*SSA_ATTRIBUTES, *CHECK_ATTRIBUTES) if preset.is_checked else SSA_ATTRIBUTES
 
 
 class UnstorableError(InputError):
@@ -172,6 +184,8 @@ def _name_columns(annotation: Annotation) -> dict[str, Sequence[Any]]:
         columns["vote_share"] = votes.shares.tolist()
         columns["vote_margin"] = votes.margins.tolist()
         columns["vote_entropy"] = votes.entropies.tolist()
+        if votes.colourless is not None:
+            columns["colourless_share"] = votes.colourless.tolist()
     return columns
 
 

@@ -21,12 +21,11 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import embeddings, looked
 from fiftyone_ssa.labels.database import Document, dataset_document, dataset_id, reload_samples, samples_of
 from fiftyone_ssa.labels.documents import (
-    ENGINE_ATTRIBUTES,
     LEVEL_ATTRIBUTES,
     SOURCE_NAMES,
-    SSA_ATTRIBUTES,
     UnstorableError,
     annotation_document,
+    attributes_of,
     check_size,
     declare_detections,
     declare_fields,
@@ -42,6 +41,7 @@ from fiftyone_ssa.labels.metadata import mended
 from fiftyone_ssa.labels.source import Taken
 from fiftyone_ssa.labels.stamps import run_of
 from fiftyone_ssa.labels.updates import later
+from fiftyone_ssa.presets import Preset
 from fiftyone_ssa.types import Annotation, Embeddings, MaskSet, Result, SemanticMap
 
 BATCH_SAMPLES = 16
@@ -122,15 +122,14 @@ class LabelWriter:
         self._identity, self._name = dataset_id(self.dataset), self.dataset.name
         self._collection = samples_of(self.dataset)
 
-    def declare(self, pipeline: str, keep_branch: bool, keep_embeddings: bool = False) -> None:
+    def declare(self, preset: Preset, keep_branch: bool, keep_embeddings: bool = False) -> None:
         """Declare every field that this run fills, so that the App's sidebar shows and filters them."""
-        types = self.fields.types(pipeline, keep_branch)
+        types = self.fields.types(preset.pipeline, keep_branch)
         with hold(self.dataset, SCHEMA, wait_seconds=30):
             declare_fields(self.dataset, types)
-            attributes = SSA_ATTRIBUTES if pipeline == "ssa" else ENGINE_ATTRIBUTES
             painted = [f"{name}.painted_from" for name, kind in types.items() if kind is fo.Segmentation]
             levels = LEVEL_ATTRIBUTES if self.levels else ()
-            declare_detections(self.dataset, self.fields.label, (*attributes, *levels), painted)
+            declare_detections(self.dataset, self.fields.label, (*attributes_of(preset), *levels), painted)
             if keep_embeddings:
                 embeddings.declare(self.dataset, self.fields.label)
         self._declared = frozenset(types)

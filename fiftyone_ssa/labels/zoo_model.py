@@ -26,9 +26,8 @@ from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.labels.clean import default_folder
 from fiftyone_ssa.labels.database import root_dataset, samples_of
 from fiftyone_ssa.labels.documents import (
-    ENGINE_ATTRIBUTES,
-    SSA_ATTRIBUTES,
     annotation_document,
+    attributes_of,
     declare_detections,
     mask_targets,
 )
@@ -194,7 +193,7 @@ class ZooModel(fom.SamplesMixin, fom.SupportsGetItem, fom.TorchModelMixin, fom.M
     def __exit__(self, *_: object) -> None:
         """Declare the attributes of what was written, so that the App's sidebar has them."""
         for written in self._written:
-            written.declare(self.preset.pipeline)
+            written.declare(self.preset)
         self._written = []
 
     def predict(self, arg: Any, sample: Any = None) -> Any:
@@ -264,14 +263,14 @@ class _Written:
     segmentation_id: str | None
     names: Sequence[str]
 
-    def declare(self, pipeline: str) -> None:
+    def declare(self, preset: Preset) -> None:
         """Find the fields that hold it, and declare what they hold."""
         dataset = root_dataset(self.dataset)
         stored = samples_of(dataset).find_one({"_id": ObjectId(self.sample_id)}) or {}
         for field in dataset.get_field_schema(embedded_doc_type=fo.Detections):
             rows = (stored.get(field) or {}).get("detections") or ()
             if any(row.get("_id") in self.detection_ids for row in rows):
-                declare_detections(dataset, field, SSA_ATTRIBUTES if pipeline == "ssa" else ENGINE_ATTRIBUTES)
+                declare_detections(dataset, field, attributes_of(preset))
         for field in dataset.get_field_schema(embedded_doc_type=fo.Segmentation):
             if self.segmentation_id and str((stored.get(field) or {}).get("_id")) == self.segmentation_id:
                 dataset.mask_targets[field] = mask_targets(self.names)

@@ -3,7 +3,7 @@
 CPU: seconds of one core of an Intel Xeon, measured with random weights of the published architectures in float32 on an
 image of 1500 x 2250 (`python -m benchmarks.preset_seconds`), small models on the quickstart's scenes of 256 x 256; that
 several cores share the work evenly is assumed. GPU: **estimated** for an H100 from counted operations
-(`benchmarks/_estimates.py`), +-40 %, as no GPU has run this code yet. Other machines differ by a factor either way.
+(`benchmarks/_estimates.py`), +-40 %. Other machines differ by a factor either way.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def seconds_an_image(preset: Preset, here: Hardware, *, masks: float = USUAL_MAS
         speed = SPEEDS.get(model) or (SMALL.get(Path(model).name) if "quickstart" in Path(model).parts else None)
         if speed is None:
             return None
-        looks = 1.0
+        looks = 2.0 if preset.is_checked and model == preset.semantic.model else 1.0
         if preset.masks.source == "sam" and model == preset.masks.model:
             looks, points = _looks(preset.masks)
             total += points / POINTS_AT_A_TIME * speed.points[column]

@@ -16,12 +16,13 @@ from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, Proposals
 
 REASONS = (
     *("score", "lead", "area", "quality", "caption", "similarity", "image"),
-    *("inside", "as_parent", "as_twin", "unlike_twin"),
+    *("inside", "as_parent", "as_twin", "unlike_twin", "colourless"),
 )
 """Log-odds of the name's score, its score less the best other's, log10 of its box's share of the image, predicted IoU
 times stability (1 where unknown), whether a caption proposed it, the class filter's cosine of crop and name (0 where
 unknown), the mean score of the image's names; whether the mask lies in another, is called as that one is, and which
-share of the masks of nearly the same pixels is called alike, and which is not."""
+share of the masks of nearly the same pixels is called alike, and which is not; log-odds of the name's share without
+colours (NaN where unknown: SSA's `check` alone asks)."""
 SURE = 0.999
 """A score counts as no more than this: it is no probability."""
 SHRINK = 1.0
@@ -46,27 +47,28 @@ class Named:
     """What proposed each name, or nothing."""
     similarities: Floats | None = None
     """(N,) the class filter's cosine of crop and name; NaN or None where unknown."""
+    colourless: Floats | None = None
+    """(N,) the name's share where the segmenter sees no colours; NaN or None where unknown."""
 
     @classmethod
     def of(cls, annotation: Annotation) -> Named:
         """What an annotation says."""
         said = annotation.labels, annotation.proposals, annotation.label_sources, annotation.similarities
-        return cls(annotation.masks, *said)
+        return cls(annotation.masks, *said, annotation.votes.colourless if annotation.votes is not None else None)
 
 
 def reasons(named: Named) -> Floats:
-    """(N, 11) the `REASONS` of each of N masks and the name it got; a name that was not proposed has a score of 0."""
+    """(N, 12) the `REASONS` of each of N masks and the name it got; a name that was not proposed has a score of 0."""
     masks, names, count = named.masks, named.names, len(named.masks)
     scores, others = np.zeros(count), np.zeros(count)
     for index, (name, proposed) in enumerate(zip(names, named.proposals, strict=True)):
         ranked = dict(zip(proposed.names, proposed.scores, strict=True))
         scores[index] = ranked.pop(name, 0.0) if name is not None else 0.0
         others[index] = max(ranked.values(), default=0.0)
-    odds = np.clip(scores, 1 - SURE, SURE)
     box = np.prod(masks.boxes_xywh[:, 2:], axis=1) / max(np.prod(masks.size_hw), 1)
     said = np.array([name is not None for name in names], np.bool_)
     columns = {
-        "score": np.log(odds / (1 - odds)),
+        "score": _log_odds(scores),
         "lead": scores - others,
         "area": np.log10(np.maximum(box, 1e-5)),
         "quality": np.nan_to_num(masks.predicted_iou, nan=1.0) * np.nan_to_num(masks.stability_score, nan=1.0),
@@ -74,8 +76,15 @@ def reasons(named: Named) -> Floats:
         "similarity": np.zeros(count) if named.similarities is None else np.nan_to_num(named.similarities),
         "image": np.full(count, scores[said].mean() if said.any() else 0.0),
         **_among_masks(masks, names),
+        "colourless": np.full(count, np.nan) if named.colourless is None else _log_odds(named.colourless),
     }
     return np.column_stack([columns[reason] for reason in REASONS])
+
+
+def _log_odds(shares: Floats) -> Floats:
+    odds = np.clip(shares, 1 - SURE, SURE)
+    found: Floats = np.log(odds / (1 - odds))
+    return found
 
 
 def _among_masks(masks: MaskSet, names: Sequence[str | None]) -> dict[str, Floats]:
@@ -100,9 +109,14 @@ class Calibration:
     names: Mapping[str, float] = field(default_factory=dict)
     """What a name adds to the log-odds; one that is not here adds nothing."""
 
+    @property
+    def needs_check(self) -> bool:
+        """Whether it was fitted on what names keep without colours, so that runs must ask, too."""
+        return self.weights[1 + REASONS.index("colourless")] != 0
+
     def __call__(self, found: Floats, names: Sequence[str | None]) -> Floats:
-        """(N,) how likely each name is right, of (N, 11) reasons."""
-        odds = self.weights[0] + found @ np.array(self.weights[1:])
+        """(N,) how likely each name is right, of (N, 12) reasons; one that is not known adds nothing."""
+        odds = self.weights[0] + np.nan_to_num(found) @ np.array(self.weights[1:])
         odds += np.array([self.names.get(name, 0.0) if name is not None else 0.0 for name in names], np.float64)
         probabilities: Floats = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
         return probabilities
@@ -114,11 +128,12 @@ def fit(
     """The logistic under which truth is likeliest, by Newton's method on reasons brought to one scale.
 
     Args:
-        found: (N, reasons)
+        found: (N, reasons), `complete`
         names: N names
         right: (N,) whether each is right
         pipeline ("engine"): "engine" or "ssa", by which what a name adds is drawn to 0
     """
+    found = complete(found)
     mean, spread = found.mean(0), found.std(0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     every = [name for name, _ in Counter(name for name in names if name is not None).most_common(MOST_NAMES)]
@@ -137,6 +152,11 @@ def fit(
     each = weights[1 : 1 + found.shape[1]] / spread
     adds = dict(zip(every, weights[1 + found.shape[1] :].tolist(), strict=True))
     return Calibration((float(weights[0] - each @ mean), *each.tolist()), adds)
+
+
+def complete(found: Floats) -> Floats:
+    """(N, reasons): 0 in place of a reason that is not known (NaN) of all masks, so that it gets no weight."""
+    return np.where(np.isnan(found).any(0), 0.0, found)
 
 
 def calibration_error(confidences: Floats, right: npt.NDArray[np.bool_], bins: int = 10) -> float:

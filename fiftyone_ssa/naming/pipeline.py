@@ -104,8 +104,15 @@ def _ssa(
             background=chosen.background,
         )
     concepts = _concepts(preset, device, dtype, generator)
-    rule = preset.semantic.vote
-    return SSA(segmenter, generator, rule=rule, keep_branch=keep_branch, concepts=concepts, ontology=ontology)
+    return SSA(
+        segmenter,
+        generator,
+        rule=preset.semantic.vote,
+        check=preset.semantic.check,
+        keep_branch=keep_branch,
+        concepts=concepts,
+        ontology=ontology,
+    )
 
 
 def _generator(preset: Preset, device: torch.device, dtype: torch.dtype) -> MaskGenerator | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
+import PIL.Image
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.layouts.ontology import Ontology
@@ -16,15 +19,16 @@ from fiftyone_ssa.models.concept_masks import ConceptMasks
 from fiftyone_ssa.models.open_segmenters import BACKGROUND
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.segmenters import ScoringSegmenter
-from fiftyone_ssa.naming.auto_vote import auto_vote
+from fiftyone_ssa.naming.auto_vote import auto_vote, temper
 from fiftyone_ssa.naming.given_names import given_shares, with_given
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.naming.under_ontology import classes_under
 from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
-from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, Proposals, SemanticMap
+from fiftyone_ssa.types import Annotation, Floats, Image, Inputs, Ints, MaskSet, Proposals, SemanticMap
 
 logger = logging.getLogger(__name__)
 
+Answer = SemanticMap | ClassScores
 GPU_VOTERS = 4
 """Threads that count votes while a GPU makes maps: on an H200 a map took 20 ms, votes and painting 50 of one core."""
 MOST_DOUBT = 0.75
@@ -38,6 +42,8 @@ class SSA:
     A name that a mask came with counts beside the segmenter's vote where it is one of its classes; with `concepts`, a
     SAM 3 that is asked for the classes names masks likewise, and adds those that only it found. With `ontology` its
     classes are what is voted for.
+    With `check="colourless"` the segmenter looks at each image once more, without its colours, and votes say what share
+    each name has there.
     `rule`: docs/models.md; "auto" is "hard" where there is no segmenter, or one that gives only class ids.
     Votes are counted on the CPU, beside the models: in a second thread, or in several where these are on a GPU.
     """
@@ -48,6 +54,7 @@ class SSA:
         generator: MaskGenerator | None = None,
         *,
         rule: Literal["hard", "soft", "core", "auto"] = "hard",
+        check: Literal["none", "colourless"] = "none",
         keep_branch: bool = False,
         concepts: ConceptMasks | None = None,
         ontology: Ontology | None = None,
@@ -62,7 +69,7 @@ class SSA:
                 'use vote = "hard", or give it probabilities(images) -> list of (C, h, w) arrays'
             )
         self.segmenter, self.generator, self.concepts = segmenter, generator, concepts
-        self.rule, self.keep_branch, self.ontology = rule, keep_branch, ontology
+        self.rule, self.check, self.keep_branch, self.ontology = rule, check, keep_branch, ontology
         self._on_gpu = getattr(getattr(segmenter, "device", None), "type", "cpu") == "cuda"
         self._voters = ThreadPoolExecutor(GPU_VOTERS if self._on_gpu else 1, thread_name_prefix="vote")
 
@@ -79,33 +86,41 @@ class SSA:
     def __call__(self, batch: list[Inputs]) -> list[Annotation]:
         """Annotations of a batch, in order."""
         votes = []
-        for inputs, found in zip(batch, self._branch(batch), strict=True):
+        for inputs, (found, again) in zip(batch, self._branch(batch), strict=True):
             answer = classes_under(found, self.ontology)
+            colourless = None if again is None else classes_under(again, self.ontology)
             masks = find_masks(inputs, self.generator)
             heard: tuple[Proposals, ...] = ()
             if self.concepts is not None:
                 names = [name for name in dict.fromkeys(answer.names) if name != BACKGROUND]
                 masks, heard = self.concepts(inputs.image, masks, names)
-            votes.append(self._voters.submit(self._vote, masks, answer, heard))
+            votes.append(self._voters.submit(self._vote, masks, answer, colourless, heard))
         return [vote.result() for vote in votes]
 
-    def _branch(self, batch: list[Inputs]) -> Iterator[SemanticMap | ClassScores]:
-        """The segmenter's answers; on a GPU, which takes images one by one, each as it is wanted."""
+    def _branch(self, batch: list[Inputs]) -> Iterator[tuple[Answer, Answer | None]]:
+        """The segmenter's answers, and those without colours; on a GPU one by one, each as it is wanted."""
         if self.segmenter is None:
             missing = [inputs for inputs in batch if inputs.semantic is None]
             if missing:
                 raise InputError("this image has no class map, and the preset names no segmenter to make one")
-            yield from [inputs.semantic for inputs in batch if inputs.semantic is not None]
+            yield from [(inputs.semantic, None) for inputs in batch if inputs.semantic is not None]
             return
         images = [inputs.image for inputs in batch]
         for some in [[image] for image in images] if self._on_gpu else [images]:
-            if self.rule == "hard":
-                yield from self.segmenter(some)
-            else:
-                assert isinstance(self.segmenter, ScoringSegmenter)  # checked when built
-                yield from self.segmenter.scores(some)
+            checks = self.check == "colourless"
+            again = self._answers(list(map(without_colours, some))) if checks else repeat(None, len(some))
+            yield from zip(self._answers(some), again, strict=True)
 
-    def _vote(self, masks: MaskSet, answer: SemanticMap | ClassScores, heard: tuple[Proposals, ...] = ()) -> Annotation:
+    def _answers(self, images: list[Image]) -> list[SemanticMap] | list[ClassScores]:
+        assert self.segmenter is not None
+        if self.rule == "hard":
+            return self.segmenter(images)
+        assert isinstance(self.segmenter, ScoringSegmenter)  # checked when built
+        return self.segmenter.scores(images)
+
+    def _vote(
+        self, masks: MaskSet, answer: Answer, colourless: Answer | None = None, heard: tuple[Proposals, ...] = ()
+    ) -> Annotation:
         given = given_shares(masks, answer.names, heard)
         if self.rule == "auto":
             assert not isinstance(answer, SemanticMap)  # without scores the rule is hard
@@ -119,6 +134,8 @@ class SSA:
             votes = votes_from_shares(weights)
             refined = refine(masks, votes.class_ids, branch)
             contradiction = _contradiction(masks, votes.shares, branch)
+        if colourless is not None:
+            votes = replace(votes, colourless=self._shares_of(votes.class_ids, masks, colourless))
         return Annotation(
             masks=masks,
             labels=tuple(answer.names[i] if i >= 0 else None for i in votes.class_ids),
@@ -130,13 +147,29 @@ class SSA:
             branch=branch if self.keep_branch else None,
         )
 
-    def _weights(self, masks: MaskSet, answer: SemanticMap | ClassScores) -> Floats:
+    def _shares_of(self, class_ids: Ints, masks: MaskSet, answer: Answer) -> Floats:
+        """(N,) the share of each mask's (N,) class in an answer; NaN where it has none."""
+        if self.rule == "auto":
+            assert isinstance(answer, ClassScores)
+            weights = mean_probabilities(masks, temper(answer)[0], align_corners=answer.align_corners)
+        else:
+            weights = self._weights(masks, answer)
+        total, chosen = weights.sum(1), weights[np.arange(len(masks)), class_ids]
+        shares: Floats = np.divide(chosen, total, out=np.full(len(masks), np.nan), where=(class_ids >= 0) & (total > 0))
+        return shares
+
+    def _weights(self, masks: MaskSet, answer: Answer) -> Floats:
         """(N, C) pixels of each class under each mask, or their mean probabilities."""
         if isinstance(answer, SemanticMap):
             return count_classes(masks, answer)
         return mean_probabilities(
             masks, answer.probabilities(), align_corners=answer.align_corners, core=self.rule == "core"
         )
+
+
+def without_colours(image: Image) -> Image:
+    """(H, W, 3) uint8 whose channels are the image's luma (ITU-R BT.601)."""
+    return np.array(PIL.Image.fromarray(image).convert("L").convert("RGB"))
 
 
 def _contradiction(masks: MaskSet, shares: Floats, branch: SemanticMap) -> float:

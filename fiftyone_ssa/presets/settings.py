@@ -95,6 +95,9 @@ class Semantic:
     """Where such a segmenter is less sure of every name than this, a pixel is of the class "background"; 0: never."""
     vote: Literal["hard", "soft", "core", "auto"] = "hard"
     """How the class map's pixels under a mask decide its class (docs/models.md)."""
+    check: Literal["none", "colourless"] = field(default="none", metadata={"applies": "model"})
+    """`colourless`: the segmenter looks at each image once more, without its colours, and how likely each mask's name
+    is there is kept as `colourless_share`, by which `calibrate` tells right names from wrong ones better."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,11 @@ class Preset:
                     value = getattr(table, entry.name)
                     flat[f"{section}.{entry.name}"] = list(value) if isinstance(value, tuple) else value
         return flat
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether SSA's segmenter looks at each image without colours, too."""
+        return self.pipeline == "ssa" and self.semantic.source == "model" and self.semantic.check == "colourless"
 
     @property
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 from fiftyone import ViewField as F
 
+from fiftyone_ssa import export
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.labels import documents as labels
@@ -89,6 +90,31 @@ def test_database_holds_the_published_answer(dataset: fo.Dataset, parity: Path, 
         for class_id, code in expected["semantic_mask"].items():
             painted[rle.decode(code["counts"].encode(), values.shape)] = int(class_id) + 1
         np.testing.assert_array_equal(values, painted)
+
+
+def test_what_names_keep_without_colours_is_stored_where_it_is_asked(dataset: fo.Dataset, tmp_path: Path) -> None:
+    checked = {**SETTINGS, "semantic.check": "colourless"}
+    annotate(dataset[:1], overrides=SETTINGS)
+    assert not dataset.has_sample_field("ssa.detections.colourless_share")
+    with pytest.raises(InputError, match=r"different: semantic\.check"):
+        annotate(dataset[:1], overrides=checked)
+    annotate(dataset[:1], overrides=checked, overwrite=True)
+    sample, shares = dataset.first(), {}
+    grey = np.asarray(PIL.Image.open(sample.filepath).convert("RGB").convert("L")) // 86
+    masks = labels.mask_set_from_detections(sample.ssa, grey.shape)
+    for detection, code in zip(sample.ssa.detections, masks.rles, strict=True):
+        shares[code.decode()] = share = detection.get_attribute_value("colourless_share", None)
+        if detection.label is None:
+            assert share is None
+        else:
+            there = grey[rle.decode(code, grey.shape)] == ("dark", "middle", "bright").index(detection.label)
+            assert share == pytest.approx(there.mean())
+    few = sum(share < 0.9 for share in shares.values() if share is not None)
+    assert dataset.filter_labels("ssa", F("colourless_share") < 0.9).count("ssa.detections") == few > 0
+    export(dataset[:1], tmp_path / "out", format="ssa-json", progress=False)
+    (path,) = (tmp_path / "out").rglob("*_semantic.json")
+    rows = read_json(path)["annotations"]
+    assert {row["segmentation"]["counts"]: row["colourless_share"] for row in rows} == shares
 
 
 def test_finished_samples_are_skipped_until_settings_change(dataset: fo.Dataset) -> None:

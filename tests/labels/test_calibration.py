@@ -14,8 +14,10 @@ from fiftyone_ssa.labels.calibration import calibration_of, fitted_weights
 from fiftyone_ssa.labels.database import own_collection
 from fiftyone_ssa.labels.documents import annotation_document
 from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.presets import load_preset
 from fiftyone_ssa.types import Annotation, Proposals
 
+ENGINE, SSA = load_preset("mini-engine"), load_preset("mini-ssa")
 SIDE, IMAGES = 20, 8
 FEW = {"open_vocabulary.captioner": ""}
 """What is left out of runs: what confidence becomes does not depend on who proposed the names."""
@@ -68,11 +70,11 @@ def test_confidence_comes_to_mean_something(dataset, gt_field):
     assert done.auroc_after > 0.75
     assert "128 masks" in str(done)
     assert dataset.values("engine.detections.confidence") == before  # what is stored stays
-    calibration = calibration_of(dataset, "engine", "engine")
+    calibration = calibration_of(dataset, "engine", ENGINE)
     assert calibration.weights[1] > 0
     assert list(calibration.names) == ["cat"]
-    assert calibration_of(dataset, "engine", "ssa") is None
-    assert calibration_of(dataset, "other", "engine") is None
+    assert calibration_of(dataset, "engine", SSA) is None
+    assert calibration_of(dataset, "other", ENGINE) is None
 
 
 def test_what_people_said_is_not_what_is_judged(dataset):
@@ -134,7 +136,7 @@ def test_what_would_be_worse_elsewhere_is_not_kept(dataset):
     dataset.set_values("ground_truth.mask", truth)
     with pytest.raises(InputError, match=r"worse on images that it was not fitted on \(error"):
         calibrate(dataset, "engine", progress=False)
-    assert calibration_of(dataset, "engine", "engine") is None
+    assert calibration_of(dataset, "engine", ENGINE) is None
 
 
 def test_later_runs_use_it(dataset):
@@ -163,8 +165,46 @@ def test_an_earlier_versions_calibration_is_not_used(dataset, caplog):
     own_collection("calibrations").update_one(
         {"field": "engine", "dataset": dataset._doc.id}, {"$set": {"weights": [1.0]}}
     )
-    assert calibration_of(dataset, "engine", "engine") is None
+    assert calibration_of(dataset, "engine", ENGINE) is None
     assert "calibrate again" in caplog.text
+
+
+def with_colourless_shares(dataset, without=()):
+    """As if SSA had said it: of right names more is left without colours, whatever their score."""
+    for sample in dataset:
+        for detection, true in zip(sample.engine.detections, sample.things.detections, strict=True):
+            detection["vote_share"] = detection.proposal_scores[0]
+            if detection.id not in without:
+                detection["colourless_share"] = 0.8 if true.label == "cat" else 0.2
+        sample.save()
+
+
+def test_what_names_keep_without_colours_tells_right_from_wrong(dataset, caplog):
+    before = calibrate(dataset, "engine", progress=False).auroc_after
+    with_colourless_shares(dataset)
+    assert calibrate(dataset, "engine", progress=False).auroc_after == 1 > before
+    assert calibration_of(dataset, "engine", SSA).needs_check
+    assert not caplog.text
+    for without in ({"semantic.check": "none"}, {"semantic.source": "field"}):
+        assert calibration_of(dataset, "engine", load_preset(SSA, without)) is None
+        assert 'fitted on runs with semantic.check = "colourless"' in caplog.text
+        caplog.clear()
+
+
+def test_what_is_known_of_some_masks_only_is_no_reason(dataset):
+    before = calibrate(dataset, "engine", progress=False).auroc_after
+    with_colourless_shares(dataset, without=[dataset.first().engine.detections[0].id])
+    assert calibrate(dataset, "engine", progress=False).auroc_after == pytest.approx(before, abs=0.02)
+    assert not calibration_of(dataset, "engine", SSA).needs_check
+
+
+def test_a_calibration_of_before_the_check_holds(dataset):
+    calibrate(dataset, "engine", progress=False)
+    where = {"field": "engine", "dataset": dataset._doc.id}
+    weights = own_collection("calibrations").find_one(where)["weights"]
+    assert weights[-1] == 0
+    own_collection("calibrations").update_one(where, {"$set": {"weights": weights[:-1]}})
+    assert calibration_of(dataset, "engine", ENGINE).weights == tuple(weights)
 
 
 def test_weights_of_a_fused_decision_are_fitted_to_what_its_models_say(dataset):

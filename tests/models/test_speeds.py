@@ -30,6 +30,8 @@ def test_it_follows_points_masks_and_where_masks_come_from() -> None:
     assert cpu("ssa-ade20k", **{"masks.source": "existing"}) < whole / 20
     assert cpu("ssa-ade20k", **{"masks.points_per_side": 32}) < whole
     assert cpu("ssa-ade20k", **{"masks.crop_n_layers": 0}) < whole / 1.5
+    looks = cpu("ssa-ade20k", **{"semantic.check": "colourless"}) - whole
+    assert looks == pytest.approx(8.2, rel=0.01)
     assert cpu("engine-base", masks=10) < cpu("engine-base") / 3
 
 

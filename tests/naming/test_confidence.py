@@ -13,6 +13,7 @@ from fiftyone_ssa.naming.confidence import (
     Named,
     auroc,
     calibration_error,
+    complete,
     fit,
     reasons,
 )
@@ -29,7 +30,8 @@ def test_reasons_of_masks() -> None:
     masks = three_masks(predicted_iou=[0.9, np.nan, 0.5], stability_score=[0.5, np.nan, np.nan])
     proposals = [Proposals(("cat", "dog"), (0.75, 0.25)), Proposals(("dog", "cat"), (0.9, 0.1)), Proposals()]
     similarities = np.array([0.7, np.nan, np.nan])
-    found = reasons(Named(masks, ["cat", "cat", None], proposals, ["coco", "caption", None], similarities))
+    colourless = np.array([0.25, 1.0, np.nan])
+    found = reasons(Named(masks, ["cat", "cat", None], proposals, ["coco", "caption", None], similarities, colourless))
     assert found.shape == (3, len(REASONS))
     around = dict.fromkeys(("as_twin", "unlike_twin"), 0.0)
     mean = (0.75 + 0.1) / 2
@@ -44,12 +46,17 @@ def test_reasons_of_masks() -> None:
     }
     second = {"score": np.log(1 / 9), "lead": -0.8, "area": np.log10(0.05), "quality": 1, "caption": 1, "similarity": 0}
     for row, expected in (
-        (found[0], first | {"image": mean, "inside": 0, "as_parent": 0} | around),
-        (found[1], second | {"image": mean, "inside": 1, "as_parent": 1} | around),
+        (found[0], first | {"image": mean, "inside": 0, "as_parent": 0, "colourless": -np.log(3)} | around),
+        (found[1], second | {"image": mean, "inside": 1, "as_parent": 1, "colourless": np.log(999)} | around),
     ):
         np.testing.assert_allclose(row, [expected[reason] for reason in REASONS])
     np.testing.assert_allclose(found[2, :4], [np.log(0.001 / 0.999), 0, -5, 0.5])
-    assert np.isfinite(reasons(Named(masks, ["a"] * 3, [Proposals(("a",), (1.0,))] * 3))).all()
+    assert np.isnan(found[2, -1])
+    unchecked = reasons(Named(masks, ["a"] * 3, [Proposals(("a",), (1.0,))] * 3))
+    assert np.isfinite(unchecked[:, :-1]).all()
+    assert np.isnan(unchecked[:, -1]).all()
+    assert not complete(found)[:, -1].any()
+    np.testing.assert_array_equal(complete(found)[:, :-1], found[:, :-1])
     assert reasons(Named(MaskSet.empty((3, 3)), [], [])).shape == (0, len(REASONS))
 
 

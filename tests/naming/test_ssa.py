@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image as Pictures
 
@@ -13,7 +16,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import class_rles, encode, mask_set
 from fiftyone_ssa.models.segmenters import adopt
 from fiftyone_ssa.naming.pipeline import build_pipeline
-from fiftyone_ssa.naming.ssa import SSA
+from fiftyone_ssa.naming.ssa import SSA, without_colours
 from fiftyone_ssa.presets import load_preset
 from fiftyone_ssa.types import Image, Inputs, SemanticMap
 from tests.models.test_segmenters import Halves, HalvesWithProbabilities
@@ -67,6 +70,46 @@ def test_every_rule_names_the_masks(rule: str) -> None:
     assert annotation.semantic is not None
     if rule != "auto":
         assert annotation.semantic.ids[5].tolist() == [0] * 6 + [1] * 4
+
+
+class Reddish:
+    """Sure that what is more red than green is a "rose", and nearly sure that all else is "grass"."""
+
+    classes = ("rose", "grass")
+
+    def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
+        return [SemanticMap((image[..., 0] <= image[..., 1]).astype(np.uint8), self.classes) for image in images]
+
+    def probabilities(self, images: Sequence[Image]) -> list[npt.NDArray[np.float32]]:
+        return [np.where(image[..., 0] > image[..., 1], [[[0.9]], [[0.1]]], [[[0.2]], [[0.8]]]) for image in images]
+
+
+@pytest.mark.parametrize("rule", ["hard", "soft", "core", "auto"])
+def test_a_check_tells_what_a_name_keeps_without_colours(rule: Any) -> None:
+    image = np.zeros((10, 10, 3), np.uint8)
+    image[:, :6, 0], image[:, 6:, 1] = 200, 150
+    masks = mask_set((10, 10), [square(0, 0, 6, 10), square(0, 0, 0, 0), square(6, 0, 10, 10)])
+    checked = SSA(adopt(Reddish(), "test"), rule=rule, check="colourless")([Inputs(image, masks)])[0]
+    plain = SSA(adopt(Reddish(), "test"), rule=rule)([Inputs(image, masks)])[0]
+    assert checked.labels == plain.labels == ("rose", None, "grass")
+    np.testing.assert_array_equal(checked.confidences, plain.confidences)
+    assert plain.votes is not None
+    assert checked.votes is not None
+    assert plain.votes.colourless is None
+    shares = checked.votes.colourless
+    assert shares is not None
+    assert shares[0] < 0.3 < 0.7 < shares[2]
+    assert np.isnan(shares[1])
+    if rule != "auto":
+        np.testing.assert_allclose(shares[[0, 2]], [0, 1] if rule == "hard" else [0.2, 0.8])
+
+
+def test_without_colours_an_image_is_its_luma() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    grey = without_colours(image)
+    assert (grey.shape, grey.dtype) == (image.shape, np.uint8)
+    expected = image @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(grey, np.repeat(expected[..., None], 3, 2), atol=0.51)
 
 
 def test_soft_rules_ask_for_probabilities() -> None:
