@@ -233,7 +233,7 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half
     names = [detection.class_name for detection in detections]
     similarities = np.array([_number(value) for value in every("name_similarity")], np.float64)
     proposals = [_proposals(detection) for detection in detections]
-    colourless = np.array([np.nan if value is None else value for value in every("colourless_share")], np.float64)
+    colourless = np.array([_number(value) for value in every("colourless_share")], np.float64)
     table = reasons(Named(masks, names, proposals, every("label_source"), similarities, colourless))
     verdicts = [truth.judge(right, name) for right, name in zip(truth.of(sample, masks), names, strict=True)]
     known = [index for index, verdict in enumerate(verdicts) if verdict is not None]

@@ -148,15 +148,15 @@ class SSA:
         )
 
     def _shares_of(self, class_ids: Ints, masks: MaskSet, answer: Answer) -> Floats:
-        """(N,) the share of each mask's (N,) class in an answer; NaN where it has none."""
+        """(N,) the share of each mask's (N,) class in an answer; NaN where it has no class."""
         if self.rule == "auto":
             assert isinstance(answer, ClassScores)
             weights = mean_probabilities(masks, temper(answer)[0], align_corners=answer.align_corners)
         else:
             weights = self._weights(masks, answer)
         total, chosen = weights.sum(1), weights[np.arange(len(masks)), class_ids]
-        shares: Floats = np.divide(chosen, total, out=np.full(len(masks), np.nan), where=(class_ids >= 0) & (total > 0))
-        return shares
+        shares = np.divide(chosen, total, out=np.zeros(len(masks)), where=total > 0)
+        return np.where(class_ids >= 0, shares, np.nan)
 
     def _weights(self, masks: MaskSet, answer: Answer) -> Floats:
         """(N, C) pixels of each class under each mask, or their mean probabilities."""
