@@ -128,7 +128,7 @@ def test_numbers_that_are_none_count_as_unknown(dataset, number):
     done = calibrate(dataset, "engine", progress=False)
     assert done.error_before == pytest.approx(done.right)  # as if they were all 0
     assert done.error_after < 0.2
-    assert np.isfinite(calibration_of(dataset, "engine", "engine").weights).all()
+    assert np.isfinite(calibration_of(dataset, "engine", ENGINE).weights).all()
 
 
 def test_what_would_be_worse_elsewhere_is_not_kept(dataset):
