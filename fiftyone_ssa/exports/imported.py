@@ -19,6 +19,7 @@ from fiftyone_ssa.exports.image_masks import NOT_VALUES
 from fiftyone_ssa.exports.reading import ImportedImage, is_empty_export
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.images import image_size_hw
+from fiftyone_ssa.files.printable import in_utf8
 from fiftyone_ssa.labels.documents import ATTRIBUTES, masks_document
 from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.naming.arguments import check_path
@@ -75,7 +76,8 @@ class Imported:
     def document(self, image: ImportedImage) -> dict[str, Any]:
         """The Detections of an image, as the database holds them. Raises UnstorableError if no document holds them."""
         folder = self.media_dir / "masks" / hashlib.sha256(str(image.path).encode()).hexdigest()[:16]
-        document = masks_document(image.masks, folder, {"label": image.labels}, digests=False)
+        names = [name and in_utf8(name) for name in image.labels]
+        document = masks_document(image.masks, folder, {"label": names}, digests=False)
         for detection, values in zip(document["detections"], image.attributes, strict=False):
             identity = values.get("label_id")
             if isinstance(identity, str) and ObjectId.is_valid(identity):
@@ -91,9 +93,12 @@ class Imported:
 
 
 def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a data set says of a mask, as attributes of a detection: ours by their types, other plain values too."""
+    """What a data set says of a mask, as attributes of a detection: ours by their types, other plain values too.
+
+    Whole numbers of more than 64 bits are left out, and half characters escaped: no database holds them.
+    """
     found: dict[str, Any] = {}
-    for name, value in values.items():
+    for name, value in ((name, _storable(value)) for name, value in values.items()):
         if name in _NO_ATTRIBUTES or not _NAME.fullmatch(name) or value is None:
             continue
         if name == "tags":
@@ -113,6 +118,14 @@ def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
         elif _is_plain(value):
             found[name] = value
     return found
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, list):
+        return None if None in (items := list(map(_storable, value))) else items
+    if isinstance(value, int) and value.bit_length() > 63:
+        return None
+    return in_utf8(value) if isinstance(value, str) else value
 
 
 def _fits(value: Any, kind: type[Any]) -> bool:

@@ -330,6 +330,18 @@ def _nest(masks: MaskSet, nesting: _Nesting, duplicates: Ints) -> Containment:
                 whole = int(parents[whole])  # from a piece that is called as all of it
             depths[index] = depths[whole] + 1
         depths[index] = max(depths[index], nesting.least(index))
-    repeats = (parents >= 0) & (duplicates[parents] >= 0)
-    parents[repeats] = duplicates[parents[repeats]]
-    return Containment(parents, duplicates, depths)
+    return Containment(_kept(parents, duplicates, ranks), duplicates, depths)
+
+
+def _kept(parents: Ints, duplicates: Ints, ranks: Mapping[int, int]) -> Ints:
+    """The parents; for one that repeats a mask that mask, where it is larger than the child, else what is around it.
+
+    No mask is a part of what it repeats, or of itself.
+    """
+    found = parents.copy()
+    for index, (above, own) in enumerate(zip(parents.tolist(), duplicates.tolist(), strict=True)):
+        while above >= 0 and (above == own or duplicates[above] >= 0):
+            kept = int(duplicates[above])
+            above = kept if 0 <= kept != own and ranks[kept] < ranks[index] else int(parents[above])
+        found[index] = above
+    return found

@@ -64,8 +64,10 @@ def box(value: Any, name: str) -> list[float]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number: neither text nor a truth value."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    """Whether a value is a number that a float can hold: neither text nor a truth value."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and value.bit_length() < 1024
+    return isinstance(value, float | np.integer | np.floating)
 
 
 def _is_possible(value: Any) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fiftyone as fo
 import numpy as np
+import PIL.Image
 import pytest
 
 import fiftyone_ssa as ssa
@@ -253,3 +254,25 @@ def test_what_others_say_of_a_mask_is_taken_by_type():
     assert set(found) == {"confidence", "class_proposals", "tags", "review", "reviewed_at", "note"}
     assert found["reviewed_at"].year == 2026
     assert attributes({"confidence": np.float32(0.5)})["confidence"] == 0.5
+
+
+def test_what_no_database_holds_costs_itself_only(tmp_path):
+    (tmp_path / "data").mkdir()
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "data/a.png")
+    values = {"score": 10**400, "index": 10**30, "n": [1, 2**63], "least": -(2**63) + 1, "caption": "half \ud800"}
+    shape = {"segmentation": {"size": [8, 8], "counts": [0, 64]}, "bbox": [0, 0, 8, 8], "area": 64, "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 8}],
+        "annotations": [{"id": 10**25, "image_id": 1, "category_id": 1, **shape, **values}],
+        "categories": [{"id": 1, "name": "cat\ud800"}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    dataset = fo.Dataset()
+    try:
+        assert ssa.import_labels(tmp_path, dataset=dataset).masks == 1
+        (found,) = dataset.first().imported.detections
+        assert (found.label, found.caption) == ("cat\\ud800", "half \\ud800")
+        assert found.least == values["least"]
+        assert [found.get_attribute_value(name, None) for name in ("index", "n", "confidence")] == [None] * 3
+    finally:
+        dataset.delete()

@@ -103,8 +103,15 @@ def plain(masks: MaskSet, dense, names=None, lore=None):
             depths[one] = depths[whole] + 1
         if lore is not None and names[one] is not None and lore.is_only_part(names[one]):
             depths[one] = max(depths[one], 1)
-    parents = [duplicates[p] if p >= 0 and duplicates[p] >= 0 else p for p in parents]
-    return depths, parents, duplicates
+    kept_parents = []
+    for one, above in enumerate(parents):
+        chain = [above]
+        while chain[-1] >= 0:
+            chain.append(parents[chain[-1]])
+        may = [p if duplicates[p] < 0 else duplicates[p] for p in chain[:-1]]
+        may = [p for p in may if p != duplicates[one] and by_area.index(p) < by_area.index(one)]
+        kept_parents.append(may[0] if may else -1)
+    return depths, kept_parents, duplicates
 
 
 def check_like_plain(masks, dense, names=None, lore=None):
@@ -161,6 +168,14 @@ def test_a_worse_mask_of_the_same_is_a_duplicate_and_no_level_of_its_own():
     exact = contain(masks_of(dense))
     assert exact.duplicates.tolist() == [-1, -1, -1]
     assert exact.depths.tolist() == [0, 1, 2]
+
+
+def test_no_mask_is_a_part_of_itself_or_of_what_it_repeats():
+    size_hw, dense = (20, 40), np.zeros((3, 800), bool)
+    dense[0, :100] = dense[1, :112] = dense[1, 200:227] = dense[2, :140] = True  # each holds the first, and more
+    found = contain(masks_of(dense.reshape(3, *size_hw), predicted_iou=[0.99, 0.9, 0.9]), names=["a"] * 3)
+    assert found.duplicates.tolist() == [-1, 0, 0]
+    assert found.parents.tolist() == [-1, -1, -1]
 
 
 def test_less_of_a_thing_with_its_name_is_no_part_of_it():

@@ -10,7 +10,8 @@ import pytest
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import foreign
-from fiftyone_ssa.masks.foreign import box, mask_counts, numbers
+from fiftyone_ssa.masks.foreign import box, is_number, mask_counts, numbers
+from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.masks.rle import decode, encode
 
 HW = (6, 9)
@@ -91,7 +92,7 @@ def test_a_polygon_may_be_a_dot_or_reach_over_the_edge() -> None:
         ([[1, 2, 3, 4, 5, math.inf]], "far outside"),
         ([[0, 0, 1e9, 0, 1e9, 1e9]], "far outside the image of 9x6"),
         ([[0, 0, 1e308, 0, 1, 1]], "far outside"),
-        ([[0, 0, 10**400, 0, 1, 1]], "far outside"),
+        ([[0, 0, 10**400, 0, 1, 1]], "finite numbers"),
         ([[0, 0, -1000, 0, 5, 5]], "far outside"),
         ([[[2, 1], [7, 1], [7, 4]]], "is no mask"),
         ([{"x": 1}], "is no mask"),
@@ -152,3 +153,9 @@ def test_a_box_has_no_negative_side() -> None:
 def test_a_value_in_a_sentence_is_short() -> None:
     assert len(foreign.short([["x" * 1000] * 1000] * 1000)) <= 100
     assert len(foreign.short({str(i): "y" * 99 for i in range(1000)})) <= 100
+
+
+def test_a_number_that_no_float_holds_is_none() -> None:
+    assert [is_number(value) for value in (10**307, -(10**300), 10**309, -(10**309))] == [True, True, False, False]
+    record = {"segmentation": {"size": [1, 2], "counts": [0, 2]}, "label": "x", "score": 10**400, "confidence": 0.5}
+    assert mask_set_from_records([record], (1, 2), with_names=True).source_scores.tolist() == [0.5]
