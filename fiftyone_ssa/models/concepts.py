@@ -53,8 +53,9 @@ class Concepts:
         self.prepare: Callable[[torch.Tensor], torch.Tensor] = self._pixels
         """From an (H, W, 3) uint8 image to the (1, 3, side, side) pixels that the network takes."""
         self.side = int(self._processor.size["height"])
-        blank = self.look(torch.zeros((64, 64, 3), dtype=torch.uint8, device=device))
-        height, width = self._find(blank, ["a"])[0].logits.shape[-2:]
+        with loading(model, what):  # a processor of another size than the network's fails here
+            blank = self.look(torch.zeros((64, 64, 3), dtype=torch.uint8, device=device))
+            height, width = self._find(blank, ["a"])[0].logits.shape[-2:]
         self.grid_hw = (height, width)
         """Height and width of the grid that masks are told on."""
         self._chunks = plan_chunks(

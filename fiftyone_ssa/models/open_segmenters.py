@@ -152,7 +152,8 @@ class _Network:
         self._device, self._dtype = device, dtype
         longest = int(self._network.config.text_config.max_position_embeddings)
         self._texts = _Texts(getattr(self._network, "clip", self._network), tokenizer, device, longest)
-        blank = self.look(torch.zeros((64, 64, 3), dtype=torch.uint8, device=device))
+        with loading(model, WHAT):  # a processor of another size than the network's fails here
+            blank = self.look(torch.zeros((64, 64, 3), dtype=torch.uint8, device=device))
         self._chunks: Chunks = plan_chunks(
             lambda rows: self._logits(blank, ["a"] * rows), self._network, device, most=16, what=WHAT
         )

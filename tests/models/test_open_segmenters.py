@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +145,18 @@ def test_a_vocabulary_is_asked_for_or_refused(tmp_path: Path, folder: Callable[[
     (tmp_path / "bare/config.json").write_text(json.dumps({"model_type": "clipseg", "architectures": ["CLIPSegModel"]}))
     with pytest.raises(InputError, match="is a CLIPSegModel; give a CLIPSeg"):
         load(tmp_path / "bare")
+
+
+@pytest.mark.parametrize("family", ["groupvit", "sam3"])
+def test_a_processor_of_another_size_is_told_at_load(
+    family: str, folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    damaged = shutil.copytree(folder(family), tmp_path / family)
+    file = damaged / "preprocessor_config.json"
+    size = {"height": 48, "width": 48}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "size": size, "crop_size": size}))
+    with pytest.raises(InputError, match=r"cannot load an open-vocabulary segmenter .*: check the folder"):
+        load(damaged)
 
 
 @pytest.mark.parametrize("vote", ["hard", "auto"])
