@@ -108,8 +108,10 @@ class Job(FormOperator):
         """Do the job here, or start a process of its own for it."""
         if not apart:
             return self.work(ctx, self._begin(ctx, "schedule" if ctx.delegated else "python"))
-        if self.job in WRITERS:
-            self._check_free(ctx)
+        if self.job in WRITERS and (busy := problem(lambda: self._check_free(ctx))):
+            message = busy["error_message"]  # an answer: beside what is raised FiftyOne shows an error of its own
+            ctx.ops.notify(message, variant="error")
+            return {"job": "", "state": "failed", "message": message}
         return self._start(ctx, self._begin(ctx, "app"))
 
     def _field(self, ctx: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
@@ -182,8 +181,9 @@ def test_from_the_app_it_starts_is_followed_cancelled_and_resumed(images, preset
     assert (f"{NAME}/masks", {"panel_id": "the-panel", "__method__": "on_job"}) in told(result)
     identity = result.result["job"]
     assert os.getpid() not in (holder(identity), psutil.Process(holder(identity)).ppid())  # it outlives the App's
-    with pytest.raises(ExecutionError, match=r"'ssa' of dataset .* is being written by annotate since"):
-        press_execute("annotate", images, **preset)
+    refused = press_execute("annotate", images, **preset).result
+    assert refused["state"] == "failed"
+    assert "is being written by annotate since" in refused["message"]
     wait_for(lambda: job(identity).done >= 2)
     assert f"of {COUNT} images" in str(job(identity))
     press_execute("cancel_job", images, job=identity)
@@ -206,14 +206,15 @@ def test_from_the_app_it_starts_is_followed_cancelled_and_resumed(images, preset
 
 
 def test_where_another_process_writes_the_field_form_and_run_say_so(images, preset):
-    told = f"'ssa' of dataset {images.name!r} is being written by process {os.getpid()} on "
+    sentence = f"'ssa' of dataset {images.name!r} is being written by process {os.getpid()} on "
     form = foo.get_operator(f"{NAME}/annotate").resolve_input
     request = {**FROM_APP, "dataset_name": images.name, "view": [], "params": preset}
     with hold(images, "ssa"):
-        with pytest.raises(ExecutionError, match=re.escape(told)):
-            press_execute("annotate", images, **preset)
+        refused = press_execute("annotate", images, **preset)
+        assert sentence in refused.result["message"]
+        assert ("notify", "error") in [(uri, params.get("variant")) for uri, params in told(refused)]
         with ExecutionContext(request) as ctx:
-            assert told in form(ctx).type.properties["busy"].view.label
+            assert sentence in form(ctx).type.properties["busy"].view.label
     assert jobs(images) == []
     with ExecutionContext(request) as ctx:
         assert "busy" not in form(ctx).type.properties
