@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.naming.run import Pipeline, Task, describe, overlap, run
 from fiftyone_ssa.naming.stamp import Settings, settings_stamp
 from fiftyone_ssa.presets import Preset
@@ -95,11 +96,11 @@ class Worker:
                 reason = str(error)
                 if attempt < _TRIES:
                     time.sleep(attempt)
-        return Unread(work.shard.name, f"{work.shard.source} cannot be read: {reason}")
+        return Unread(work.shard.name, reason)
 
 
 class _UnreadError(Exception):
-    """The store of a shard failed while it was read."""
+    """The store of a shard, or of its earlier part, failed while it was read."""
 
 
 def _label(work: Work, job: Job, pipeline: Pipeline, stages: Stages) -> Entry:
@@ -131,14 +132,21 @@ def _label(work: Work, job: Job, pipeline: Pipeline, stages: Stages) -> Entry:
 
 
 def _keep(part: PartWriter, before: Entry | None) -> set[str]:
+    if before is None:
+        return set()
     try:
-        return part.keep(before) if before is not None else set()
-    except OSError as error:
-        raise _UnreadError(describe(error)) from error
+        return part.keep(before)
+    except InputError:  # there is no room
+        raise
+    except (OSError, ValueError) as error:  # gone, out of reach or damaged
+        raise _UnreadError(
+            f"its earlier part {part.store}/*/{before.part} cannot be read: {describe(error)}; "
+            "restore it from a copy, or label again with --overwrite"
+        ) from error
 
 
 def _records(shard: Shard, job: Job) -> Generator[Record, None, None]:
     try:
         yield from READERS[shard.kind](shard, needs_masks=job.needs_masks)
     except OSError as error:
-        raise _UnreadError(describe(error)) from error
+        raise _UnreadError(f"{shard.source} cannot be read: {describe(error)}") from error

@@ -127,6 +127,13 @@ def test_failed_images_are_tried_again_and_the_others_stay(tars, tmp_path, prese
     failing = True
     monkeypatch.setattr("fiftyone_ssa.scale.stages.read_image", read_image)
     assert run(tars, tmp_path / "out", preset).failed == 2
+    monkeypatch.setattr("fiftyone_ssa.scale.job.time.sleep", lambda seconds: None)
+    (part,) = (tmp_path / "out" / "masks").glob("part-sa_000001-*")
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    summary = run(tars, tmp_path / "out", preset, retry_failed=True)
+    assert f"{part.name} cannot be read" in summary.unread["sa_000001"]
+    part.write_bytes(whole)
     tried.clear()
     failing = False
     summary = run(tars, tmp_path / "out", preset, retry_failed=True)
