@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from fiftyone_ssa.labels.database import Document
 from fiftyone_ssa.labels.documents import NAMED
 from fiftyone_ssa.labels.review import ACCEPTED, digest_of, is_drawn, is_touched, painted_digest
 from fiftyone_ssa.labels.stored_masks import mask_counts, stored_mask
+from fiftyone_ssa.labels.updates import now
 from fiftyone_ssa.types import MaskSet
 
 GIVE_WAY_IOU = 0.5
@@ -86,7 +86,7 @@ def _renamed(row: Document, told: Document, digest: str | None) -> Document:
 def _told(row: Document, told: Document, digest: str | None) -> Document:
     """A mask that keeps its label, with what SSA says of it beside."""
     said = {key: value for key, value in told.items() if key not in ("label", "confidence")}
-    agreed = {"review": ACCEPTED, "reviewed_at": _now()} if row["label"] == told.get("class_name") else {}
+    agreed = {"review": ACCEPTED, "reviewed_at": now()} if row["label"] == told.get("class_name") else {}
     return {**row, **said, **({"mask_digest": digest} if digest else {}), **agreed}
 
 
@@ -131,7 +131,3 @@ def _codes(row: Document, size_hw: tuple[int, int]) -> tuple[bytes, ...]:
         return (mask_counts(row if has_mask else {**row, "mask": np.ones((1, 1), bool)}, size_hw),)
     except InputError:
         return ()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
