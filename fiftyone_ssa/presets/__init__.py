@@ -223,9 +223,11 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
             raise InputError(
                 f"{where}: open_vocabulary.template must hold {{}}, where the name goes, got {shown(chosen.template)}"
             )
-        if not (chosen.segmenters or chosen.captioner or chosen.vocabulary or chosen.ontology):
+        named = preset.masks.names == "proposed"
+        if not (named or chosen.segmenters or chosen.captioner or chosen.vocabulary or chosen.ontology):
             raise InputError(
-                f"{where}: nothing proposes names; set open_vocabulary segmenters, captioner, vocabulary or ontology"
+                f"{where}: nothing proposes names; set open_vocabulary segmenters, captioner, vocabulary or ontology, "
+                'or, of masks that have names, masks.names = "proposed"'
             )
         if preset.masks.concepts and not (chosen.vocabulary or chosen.ontology):
             raise InputError(f"{where}: masks.concepts is asked for names; set open_vocabulary.vocabulary")

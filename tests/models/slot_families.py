@@ -151,6 +151,13 @@ def _kind(model_type: str, architecture: str) -> Build:
     return build
 
 
+def _authors(model_type: str, **parts: dict[str, str]) -> Build:
+    """As `microsoft/Florence-2-base` and `OpenGVLab/InternVL3-1B` are, beside code of their own."""
+    code = {"AutoConfig": "configuration_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnModel"}
+    config = {"model_type": model_type, "architectures": ["OwnModel"], "auto_map": code, **parts}
+    return _folder({"config.json": json.dumps(config).encode(), "model.safetensors": b"garbage"})
+
+
 def _folder(files: Mapping[str, bytes]) -> Build:
     def build(path: Path, _: Path) -> Path:
         path.mkdir()
@@ -274,6 +281,8 @@ FAMILIES: dict[str, Build] = {
     "your own `module:factory`": _own,
     "`module:factory` of another kind": _own_of_another_kind,
     **{title: _kind(*names) for title, names in KINDS.items()},
+    "Florence-2, its authors' form": _authors("florence2", text_config={"model_type": "florence2_language"}),
+    "InternVL, its authors' form": _authors("internvl_chat"),
     "a LoRA adapter": _folder({"adapter_config.json": b"{}", "adapter_model.safetensors": b"garbage"}),
     "a diffusion model": _folder({"model_index.json": b'{"_class_name": "StableDiffusionPipeline"}'}),
     "a sentence-transformer": _folder({"modules.json": b"[]"}),

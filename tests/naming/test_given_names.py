@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import encode, mask_set
 from fiftyone_ssa.models.segmenters import adopt
 from fiftyone_ssa.naming.engine import Engine
 from fiftyone_ssa.naming.given_names import given_shares, with_given
+from fiftyone_ssa.naming.pipeline import build_pipeline
 from fiftyone_ssa.naming.ssa import SSA
-from fiftyone_ssa.presets import OpenVocabulary
+from fiftyone_ssa.presets import OpenVocabulary, load_preset
 from fiftyone_ssa.types import Image, Inputs, MaskSet
 from tests.models.test_segmenters import Halves, HalvesWithProbabilities
 
@@ -83,3 +85,13 @@ def test_the_engine_proposes_it_first() -> None:
     assert found.labels == ("dog", None, "right")
     assert found.label_sources == ("masks", None, "halves")
     assert found.proposals[0].names == ("dog", "left")
+
+
+def test_names_of_masks_may_be_all_that_is_proposed() -> None:
+    alone = {"open_vocabulary.segmenters": [], "open_vocabulary.captioner": "", "open_vocabulary.decider": "filter"}
+    with pytest.raises(InputError, match=r'or, of masks that have names, masks\.names = "proposed"'):
+        load_preset("mini-engine", alone)
+    preset = load_preset("mini-engine", {**alone, "masks.source": "existing", "masks.names": "proposed"})
+    [found] = build_pipeline(preset, device="cpu")([Inputs(IMAGE, squares(["dog", None, None]))])
+    assert found.labels[0] == "dog"
+    assert found.label_sources[0] == "masks"
