@@ -85,6 +85,12 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
                 f"cannot load {what}: {name} is of a kind that transformers {version('transformers')} does not know; "
                 f"give another model, install a later transformers, or {OWN}"
             ) from error
+        if re.search("contains custom code|Unrecognized model type for subconfig", str(error)):
+            raise InputError(
+                f"cannot load {what}: {name} is in its authors' own form, which needs their code; name the repository "
+                "that has it in the form of transformers (often with -hf or -community in its name), trust that code "
+                f"(--trust-remote-code, of segmenters and captioners), or {OWN}"
+            ) from error
         reason = said_by(error)
         raise InputError(
             f"cannot load {what} {name}: {_remedy(name, local, get, error)} ({type(error).__name__}: {reason})"
@@ -117,11 +123,6 @@ def _remedy(model: str, local: bool, get: str, error: Exception) -> str:
         return "install what is missing"
     if "for the MPS device" in str(error):
         return f"MPS lacks an operation of it; set {FALLBACK} before the program begins, or take --device cpu"
-    if re.search("contains custom code|Unrecognized model type for subconfig", str(error)):
-        return (
-            "it is in its authors' own form, which needs their code; name the repository that has it in the form of "
-            f"transformers (often with -hf or -community in its name), or {OWN}"
-        )
     if local and re.search("Can't load (image processor|feature extractor)|Unrecognized processing class", str(error)):
         return "it comes without its preprocessor_config.json; get the whole model again"
     if local:
