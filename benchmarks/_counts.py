@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks import _probes
 from benchmarks._architectures import PARITY, parity_models
 from benchmarks._gpu_pipelines import chunks_of
+from fiftyone_ssa.models import narrow_attention
 from fiftyone_ssa.models.captioning import BlipCaptioner
 from fiftyone_ssa.models.class_filter import ClassFilter
 from fiftyone_ssa.models.decider import Decider
@@ -138,6 +139,7 @@ def as_on_a_gpu(engine: Any) -> Iterator[None]:
     cpu = torch.device("cpu")
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(ClassScores, "dense", True))
+        stack.enter_context(mock.patch.object(narrow_attention, "WIDTH", 0))
         if isinstance(engine.decider, Decider):
             ends = engine.decider._pick_ends(crop_by_crop=False)
             stack.enter_context(mock.patch.object(engine.decider, "_ends", ends))

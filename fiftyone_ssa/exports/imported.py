@@ -76,7 +76,7 @@ class Imported:
     def document(self, image: ImportedImage) -> dict[str, Any]:
         """The Detections of an image, as the database holds them. Raises UnstorableError if no document holds them."""
         folder = self.media_dir / "masks" / hashlib.sha256(str(image.path).encode()).hexdigest()[:16]
-        names = [name and in_utf8(name) for name in image.labels]
+        names = [in_utf8(name) if isinstance(name, str) else None for name in image.labels]
         document = masks_document(image.masks, folder, {"label": names}, digests=False)
         for detection, values in zip(document["detections"], image.attributes, strict=False):
             identity = values.get("label_id")
