@@ -28,7 +28,7 @@ from fiftyone_ssa.exports.result_source import ResultSource
 from fiftyone_ssa.exports.sources import DatasetSource, MapSource, Source
 from fiftyone_ssa.exports.splits import Splits
 from fiftyone_ssa.exports.writing import ExportClass, ExportJob, Media, Writer, check_options
-from fiftyone_ssa.files.printable import in_utf8
+from fiftyone_ssa.files.printable import in_utf8, is_utf8
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.masks.foreign import is_number
@@ -163,7 +163,7 @@ def _prepared(source: Source, export_dir: Any, request: Request) -> tuple[Export
         )
     folder = check_target(export_dir, entry.kind, source.label_field, request.media, request.overwrite)
     for place in map(str, (source.identity, folder.root)):
-        if place != in_utf8(place):
+        if not is_utf8(place):
             raise InputError(f"{in_utf8(place)} is not UTF-8, which an export needs; rename that folder")
     paths = source.paths()
     check_sources(paths, folder.root)

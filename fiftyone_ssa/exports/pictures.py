@@ -9,7 +9,7 @@ from typing import Any
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.exports.folder import ExportFolder
-from fiftyone_ssa.files.printable import in_utf8
+from fiftyone_ssa.files.printable import is_utf8
 from fiftyone_ssa.naming.arguments import check_path
 
 CHUNK_BYTES = 1 << 20
@@ -55,7 +55,7 @@ class Names:
 
     def planned(self) -> Iterator[str]:
         """The names that images without a fault will get."""
-        return (name for name in self._all if name == in_utf8(name))
+        return filter(is_utf8, self._all)
 
     def _below(self, path: str) -> str | None:
         for root in self._roots:

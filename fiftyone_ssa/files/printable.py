@@ -15,9 +15,14 @@ def in_utf8(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def is_utf8(name: object) -> bool:
+    """Whether databases and Parquet can hold a name as it is."""
+    return str(name) == in_utf8(str(name))
+
+
 def check_utf8(name: object, reader: str) -> None:
     """Raise InputError for a file whose name, or a folder's, its `reader` cannot hold: bytes that are no UTF-8."""
-    if str(name) != in_utf8(str(name)):
+    if not is_utf8(name):
         raise InputError(f"its name, or a folder's, is not UTF-8, which {reader} needs; rename it")
 
 

@@ -21,7 +21,7 @@ from fiftyone import ViewField as F
 
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.images import UNDECODED, undecoded_note
-from fiftyone_ssa.files.printable import check_utf8, in_utf8
+from fiftyone_ssa.files.printable import check_utf8, in_utf8, is_utf8
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import (
@@ -71,7 +71,7 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
         self.missing = self.damaged = 0
 
     def __len__(self) -> int:
-        count = sum(str(image.image_path) == in_utf8(str(image.image_path)) for image in self.images())
+        count = sum(is_utf8(image.image_path) for image in self.images())
         return count if self.max_samples is None else min(count, self.max_samples)
 
     def __next__(self) -> tuple[str, fo.ImageMetadata | None, fo.Label | None]:

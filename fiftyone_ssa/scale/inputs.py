@@ -19,7 +19,7 @@ import fsspec.core
 
 from fiftyone_ssa.errors import InputError, MissingDependencyError
 from fiftyone_ssa.files.images import EXTENSIONS, UNDECODED
-from fiftyone_ssa.files.printable import in_utf8
+from fiftyone_ssa.files.printable import check_utf8, in_utf8
 from fiftyone_ssa.folders.image_folder import found_elsewhere
 from fiftyone_ssa.scale.lance_images import LANCE, lance_shards
 from fiftyone_ssa.scale.layers import LAYERS
@@ -78,9 +78,10 @@ def read_folder(shard: Shard, *, needs_masks: bool) -> Iterator[Record]:
     top = in_utf8(_last(root) or "images")
     for member in shard.members:
         name = f"{top}/{member.image}"
-        if name != in_utf8(name):
-            problem = "its name, or a folder's, is not UTF-8, which Parquet needs; rename it"
-            yield Record(in_utf8(name), in_utf8(member.image), problem=problem)
+        try:
+            check_utf8(name, "Parquet")
+        except InputError as error:
+            yield Record(in_utf8(name), in_utf8(member.image), problem=str(error))
             continue
         if needs_masks and not member.masks:
             yield Record(name, member.image, problem=f"no {os.path.splitext(member.image)[0]}.json beside it")  # noqa: PTH122
