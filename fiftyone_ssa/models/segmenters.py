@@ -11,7 +11,7 @@ import torch
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.class_names import published_names
-from fiftyone_ssa.models.devices import Chunks, is_small, tf32_products, without_float64
+from fiftyone_ssa.models.devices import Chunks, finer, is_small, tf32_products, without_float64
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.images import images_on
@@ -111,7 +111,7 @@ class HuggingFaceSegmenter:
             self.kind = config.model_type
             things = self.kind in THINGS and task != "semantic"
             kind = _things_class(config, model, what) if things else _model_class(config, model, what)
-            dtype = torch.float32 if things else dtype
+            dtype = finer(dtype) if self.kind == "segformer" else torch.float32 if things else dtype
             mixed = self.kind in FLOAT32_BUT_BACKBONE and dtype != torch.float32
             with plain_neighbourhoods() if has_neighbourhoods(config) else nullcontext():
                 network = load_whole(kind, model, what, torch.float32 if mixed else dtype, **options)

@@ -13,6 +13,7 @@ from transformers import AutoProcessor, CLIPSegConfig, CLIPSegForImageSegmentati
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import rle as masks
 from fiftyone_ssa.models import Question, ragged, resizing
+from fiftyone_ssa.models import decider as decider_module
 from fiftyone_ssa.models.decider import Decider
 
 CPU = torch.device("cpu")
@@ -134,9 +135,21 @@ def test_names_of_any_length_and_no_question_at_all(parity: Path, questions: lis
     assert counts[:, 0].sum() == masks.decode(first.rle, SIZE_HW).sum()
 
 
-def test_bfloat16_runs(parity: Path, questions: list[Question]) -> None:
-    (counts,) = Decider(str(parity / "models" / "clipseg"), CPU, torch.bfloat16)([questions[:4]])
-    assert [len(count) for count in counts] == [3, 1, 2, 4]
+def test_what_is_close_in_half_precision_is_decided_in_float32(
+    parity: Path, questions: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, groups = str(parity / "models" / "clipseg"), [questions[:4], [], questions[4:8]]
+    half = Decider(folder, CPU, torch.bfloat16)
+    whole = [count for counts in Decider(folder, CPU, torch.float32)(groups) for count in counts]
+    rounded = [count for counts in half(groups) for count in counts]
+    monkeypatch.setattr(decider_module, "CLOSE", -1.0)
+    alone = [count for counts in half(groups) for count in counts]
+    monkeypatch.undo()
+    close = [len(count) > 1 and decider_module._is_close(count) for count in alone]
+    assert [len(count) for count in rounded] == [3, 1, 2, 4] * 2
+    assert 0 < sum(close) < 6, "some are close, some are not"
+    for is_close, count, of_whole, of_half in zip(close, rounded, whole, alone, strict=True):
+        assert np.array_equal(count, of_whole if is_close else of_half)
 
 
 def test_a_decider_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -75,6 +75,13 @@ def test_the_map_is_the_processors_own(family: str, size_hw: tuple[int, int], fo
     assert (segmenter([image])[0].ids == expected.numpy()).mean() > 0.999
 
 
+def test_segformer_is_in_float16_where_bfloat16_is_asked_for(parity: Path) -> None:
+    folder, image = str(parity / "models" / "segformer-ade20k"), photo(97, 61)
+    half, whole = (load_segmenter(folder, CPU, number) for number in (torch.bfloat16, torch.float32))
+    assert {weight.dtype for weight in half.model.parameters()} == {torch.float16}  # type: ignore[attr-defined]
+    assert (half([image])[0].ids == whole([image])[0].ids).float().mean() > 0.99
+
+
 @pytest.mark.parametrize("family", ["oneformer", "mask2former"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_only_the_backbone_is_in_half(family: str, dtype: torch.dtype, folder: Callable[[str], Path]) -> None:
