@@ -101,10 +101,17 @@ class Decider:
     def _decide_all(self, groups: Sequence[Sequence[Question]]) -> list[list[npt.NDArray[np.int64]]]:
         """Counts for questions of two names or more."""
         self._known([name for question in chain.from_iterable(groups) for name in question.names])
-        counts = list(chain.from_iterable(self._crops.map_groups(self._decide, groups)))
+        # questions of like size are looked at together, as each chunk is as large as its largest
+        orders = [np.argsort([self._ends.cells(question) for question in group], kind="stable") for group in groups]
+        sorted_groups = [[group[place] for place in order] for group, order in zip(groups, orders, strict=True)]
+        counts = list(chain.from_iterable(self._crops.map_groups(self._decide, sorted_groups)))
         answers = torch.cat(counts).cpu().numpy() if counts else np.zeros((0, 2), np.int64)
         decided = iter(np.split(answers, np.cumsum([len(count) for count in counts])))
-        return [[next(decided)[: len(question.names)] for question in group] for group in groups]
+        found = []
+        for group, order in zip(groups, orders, strict=True):
+            by_place = {place: next(decided) for place in order.tolist()}
+            found.append([by_place[place][: len(question.names)] for place, question in enumerate(group)])
+        return found
 
     @torch.inference_mode()
     def _decide(self, chunk: Sequence[Question]) -> Sequence[torch.Tensor]:

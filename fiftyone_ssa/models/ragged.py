@@ -46,6 +46,10 @@ class Ragged:
         """(rows, grid * grid, width)."""
         return self._embed(self._enlarge([question.crop for question in chunk]))
 
+    def cells(self, question: Question) -> int:
+        """Of every question the same."""
+        return 0
+
     def places(self, chunk: Sequence[Question]) -> None:
         """All of them: a gather is another launch, and saves no time of a device."""
 

@@ -39,6 +39,10 @@ class Windows:
             found.append(self._patches(image, turned, question.crop_xyxy))
         return torch.cat(found)
 
+    def cells(self, question: Question) -> int:
+        """How many of `places` a question has."""
+        return len(_Window(question, self._grid, self._spread.side).tokens(self._margin))
+
     def places(self, chunk: Sequence[Question]) -> torch.Tensor:
         """(rows, cells) the tokens whose logits are needed, some repeated."""
         tokens = [_Window(question, self._grid, self._spread.side).tokens(self._margin) for question in chunk]

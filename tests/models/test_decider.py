@@ -121,6 +121,13 @@ def test_counts_equal_the_plain_models(
         assert np.abs(answer - expected).max() <= max(1, expected.sum() // 10_000), question.names
 
 
+def test_answers_come_in_the_order_of_the_questions(parity: Path, questions: list[Question]) -> None:
+    """Though crops whose masks have boxes of like size are looked at together."""
+    decider = Decider(str(parity / "models" / "clipseg"), CPU, torch.float32)
+    forth, back = decider([questions, questions[::-1]])
+    assert all(np.array_equal(one, other) for one, other in zip(forth, back[::-1], strict=True))
+
+
 def test_a_tower_is_no_deeper_than_what_is_tapped(complex_decider: str) -> None:
     assert len(Decider(complex_decider, CPU, torch.float32)._tower._layers) == 3
 

@@ -33,6 +33,12 @@ def test_attention_is_the_formula(width: int, factor: float, asked: int) -> None
     torch.testing.assert_close(found, plainly(query[:, :, :asked], key, value, scale), rtol=1e-3, atol=1e-5 * factor)
 
 
+@pytest.mark.parametrize("tokens", [1, 15, 16, 33, 64])
+def test_maxima_are_found_of_any_number_of_tokens(tokens: int) -> None:
+    query, key, value = (part[:, :, :tokens] for part in heads(4, 1000.0))
+    torch.testing.assert_close(attention(query, key, value, 0.5), plainly(query, key, value, 0.5), rtol=1e-3, atol=0.01)
+
+
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_scores_far_from_nought_neither_overflow_nor_vanish(sign: float) -> None:
     query, key = torch.full((1, 1, 3, 2), sign * 300.0), torch.full((1, 1, 5, 2), 300.0)
