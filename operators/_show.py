@@ -12,7 +12,7 @@ from fiftyone_ssa.labels.database import is_generated, needs_database
 from fiftyone_ssa.labels.shown import check_masks, detections_fields, field_shown
 
 from ._operator import FormOperator, telling
-from .forms import Form, check_open, first_problem, refusal
+from .forms import Form, check_open, first_problem, of_one_slice, refusal
 
 COMMON: dict[str, Any] = {"label_field": None, "patches": False}
 
@@ -71,7 +71,8 @@ class Show(FormOperator):
         return form
 
     def _view(self, ctx: Any, form: Form) -> Any:
-        return self.view(ctx.view, form.values)
+        samples = of_one_slice(ctx, ctx.view) if form.values["patches"] else ctx.view
+        return self.view(samples, form.values)
 
     def _told(self, view: Any, values: Mapping[str, Any]) -> str:
         masks = _count(view, values["label_field"])

@@ -7,6 +7,7 @@ words (`Job.execute`).
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -317,6 +318,22 @@ def first_problem(form: types.Property) -> str | None:
     """What a form says of the first value that is wrong, if any is."""
     fields = form.type.properties.values()
     return next((field.error_message for field in fields if field.invalid), None)
+
+
+def say_by_labels(inputs: types.Object) -> None:
+    """Put what a form says is wrong in words of its own fields: a person in the App has no `overwrite=True` to pass."""
+    fields = inputs.properties
+    labels = {name: repr(field.view.label) for name, field in fields.items() if field.view and field.view.label}
+    if "masks" in fields:
+        labels["masks_field"] = labels["masks"]  # Python's name of a field that is chosen there
+    any_of = "|".join(labels)
+    for field in fields.values():
+        if field.invalid:
+            told = re.sub(
+                rf"(?:pass )?\b({any_of})=True", lambda found: f"tick {labels[found[1]]}", field.error_message
+            )
+            told = re.sub(rf"\b({any_of})=('[^']*')", lambda found: f"{found[2]} under {labels[found[1]]}", told)
+            field.error_message = re.sub(rf"another ({any_of})\b", lambda found: f"another {labels[found[1]]}", told)
 
 
 def choice(inputs: types.Object, name: str, values: Sequence[str], *, default: str | None = None, **about: Any) -> None:

@@ -31,7 +31,7 @@ from fiftyone_ssa.naming.run import describe
 from fiftyone_ssa.plugin import missing
 
 from ._operator import FormOperator, telling
-from .forms import STILL_TO_GIVE, check_open, first_problem, problem, refusal, target_of
+from .forms import STILL_TO_GIVE, check_open, first_problem, problem, refusal, say_by_labels, target_of
 
 PANEL = "masks"
 WITHOUT_PANEL = 500.0
@@ -85,6 +85,8 @@ class Job(FormOperator):
                 inputs.view("busy", types.Warning(label=told[:1].upper() + told[1:]))
             if ask := inputs.properties.pop(STILL_TO_GIVE, None):
                 inputs.properties[STILL_TO_GIVE] = ask  # beside the button that it holds back
+            if is_from_app(ctx):
+                say_by_labels(inputs)
         return types.Property(inputs, view=types.View(label=self.label))
 
     def resolve_execution_options(self, ctx: Any) -> Any:

@@ -16,13 +16,13 @@ def registry():
 
 @pytest.fixture
 def form(registry):
-    """A function that answers the form of a job as the App gets it: its fields by name."""
+    """A function that answers the form of a job as the App gets it: its fields by name; `app` is what else it sends."""
 
     import fiftyone.operators as foo
 
-    def resolve(job, samples, active_fields=(), **params):
+    def resolve(job, samples, active_fields=(), *, app=None, **params):
         name = samples._root_dataset.name if samples is not None else None
-        request = {"dataset_name": name, "params": params, "active_fields": list(active_fields)}
+        request = {"dataset_name": name, "params": params, "active_fields": list(active_fields), **(app or {})}
         if samples is not None:
             request["view"] = samples.view()._serialize()
         context = foo.ExecutionContext(request, operator_uri=job)

@@ -100,6 +100,9 @@ def test_form_refuses_a_field_with_results_of_other_settings_while_one_types(for
     field = form("annotate", labelled, **other)["label_field"]
     assert field["invalid"]
     assert "holds results of other settings (3 samples, preset own; different: semantic.vote)" in field["error_message"]
+    field = form("annotate", labelled, **other, app={"extended": {}})["label_field"]
+    redo = "choose another 'Label field', or redo them (tick 'Redo images that are done'), which keeps what people"
+    assert redo in field["error_message"]  # the form's own words, not Python's
     assert not form("annotate", labelled, **other, overwrite=True)["label_field"]["invalid"]
     assert not form("annotate", labelled, **other, label_field="another")["label_field"]["invalid"]
 
@@ -109,6 +112,8 @@ def test_form_refuses_masks_of_someone_else_unless_they_are_to_be_named(form, ph
     own = {"preset": "own TOML file", "preset_file": preset, "label_field": "mine"}
     field = form("annotate", photographs, **own)["label_field"]
     assert "Detections that SSA did not make" in field["error_message"]
+    field = form("annotate", photographs, **own, app={"extended": {}})["label_field"]
+    assert field["error_message"].endswith("or name them in place with 'mine' under 'Masks'")
     assert not form("annotate", photographs, **own, masks_field="mine")["label_field"]["invalid"]
 
 

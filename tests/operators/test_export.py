@@ -56,6 +56,8 @@ def test_form_asks_before_an_export_is_replaced(form, registry, dataset, tmp_pat
     registry.get_operator(URI)(dataset, tmp_path / "out")
     again = form("export", dataset, export_dir=str(tmp_path / "out"))
     assert "6 masks of 3 images" in again["export_dir"]["error_message"]
+    in_app = form("export", dataset, export_dir=str(tmp_path / "out"), app={"extended": {}})
+    assert "tick 'Overwrite' to replace it" in in_app["export_dir"]["error_message"]
     assert not form("export", dataset, export_dir=str(tmp_path / "out"), overwrite=True)["export_dir"]["invalid"]
     with pytest.raises(ExecutionError, match="overwrite=True"):
         registry.get_operator(URI)(dataset, tmp_path / "out")

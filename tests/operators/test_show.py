@@ -128,13 +128,22 @@ def test_no_confusions_are_told(registry, dataset):
         run("show_confusions", view)
 
 
-def test_pictures_of_masks_in_groups_are_refused_in_one_sentence(form):
+def test_pictures_of_masks_in_groups_are_those_of_the_slice_that_the_app_shows(registry, form):
     groups = fo.Dataset()
     groups.add_group_field("group", default="left")
-    masks = fo.Detections(detections=[fo.Detection(label="sky", bounding_box=[0, 0, 1, 1])])
-    groups.add_sample(fo.Sample(filepath="/a.png", group=fo.Group().element("left"), ssa=masks))
-    told = form("show_doubtful", groups, patches=True)["refusal"]["error_message"]
-    assert told.startswith("a view of patches takes images, got groups of them; choose one slice")
-    with pytest.raises(ExecutionError, match=re.escape(told)):
+    group = fo.Group()
+    for name in ("left", "right"):
+        masks = fo.Detections(
+            detections=[mask("sky", "sea", 0.02, area=9, vote_share=0.2, confidence=0.2) for _ in name[3:]]
+        )
+        groups.add_sample(fo.Sample(filepath=f"/{name}.png", group=group.element(name), ssa=masks), dynamic=True)
+    for name, count in (("left", "1 mask"), ("right", "2 masks")):
+        app = {"group_slice": name}
+        assert form("show_doubtful", groups, patches=True, app=app)["preview"]["view"]["label"] == f"{count} of 'ssa'"
+    shown = {"dataset_name": groups.name, "view": [], "params": {"patches": True}, "group_slice": "right"}
+    with foo.ExecutionContext(shown, executor=foo.executor.Executor()) as context:
+        assert registry.get_operator(f"{NAME}/show_doubtful").execute(context)["masks"] == 2
+    told = "a view of patches takes images, got groups of them; choose one slice"  # Python has no slice that is shown
+    with pytest.raises(ExecutionError, match=told):
         run("show_doubtful", groups, patches=True)
     groups.delete()
