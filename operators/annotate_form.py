@@ -10,7 +10,7 @@ from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 from fiftyone_ssa.labels.preview import LOOKED_AT, preview
-from fiftyone_ssa.models.catalogue import facts, preferred_preset
+from fiftyone_ssa.models.catalogue import facts, is_offline, path_of, preferred_preset
 from fiftyone_ssa.models.hardware import Hardware, hardware
 from fiftyone_ssa.models.speeds import seconds_an_image
 from fiftyone_ssa.naming.arguments import DTYPES, LARGEST_BATCH, LARGEST_WORKERS, check_device
@@ -39,6 +39,11 @@ VOTES = {
     "soft": "the highest mean probability; its confidence warns better of wrong names",
     "core": "soft, without the mask's border; for good masks and a blurry segmenter",
 }
+EXAMPLES = {
+    "ssa": "masks.points_per_side=32 or semantic.model=/models/segformer",
+    "engine": "open_vocabulary.decision=fused or open_vocabulary.decider=filter",
+}
+"""Of changes that somebody may want to make."""
 CLOSED = "Which of the segmenter's classes a mask is; for names of your own choose an engine preset"
 
 
@@ -163,7 +168,7 @@ class Questions:
         form.text(
             "overrides",
             label="Changes to the preset",
-            description="One section.key=value a line, for example masks.points_per_side=32",
+            description=f"One section.key=value a line, for example {EXAMPLES[base.pipeline]}",
             lines=True,
             check=lambda: parsed_overrides(params) and Choice(self.samples, params).preset,
         )
@@ -206,8 +211,11 @@ class Questions:
         what = f" Now {trial} of them." if 0 < trial < found.to_do else ""
         self.form.note("summary", f"{found}{what}{_time(chosen.preset, count, here) if count else ''}")
         missing = facts(chosen.preset).missing
-        if missing:
-            self.form.warn("missing", f"The run begins with a download: {', '.join(missing)}")
+        if absent := [model for model in missing if path_of(model)]:
+            self.form.warn("absent", f"Not there, or without weights: {', '.join(absent)}")
+        if to_fetch := ", ".join(model for model in missing if not path_of(model)):
+            no_hub = f"HF_HUB_OFFLINE is set, so the run will fail; these are not downloaded: {to_fetch}"
+            self.form.warn("missing", no_hub if is_offline() else f"The run begins with a download: {to_fetch}")
 
 
 def _time(preset: Preset, count: int, here: Hardware) -> str:

@@ -57,7 +57,7 @@ def preset_cards(here: Hardware) -> list[Card]:
 
 
 def _card(preset: Preset, about: Facts, here: Hardware) -> Card:
-    lines = [preset_purpose(preset.name), _models(about), _needs(about), _time(preset, here)]
+    lines = [preset_purpose(preset.name), _models(about), _needs(about, here), _time(preset, here)]
     return Card(preset.name, f"{preset.name} ({_state(about, here)})", f"{'. '.join(lines)}.")
 
 
@@ -79,9 +79,9 @@ def _models(about: Facts) -> str:
     return f"{', '.join(named)}{size}"
 
 
-def _needs(about: Facts) -> str:
-    memory = about.memory_gb(gpu=True)
-    return f"GPU memory {memory:.1f} GB (estimate)" if memory else "GPU memory unknown"
+def _needs(about: Facts, here: Hardware) -> str:
+    memory, what = about.memory_gb(gpu=here.is_gpu), "GPU memory" if here.is_gpu else "Memory"
+    return f"{what} {memory:.1f} GB (estimate)" if memory else f"{what} unknown"
 
 
 def _time(preset: Preset, here: Hardware) -> str:
@@ -96,4 +96,6 @@ def duration(seconds: float) -> str:
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.0f} {unit}"
+    if seconds < 0.095:
+        return f"{seconds:.1g} s"
     return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"

@@ -67,6 +67,7 @@ def test_the_small_models_come_with_the_package() -> None:
     ("text", "says"),
     [
         ("pipelin = 'ssa'", "unknown key 'pipelin' .did you mean 'pipeline'.*legal are pipeline, masks"),
+        ("vote = 'auto'", "unknown key 'vote' .did you mean semantic.vote"),
         ("pipeline = 'sssa'", "pipeline must be one of ssa, engine, got 'sssa' .did you mean 'ssa'"),
         ("[masks]\npoints_per_sid = 3", r"unknown key masks\.points_per_sid .did you mean 'points_per_side'"),
         ("[masks]\nsource = 'exists'", r"masks\.source must be one of sam, existing"),

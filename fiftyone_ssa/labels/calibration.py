@@ -193,7 +193,7 @@ def check_calibrate(samples: Any, label_field: str, gt_field: str) -> fo.Dataset
                 f"it has {', '.join(known) or 'none'}"
             )
     if label_field == gt_field:
-        raise InputError(f"label_field and gt_field are both {gt_field!r}; name the field that holds the truth")
+        raise InputError(f"{gt_field!r} cannot be its own truth; name another field, that holds the truth")
     if not dataset.has_sample_field(f"{label_field}.detections.class_name"):
         raise InputError(f"{label_field!r} was not filled by annotate: no class_name is there; annotate it first")
     if gt_field in dataset.get_field_schema(embedded_doc_type=fo.Segmentation):

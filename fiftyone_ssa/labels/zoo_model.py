@@ -32,7 +32,7 @@ from fiftyone_ssa.labels.documents import (
     mask_targets,
 )
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
-from fiftyone_ssa.models.catalogue import is_cached, preset_models
+from fiftyone_ssa.models.catalogue import is_cached, path_of, preset_models
 from fiftyone_ssa.naming.pipeline import build_pipeline
 from fiftyone_ssa.naming.run import Task, describe, run
 from fiftyone_ssa.presets import Preset, load_preset
@@ -93,7 +93,7 @@ def _fetch(model: str) -> None:
 
 
 def _said(model: str) -> str:
-    return Path(model).name if Path(model.removeprefix("local-dir:")).is_absolute() else model
+    return path.name if (path := path_of(model)) else model
 
 
 def load(

@@ -69,7 +69,7 @@ class Facts:
 
     models: tuple[str, ...]
     missing: tuple[str, ...]
-    """Those that are not downloaded."""
+    """Those that are not here: not downloaded, or, of those named by their path, not there."""
     parameters_m: float | None
     """Millions, of all models together; None where one of them is not known."""
     packages: tuple[str, ...]
@@ -122,7 +122,7 @@ def _missing_packages(preset: Preset) -> Iterator[str]:
 
 
 def preset_models(preset: Preset) -> list[str]:
-    """The Hugging Face ids or folders of a preset's models; open_clip's are named by the repository it loads from."""
+    """The Hugging Face ids, folders or files of a preset's models; open_clip's by the repository that it loads from."""
     chosen = preset.open_vocabulary
     models = [preset.masks.model] if preset.masks.source == "sam" else []
     models += [preset.masks.concepts] if preset.masks.concepts not in ("", *models) else []
@@ -140,23 +140,38 @@ def is_of_transformers(class_filter: str) -> bool:
     return ":" not in class_filter and class_filter.count("/") == 1 and class_filter[0] not in "/.~"
 
 
+def path_of(model: str) -> Path | None:
+    """The folder or file of a model that is named by its path; None where it is named otherwise."""
+    path = Path(model.removeprefix("local-dir:"))
+    return path if path.is_absolute() else None
+
+
 def is_cached(model: str) -> bool:
-    """Whether the model's folder, or its local snapshot, holds weights."""
-    folder = Path(model.removeprefix("local-dir:"))
-    if folder.is_absolute():
-        return next(_weights(folder), None) is not None
+    """Whether the model's folder, or its local snapshot, holds weights, or the model is a file that is there."""
+    if path := path_of(model):
+        return path.is_file() or next(_weights(path), None) is not None
     try:
         from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(model, "config.json") or try_to_load_from_cache(model, OPEN_CLIP_CONFIG)
+    except (ImportError, ValueError):  # ValueError: no id of the hub
+        return False
+    return isinstance(config, str) and next(_weights(Path(config).parent), None) is not None
+
+
+def is_offline() -> bool:
+    """Whether `HF_HUB_OFFLINE` keeps models from being downloaded."""
+    try:
+        from huggingface_hub import constants
     except ImportError:
         return False
-    config = try_to_load_from_cache(model, "config.json") or try_to_load_from_cache(model, OPEN_CLIP_CONFIG)
-    return isinstance(config, str) and next(_weights(Path(config).parent), None) is not None
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 def parameters_m(model: str) -> float | None:
     """Millions of parameters of a model that a preset names, or that lies in a folder; None if it is not known."""
-    folder = Path(model.removeprefix("local-dir:"))
-    if not folder.is_absolute():
+    folder = path_of(model)
+    if folder is None:
         return PARAMETERS_M.get(model)
     try:
         counts = [_parameters(path) for path in folder.glob("*.safetensors")]
@@ -181,9 +196,11 @@ def _open_clip_repository(name: str) -> str:
         return OPEN_CLIP_REPOSITORIES.get(name, name)
     if ":" not in name or name.startswith("hf-hub:"):  # a hub id
         return name.removeprefix("hf-hub:")
+    architecture, _, tag = name.partition(":")
+    if path_of(tag):
+        return tag
     try:
         import open_clip
     except ImportError:
         return name
-    architecture, _, tag = name.partition(":")
     return str((open_clip.get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", name)).rstrip("/")

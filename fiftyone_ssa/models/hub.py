@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
@@ -92,6 +93,8 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
                 f"(--trust-remote-code, of segmenters and captioners), or {OWN}"
             ) from error
         reason = said_by(error)
+        if isinstance(error, pickle.UnpicklingError):
+            reason = reason.partition(".")[0]  # torch goes on to advise reading it as code
         raise InputError(
             f"cannot load {what} {name}: {_remedy(name, local, get, error)} ({type(error).__name__}: {reason})"
         ) from error

@@ -151,6 +151,11 @@ def _nearest(word: str, legal: list[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def _in_section(key: object) -> str:
+    sections = [section for section, kind in SECTIONS.items() if key in typing.get_type_hints(kind)]
+    return f" (did you mean {' or '.join(f'{section}.{key}' for section in sections)}?)" if sections else ""
+
+
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(overrides, Mapping) or not all(isinstance(key, str) for key in overrides):
         raise InputError(f'overrides must be {{"section.key": value}}, got {shown(overrides)}')
@@ -206,9 +211,8 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
     legal = ["pipeline", *SECTIONS]
     for key in settings:
         if key not in legal:
-            raise InputError(
-                f"{where}: unknown key {shown(key)}{_nearest(str(key), legal)}; legal are {', '.join(legal)}"
-            )
+            near = _nearest(str(key), legal) or _in_section(key)
+            raise InputError(f"{where}: unknown key {shown(key)}{near}; legal are {', '.join(legal)}")
     pipeline = _check(f"{where}: pipeline", settings.get("pipeline", "ssa"), Literal["ssa", "engine"])
     tables = {section: _table(kind, settings.get(section, {}), section, where) for section, kind in SECTIONS.items()}
     preset = Preset(name=name, pipeline=pipeline, **tables)

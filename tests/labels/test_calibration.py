@@ -100,7 +100,7 @@ def test_what_cannot_be_fitted_is_one_sentence(dataset):
     for fields, says in {
         ("nothing", "ground_truth"): "label_field must be a Detections field",
         ("engine", "nothing"): "gt_field must be a Segmentation or Detections field",
-        ("engine", "engine"): "are both 'engine'",
+        ("engine", "engine"): "'engine' cannot be its own truth",
         ("things", "ground_truth"): "was not filled by annotate",
     }.items():
         with pytest.raises(InputError, match=says):

@@ -39,6 +39,20 @@ def test_models_that_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert is_cached("some/model")
 
 
+@pytest.mark.parametrize("setting", ["masks.model", "open_vocabulary.class_filter"])
+def test_a_model_in_a_file_is_here_where_the_file_is(setting: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    named = f"{'ViT-L-14-quickgelu:' if setting.endswith('filter') else ''}{file}"
+    assert facts(load_preset("mini-engine", {setting: named})).missing == (str(file),)
+    file.touch()
+    assert facts(load_preset("mini-engine", {setting: named})).missing == ()
+
+
+@pytest.mark.parametrize("named", ["ViT-L-14:no-such-weights", "no id at all"])
+def test_what_no_hub_can_have_is_missing(named: str) -> None:
+    assert facts(load_preset("mini-engine", {"open_vocabulary.class_filter": named})).missing == (named,)
+
+
 def test_the_models_of_presets() -> None:
     assert preset_models(load_preset("ssa-ade20k-b0")) == [
         "facebook/sam-vit-huge",

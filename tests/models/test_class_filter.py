@@ -228,3 +228,10 @@ def test_a_file_of_another_architecture_is_told(small_architecture: str, tmp_pat
         InputError, match=r"check the file, it may be damaged or of another architecture \(RuntimeError"
     ):
         ClassFilter(f"{small_architecture}:{tmp_path / 'openai.bin'}", CPU, torch.float32)
+
+
+def test_a_file_that_is_no_checkpoint_is_told_without_advice_to_run_it(small_architecture: str, tmp_path: Path) -> None:
+    (tmp_path / "openai.bin").write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match=r"it may be damaged or of another architecture") as told:
+        ClassFilter(f"{small_architecture}:{tmp_path / 'openai.bin'}", CPU, torch.float32)
+    assert "weights_only" not in str(told.value)

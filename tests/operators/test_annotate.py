@@ -148,18 +148,18 @@ def test_the_proposed_preset_is_one_that_can_run(form, photographs):
     about = {choice["value"]: choice for choice in cards["view"]["choices"]}
     assert about["mini-ssa"]["label"] == "mini-ssa (ready)"
     assert about["ssa-ade20k"]["label"] == "ssa-ade20k (not downloaded, 2.9 GB)"
-    assert (
-        "SAM ViT-H, SegFormer B5, 726 M parameters. GPU memory 3.5 GB (estimate)." in about["ssa-ade20k"]["description"]
-    )
+    assert "SAM ViT-H, SegFormer B5, 726 M parameters." in about["ssa-ade20k"]["description"]
 
 
 def test_presets_that_take_minutes_an_image_here_come_after_those_for_a_laptop():
     from fiftyone_ssa.models.hardware import Hardware
     from operators.preset_cards import preset_cards
 
-    names = {
-        place: [card.value for card in preset_cards(Hardware(place, 64.0, cores=2))] for place in ("CPU", "NVIDIA H100")
-    }
+    cards = {place: preset_cards(Hardware(place, 64.0, cores=2)) for place in ("CPU", "NVIDIA H100")}
+    names = {place: [card.value for card in offered] for place, offered in cards.items()}
+    told = {place: next(card for card in offered if card.value == "ssa-ade20k") for place, offered in cards.items()}
+    assert "parameters. Memory 4.9 GB (estimate)." in told["CPU"].description
+    assert "parameters. GPU memory 3.5 GB (estimate)." in told["NVIDIA H100"].description
     assert all(found[-1] == "own TOML file" for found in names.values())
     order = names["CPU"].index
     assert order("engine-fast") < order("ssa-fast") < order("ssa-ade20k") < order("engine-base")
@@ -258,3 +258,20 @@ def test_the_form_says_what_is_there_and_what_becomes_of_it(form, labelled, pres
     small = form("annotate", labelled, preset="mini-ssa", label_field="new")["summary"]["view"]["label"]
     assert small.startswith("new holds nothing yet: 3 images will be named. About ")
     assert " an image, roughly, on " in small
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "says"),
+    [
+        ("open_vocabulary.decider=/no/such", "absent", "Not there, or without weights: /no/such"),
+        ("open_vocabulary.class_filter=ViT-L-14-quickgelu:/no/such.bin", "absent", "weights: /no/such.bin"),
+        ("open_vocabulary.decider=who/knows", "missing", "these are not downloaded: who/knows"),
+        ("open_vocabulary.decider=no id at all", "missing", "these are not downloaded: no id at all"),
+    ],
+)
+def test_the_form_tells_which_model_is_not_here(form, photographs, monkeypatch, change, name, says):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    fields = form("annotate", photographs, preset="mini-engine", masks="sam", overrides=change)
+    assert says in fields[name]["view"]["label"]

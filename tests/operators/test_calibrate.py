@@ -48,6 +48,6 @@ def test_runs_from_python_and_by_the_command(registry, dataset, capsys):
 def test_form_tells_what_is_wrong_with_a_field(form, dataset):
     fields = form("calibrate", dataset)
     assert not fields["gt_field"]["invalid"]
-    assert "are both 'ssa'" in form("calibrate", dataset, gt_field="ssa")["gt_field"]["error_message"]
+    assert "'ssa' cannot be its own truth" in form("calibrate", dataset, gt_field="ssa")["gt_field"]["error_message"]
     dataset.clone_sample_field("ssa", "ssa_classes")  # as an ontology leaves it and the App shows it
     assert form("calibrate", dataset, ["ssa_classes"])["label_field"]["default"] == "ssa"
