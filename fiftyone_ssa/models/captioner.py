@@ -64,8 +64,8 @@ def load_captioner(
         check_vocabulary(getattr(processor, "tokenizer", processor), model, WHAT)
         dtype = finer(dtype) if config.model_type == "blip" else dtype
         network = load_whole(AutoModelForImageTextToText, model, WHAT, dtype, **options).to(device)
-    if config.model_type == "blip":
-        return BlipCaptioner(processor, network, max_new_tokens)
+        if config.model_type == "blip":
+            return BlipCaptioner(processor, network, max_new_tokens)  # it looks once: a processor may not fit it
     try:
         return Captioner(processor, network, max_new_tokens)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:

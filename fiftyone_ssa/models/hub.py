@@ -52,6 +52,8 @@ FILES = {
     (".zip", ".tar", ".gz", ".tgz"): "an archive; unpack it, and give the folder",
 }
 """What a file is, or one in such a folder, by how its name ends."""
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""Either says how a model wants its images."""
 
 
 @contextmanager
@@ -68,11 +70,8 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
         raise InputError(f"cannot load {what}: {name} does not exist; give a model folder or a Hugging Face id")
     if folder is not None and not (folder.is_dir() and (folder / config).is_file()):
         raise InputError(f"cannot load {what}: {model} {_what_it_is(folder, config)}")
-    if folder is not None and (writing := folder / "generation_config.json").is_file():
-        try:
-            read_json(writing)  # which transformers passes over in silence where it is damaged
-        except InputError as error:
-            raise InputError(f"cannot load {what}: {error}; get the whole model again") from error
+    if folder is not None:
+        _check_what_is_passed_over(folder, what)
     try:
         with quiet():
             yield
@@ -98,6 +97,19 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
         raise InputError(
             f"cannot load {what} {name}: {_remedy(name, local, get, error)} ({type(error).__name__}: {reason})"
         ) from error
+
+
+def _check_what_is_passed_over(folder: Path, what: str) -> None:
+    """Raise InputError for what transformers passes over in silence: damaged writing, and an emptied processor."""
+    again = "get the whole model again"
+    there = {name: folder / name for name in ("generation_config.json", *PROCESSORS) if (folder / name).is_file()}
+    try:
+        read = {name: read_json(path) for name, path in there.items()}
+    except InputError as error:
+        raise InputError(f"cannot load {what}: {error}; {again}") from error
+    processors = [name for name in PROCESSORS if name in read]
+    if processors and not any(read[name] for name in processors):  # images would be resized by a guess
+        raise InputError(f"cannot load {what}: {there[processors[0]]} is emptied, it says nothing of images; {again}")
 
 
 def _what_it_is(path: Path, config: str) -> str:

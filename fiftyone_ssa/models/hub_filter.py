@@ -44,10 +44,11 @@ class HuggingFaceFilter(TwoTowers):
             self._processor = AutoImageProcessor.from_pretrained(model, backend="torchvision")
             self._tokenizer = check_vocabulary(AutoTokenizer.from_pretrained(model), model, WHAT, pads=True)
             self._network = in_one_pass(load_whole(AutoModel, model, WHAT, dtype), device, dtype).to(device)
+            self._device, self._dtype = device, dtype
+            self._embed_images([torch.zeros((8, 8, 3), dtype=torch.uint8, device=device)])  # its processor may not fit
         self._siglip = config.model_type in SIGLIP
         self._tokenizer.padding_side = "right"
         self._longest = LONGEST.get(config.model_type) or int(config.text_config.max_position_embeddings)
-        self._device, self._dtype = device, dtype
         self.logit_scale = _scale(self._network)
         self.logit_bias = float(self._network.logit_bias.detach()) if self._siglip else None
         self._plan_batches(self._network.vision_model, self._network, template)

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +25,12 @@ MOST_CPUS = 4
 MOST_DECODERS = 4
 """Tasks of a worker at a time, where nobody says how many: they fill a GPU that needs 10 ms an image."""
 RESTARTS = 20
-"""How often Ray begins a worker again whose process or machine is lost: one that is lost whenever it begins would be
-begun again without end."""
+"""How often a worker works again whose process or machine is lost: Ray would begin one that is lost whenever it begins
+without end, and its own limit goes with Ray 2.64 (`max_restarts` of `Dataset.map`)."""
+LOST = (
+    "a worker was lost again and again (killed, out of memory, or its machine); what is finished is kept, so take "
+    "fewer workers, a smaller --batch-size or larger machines, and start again"
+)
 STARTS = 3
 """How often Ray is started on this machine before that counts as failed."""
 
@@ -97,13 +102,13 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
         cpus, decoders = replace(cluster, workers=workers).cores(there.get("CPU", 1))
         pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
         rows = [{"work": pickle.dumps(work)} for work in todo]
+        begun = ray.remote(num_cpus=0, max_restarts=-1)(_Begun).remote()
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Actor,
-            fn_constructor_args=(job, decoders),
+            fn_constructor_args=(job, decoders, begun, RESTARTS),
             compute=pool,
             num_cpus=cpus,
             num_gpus=cluster.gpus,
-            max_restarts=RESTARTS,
         )
         # what Ray fetches ahead it hands out when the next is there, and a finished shard would wait for that
         for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
@@ -112,10 +117,7 @@ def outcomes_on_ray(job: Job, todo: Sequence[Work], cluster: Cluster) -> Iterato
                     raise outcome
                 yield outcome
     except ray.exceptions.RayActorError as error:
-        raise InputError(
-            f"a worker was lost {RESTARTS + 1} times (killed, out of memory, or its machine); what is finished is "
-            "kept, so take fewer workers, a smaller --batch-size or larger machines, and start again"
-        ) from error
+        raise InputError(LOST) from error
     finally:
         if ours:
             ray.shutdown()
@@ -149,7 +151,7 @@ def _imports(ray: Any) -> Any:
     installed = tuple(Path(prefix) for prefix in {sys.prefix, sys.base_prefix})
     folders = [Path(folder) for folder in sys.path if folder]
     ours = [str(folder) for folder in folders if not any(folder.is_relative_to(prefix) for prefix in installed)]
-    return Imports(_py_driver_sys_path=ours)
+    return Imports(_py_driver_sys_path=ours[::-1])  # each is put before those that came before it
 
 
 @contextlib.contextmanager
@@ -168,18 +170,35 @@ def _heard_here_only(ray: Any) -> Iterator[None]:
             os.environ[name] = before
 
 
+class _Begun:
+    """How often each worker has begun, in a process that outlives theirs."""
+
+    def __init__(self) -> None:
+        self._times = Counter[str]()
+
+    def count(self, worker: str) -> int:
+        """Count once more, and answer the number."""
+        self._times[worker] += 1
+        return self._times[worker]
+
+
 class _Actor:
     """A worker in a process of Ray's."""
 
-    def __init__(self, job: Job, decoders: int) -> None:
+    def __init__(self, job: Job, decoders: int, begun: Any, restarts: int) -> None:
         self._job, self._decoders, self._lost = job, decoders, False
         self._worker: Worker | None = None
+        ray = check_ray()
+        own = ray.get_runtime_context().get_actor_id()  # the same one each time that it begins
+        self._is_done_for = ray.get(begun.count.remote(own)) > restarts + 1
 
     def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
         """A shard's outcome, or the error that ends the run.
 
         Where the GPU fails the shard is told as not read, and the next one finds a new process.
         """
+        if self._is_done_for:
+            return {"outcome": pickle.dumps(InputError(LOST))}
         if self._lost:
             os._exit(1)  # Ray starts this actor again, and gives the same shard to it
         work: Work = pickle.loads(row["work"])

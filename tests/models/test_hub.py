@@ -159,6 +159,7 @@ def test_damaged_safetensors(cut: int, parity: Path, tmp_path: Path) -> None:
         ("segformer", "config.json", '{"model_type": "of another year"}'),
         ("segformer", "preprocessor_config.json", "{"),
         ("segformer", "preprocessor_config.json", None),
+        *((family, "preprocessor_config.json", "{}") for family in ("segformer", "eomt", "beit", "blip", "sam")),
         ("blip", "vocab.txt", None),
         ("clipseg", "vocab.json", "{"),
         ("clipseg", "vocab.json", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,13 @@ def test_what_is_no_class_filter_is_refused_before_weights_are_read(
 def test_a_hub_id_that_is_not_here_is_told() -> None:
     with pytest.raises(InputError, match="hf download google/siglip2-base-patch16-224"):
         load_class_filter("google/siglip2-base-patch16-224", CPU, torch.float32)
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip2"])
+def test_a_processor_of_another_size_is_told_at_load(family: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    damaged = shutil.copytree(folders[family], tmp_path / family)
+    file = damaged / "preprocessor_config.json"
+    size = {"height": 48, "width": 48}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "size": size, "crop_size": size}))
+    with pytest.raises(InputError, match=r"cannot load the class filter .*: check the folder"):
+        load_class_filter(str(damaged), CPU, torch.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import contextlib
+import importlib
 import os
 import sys
 from dataclasses import replace
@@ -73,8 +74,12 @@ def ray(tmp_path_factory):
     here = tmp_path_factory.mktemp("here")
     for name in ("colorsys", "pandas", "torch", "PIL"):
         (here / f"{name}.py").write_text("raise SystemExit(7)\n")
+    for name in ("first", "second"):
+        (here / name).mkdir()
+        (here / name / "there_twice.py").write_text(f"which = {name!r}\n")
     try:
-        with contextlib.chdir(here):
+        with contextlib.chdir(here), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "path", [str(here / "first"), str(here / "second"), *sys.path])
             connect(ray, "local", num_cpus=4, include_dashboard=False, object_store_memory=10**9)
     except InputError as error:  # its parts wait for each other, 30 s at most, which is too little beside ten processes
         pytest.skip(f"Ray does not start on this busy machine: {error}")
@@ -96,13 +101,14 @@ def test_the_working_folder_stands_in_for_no_library(ray):
     assert (folder / "colorsys.py").exists()
     assert str(folder) not in path
     assert imported == colorsys.__file__
+    assert ray.get(ray.remote(lambda: importlib.import_module("there_twice").which).remote()) == "first"
 
 
 def test_a_worker_that_is_lost_whenever_it_begins_ends_the_run(ray, tars, tmp_path, preset, monkeypatch):
     monkeypatch.setattr(on_ray, "RESTARTS", 1)
     (tmp_path / "lost.py").write_text("import os\n\n\ndef build():\n    os._exit(9)\n")
     lost = load_preset(preset, {"semantic.model": f"{tmp_path}/lost.py:build"})
-    with pytest.raises(InputError, match="a worker was lost 2 times"):
+    with pytest.raises(InputError, match="a worker was lost again and again"):
         annotate_shards(tars, tmp_path / "out", lost, device="cpu", progress=False, ray="local")
     assert annotate_shards(tars, tmp_path / "out", preset, device="cpu", overwrite=True, progress=False).shards == 3
 
