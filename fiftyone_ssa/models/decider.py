@@ -23,11 +23,12 @@ from fiftyone_ssa.models.windows import Windows
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
-CLOSE = 0.02
+CLOSE, CLOSE_PAIR = 0.02, 0.03
 """In half precision, names whose pixels differ by no more than this share of a mask's are asked again in float32.
 
-Of the parity engine's 120 masks float16 changed 6, none further apart than .009. Of trained models half a mask in a
-hundred is as close as this.
+A pair's pixels that rounding moves count twice. Of the parity engine's 120 masks float16 changed 6 with three names,
+none further apart than .009, and with two names some up to .027 apart. Of trained models half a mask in a hundred is
+as close as this.
 """
 CLOSE_AT_A_TIME = 2
 
@@ -38,8 +39,8 @@ class Decider:
     `model` is the Hugging Face id or folder of a CLIPSeg. A crop goes through the vision tower once, and only through
     the layers that the decoder taps; a name is embedded once a run; scores are looked at in the mask's box only.
     On the CPU in float32 crops are prepared and scores counted crop by crop, elsewhere chunk by chunk. In half
-    precision what is close is decided in float32, so that labels do not hang on rounding. At most `most` crops are
-    looked at in one go. Raises InputError if the model cannot be loaded, with what to do.
+    precision what is close, or too large for it, is decided in float32, so that labels do not hang on rounding. At most
+    `most` crops are looked at in one go. Raises InputError if the model cannot be loaded, with what to do.
     """
 
     def __init__(self, model: str, device: torch.device, dtype: torch.dtype, *, most: int | None = None) -> None:
@@ -125,7 +126,10 @@ class Decider:
         else:
             seen = self._tower(patches)
             cells = torch.stack([self._decoder(seen, of_names, places) for of_names in conditions], 1)
-        return list(self._ends.counts(chunk, cells))
+        counts = self._ends.counts(chunk, cells)
+        if self._in_float32 is not None:  # what overflows in half wins nothing, which is close
+            counts = counts * cells.flatten(1).isfinite().all(1)[:, None, None]
+        return list(counts)
 
     def _all_names(self, patches: torch.Tensor, conditions: torch.Tensor) -> dict[str, torch.Tensor]:
         """`"cells"` (rows, names, channels, grid, grid), of (names, rows, width) conditions, all in one pass."""
@@ -160,7 +164,7 @@ class Decider:
 def _is_close(count: npt.NDArray[np.int64]) -> bool:
     """Whether the two names that win most of a mask's pixels, of (names, 2) counts, are as good as tied."""
     inside = np.sort(count[:, 0])
-    return bool(inside[-1] - inside[-2] <= CLOSE * inside.sum())
+    return bool(inside[-1] - inside[-2] <= (CLOSE_PAIR if len(inside) == 2 else CLOSE) * inside.sum())
 
 
 def _area(question: Question) -> npt.NDArray[np.int64]:

@@ -150,6 +150,7 @@ def test_what_is_close_in_half_precision_is_decided_in_float32(
     whole = [count for counts in Decider(folder, CPU, torch.float32)(groups) for count in counts]
     rounded = [count for counts in half(groups) for count in counts]
     monkeypatch.setattr(decider_module, "CLOSE", -1.0)
+    monkeypatch.setattr(decider_module, "CLOSE_PAIR", -1.0)
     alone = [count for counts in half(groups) for count in counts]
     monkeypatch.undo()
     close = [len(count) > 1 and decider_module._is_close(count) for count in alone]
@@ -157,6 +158,19 @@ def test_what_is_close_in_half_precision_is_decided_in_float32(
     assert 0 < sum(close) < 6, "some are close, some are not"
     for is_close, count, of_whole, of_half in zip(close, rounded, whole, alone, strict=True):
         assert np.array_equal(count, of_whole if is_close else of_half)
+
+
+def test_what_overflows_in_half_precision_is_decided_in_float32(
+    parity: Path, questions: list[Question], tmp_path: Path
+) -> None:
+    folder = str(parity / "models" / "clipseg")
+    network = CLIPSegForImageSegmentation.from_pretrained(folder)
+    network.clip.vision_model.embeddings.position_embedding.weight.data *= 1e6
+    network.save_pretrained(tmp_path)
+    AutoProcessor.from_pretrained(folder).save_pretrained(tmp_path)
+    half, whole = (Decider(str(tmp_path), CPU, number)([questions[:4]])[0] for number in (torch.float16, torch.float32))
+    for rounded, count in zip(half, whole, strict=True):
+        np.testing.assert_allclose(rounded, count, atol=5)
 
 
 def test_a_decider_that_is_not_there_is_told(tmp_path: Path) -> None:
