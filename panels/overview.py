@@ -18,7 +18,7 @@ from .shared import draw_bars, field_of, left_out, named, stack, title
 
 MOST_CLASSES = 25
 MOST_SOURCES = 8
-REVIEW = {"name": "review_masks", "isActive": True, "layout": "horizontal"}
+REVIEW = "@fiftyone-ssa/ssa/review_field"
 DOUBTFUL = "@fiftyone-ssa/ssa/show_doubtful"
 NOT_OURS = "SSA named none of these masks: there is nothing to review."
 NONE = "This view shows no mask of this field: widen it, or find masks with the operator **SSA: name masks**."
@@ -29,6 +29,7 @@ SCORES = {"vote_margin": "Margin", "confidence": "Confidence"}
 class Shape:
     """What the layout has to know of the numbers."""
 
+    dataset: str
     field: str
     line: str
     reviewed: str
@@ -70,6 +71,7 @@ def load(ctx: Any) -> dict[str, Any]:
     rest = left_out(list(names["label"].classes.values())[MOST_CLASSES:], "name")
     share = 100 * everything.reviewed / max(everything.masks, 1)
     shape = Shape(
+        dataset=ctx.dataset.name,
         field=field,
         line=f"{counted(everything.masks, 'mask')} in {counted(everything.images, 'image')}",
         reviewed=f"{everything.reviewed:,} of {everything.masks:,}, {share:.0f} %"
@@ -96,7 +98,8 @@ def draw(panel: types.Object, shape: dict[str, Any], on: Any) -> None:
         height = f"{charts.PROGRESS_PX}px"
         tab.plot("progress", data=shape["progress"], layout=layout, config=charts.CONFIG, height=height)
         buttons = tab.h_stack("buttons", gap=1)
-        buttons.btn("review", "Review", variant="outlined", on_click="open_panel", params=REVIEW)
+        wish = {"dataset": shape["dataset"], "field": shape["field"]}
+        buttons.btn("review", "Review", variant="outlined", on_click=REVIEW, params=wish)
         shown = {"label_field": shape["field"]}
         buttons.btn("doubtful", "Show doubtful masks", variant="outlined", on_click=DOUBTFUL, params=shown)
     if rows := [charts.Bar(**row) for row in shape["classes"]]:

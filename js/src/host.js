@@ -91,7 +91,22 @@ class ReadSamplesAnew extends __foo__.Operator {
   }
 }
 
-export const registerOperators = () => __foo__.registerOperator(ReadSamplesAnew, OURS);
+/** Open the panel on the masks of a field: `ctx.trigger("@fiftyone-ssa/ssa/review_field", {dataset, field})`. */
+const reviewField = (wish) =>
+  class ReviewField extends __foo__.Operator {
+    get config() {
+      return new __foo__.OperatorConfig({ name: "review_field", label: "SSA: review a field", unlisted: true });
+    }
+    async execute({ params: { dataset, field } }) {
+      wish(dataset, field);
+      __foo__.executeOperator("open_panel", { name: "review_masks", isActive: true, layout: "horizontal" });
+    }
+  };
+
+/** `wish(dataset, field)` is called with what the panel is to show. */
+export function registerOperators(wish) {
+  for (const operator of [ReadSamplesAnew, reviewField(wish)]) __foo__.registerOperator(operator, OURS);
+}
 
 export const mediaUrl = (filepath) => fos.getSampleSrc?.(filepath) ?? `/media?filepath=${encodeURIComponent(filepath)}`;
 

@@ -2,6 +2,7 @@
 
 import { Review } from "./Review.jsx";
 import { registerOperators } from "./host.js";
+import { wishForField } from "./session.js";
 
 function Icon() {
   return (
@@ -20,7 +21,7 @@ function Icon() {
   );
 }
 
-registerOperators();
+registerOperators(wishForField);
 
 __fop__.registerComponent({
   name: "review_masks",

@@ -9,7 +9,20 @@ import { failureText, sentence } from "./words.js";
 
 const { useCallback, useEffect, useReducer, useRef, useState } = React;
 const LIMIT = 1000;
-let lastWish = { field: null, order: "doubt" }; // the modal's panel begins as the grid's is
+let lastWish = { dataset: null, field: null, order: "doubt" }; // the modal's panel begins as the grid's is
+const listeners = new Set(); // of the panels that are open
+
+/** Show the masks of a field, in the panels that are open and in the next that opens. */
+export function wishForField(dataset, field) {
+  if (lastWish.dataset === dataset && lastWish.field === field) return;
+  lastWish = { ...lastWish, dataset, field };
+  listeners.forEach((wishFor) => wishFor(lastWish));
+}
+
+/** What was wished for last; of another dataset not its field. */
+function wished(dataset) {
+  return lastWish.dataset === dataset ? lastWish : { ...lastWish, dataset, field: null };
+}
 
 /** A number that changes, and the function that changes it: redraws when something outside of React has come. */
 function useTick() {
@@ -66,14 +79,15 @@ function useOutbox() {
 }
 
 /**
- * The session of one panel. `scope` is {key, sample}: another key begins another queue; `sample` keeps to one image.
+ * The session of one panel. `scope` is {dataset, key, sample}: another key begins another queue; `sample` keeps to one
+ * image.
  * Returns the state, what was fetched in advance, and the functions that keys and buttons call.
  */
 export function useSession(operators, scope) {
   const [state, dispatch] = useReducer(reduce, EMPTY);
   const [phase, setPhase] = useState("loading"); // loading | ready | failed
   const [failure, setFailure] = useState(null);
-  const [wish, wishFor] = useState(lastWish);
+  const [wish, wishFor] = useState(() => wished(scope.dataset));
   const setWish = useCallback((wanted) => wishFor((lastWish = wanted)), []);
   const [answered, countAnswer] = useTick();
   const latest = useRef(state);
@@ -83,6 +97,10 @@ export function useSession(operators, scope) {
   const tokens = useRef(new Map()); // decision -> what undoes it
   const store = usePrefetched(operators, state);
   const send = useOutbox();
+  useEffect(() => {
+    listeners.add(wishFor);
+    return () => listeners.delete(wishFor);
+  }, []);
 
   const load = useCallback(
     async (keep = false) => {

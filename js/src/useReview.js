@@ -47,7 +47,11 @@ export function useReview(operators, app) {
   const root = useRef(null);
   const nameInput = useRef(null);
   const [thisImage, setThisImage] = useState(app.inModal);
-  const session = useSession(operators, { key: app.key, sample: thisImage ? app.sample : null });
+  const session = useSession(operators, {
+    dataset: app.dataset,
+    key: app.key,
+    sample: thisImage ? app.sample : null,
+  });
   const { state, store } = session;
   const drawing = useDrawing();
   const [applies, setApplies] = useState(false);
