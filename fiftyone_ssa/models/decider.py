@@ -23,12 +23,11 @@ from fiftyone_ssa.models.windows import Windows
 SIDE = 512
 """Crops are shown at 512x512, as published; CLIPSeg interpolates its positions to that."""
 TEXTS_KEPT = 1 << 15
-CLOSE, CLOSE_PAIR = 0.02, 0.03
+CLOSE = 0.03
 """In half precision, names whose pixels differ by no more than this share of a mask's are asked again in float32.
 
-A pair's pixels that rounding moves count twice. Of the parity engine's 120 masks float16 changed 6 with three names,
-none further apart than .009, and with two names some up to .027 apart. Of trained models half a mask in a hundred is
-as close as this.
+Of the parity engine's 120 masks float16 changed 6 among three names, none further apart than .009, and between two
+names some up to .027 apart. Of trained models half a mask in a hundred is as close as this.
 """
 CLOSE_AT_A_TIME = 2
 
@@ -164,7 +163,7 @@ class Decider:
 def _is_close(count: npt.NDArray[np.int64]) -> bool:
     """Whether the two names that win most of a mask's pixels, of (names, 2) counts, are as good as tied."""
     inside = np.sort(count[:, 0])
-    return bool(inside[-1] - inside[-2] <= (CLOSE_PAIR if len(inside) == 2 else CLOSE) * inside.sum())
+    return bool(inside[-1] - inside[-2] <= CLOSE * inside.sum())
 
 
 def _area(question: Question) -> npt.NDArray[np.int64]:

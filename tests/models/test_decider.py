@@ -150,7 +150,6 @@ def test_what_is_close_in_half_precision_is_decided_in_float32(
     whole = [count for counts in Decider(folder, CPU, torch.float32)(groups) for count in counts]
     rounded = [count for counts in half(groups) for count in counts]
     monkeypatch.setattr(decider_module, "CLOSE", -1.0)
-    monkeypatch.setattr(decider_module, "CLOSE_PAIR", -1.0)
     alone = [count for counts in half(groups) for count in counts]
     monkeypatch.undo()
     close = [len(count) > 1 and decider_module._is_close(count) for count in alone]
