@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import cached_property, partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -124,6 +125,16 @@ class HuggingFaceSegmenter:
         if mixed:
             _halve_backbone(network, dtype, self._task)
         self._mixed = mixed
+        self._may_overflow = dtype == torch.float16
+        self._load_in_float32 = partial(
+            HuggingFaceSegmenter,
+            model,
+            device,
+            torch.float32,
+            trust_remote_code=trust_remote_code,
+            task=task,
+            what=what,
+        )
         self._network = Replay(self._outputs, device, f"the segmenter {model}", able=self.kind in REPLAYED)
         parallel = device.type == "cpu" and is_small(self.model)
         self._images = Chunks(1, f"the segmenter {model}", pad=False, parallel=parallel)
@@ -152,7 +163,15 @@ class HuggingFaceSegmenter:
             if isinstance(value, torch.Tensor)
         }
         with tf32_products(self._mixed):
-            return self._network(**tensors, **self._task), offsets
+            outputs = self._network(**tensors, **self._task)
+        if self._may_overflow and not all(bool(values.isfinite().all()) for values in outputs.values()):
+            return self._in_float32.answer(image)
+        return outputs, offsets
+
+    @cached_property
+    def _in_float32(self) -> HuggingFaceSegmenter:
+        """The same network for images whose answers overflow float16, loaded when the first does."""
+        return self._load_in_float32()
 
     def _outputs(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         found = self.model(**inputs)

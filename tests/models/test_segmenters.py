@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from transformers import SegformerForSemanticSegmentation
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
@@ -80,6 +81,18 @@ def test_segformer_is_in_float16_where_bfloat16_is_asked_for(parity: Path) -> No
     half, whole = (load_segmenter(folder, CPU, number) for number in (torch.bfloat16, torch.float32))
     assert {weight.dtype for weight in half.model.parameters()} == {torch.float16}  # type: ignore[attr-defined]
     assert np.mean(half([image])[0].ids == whole([image])[0].ids) > 0.95  # of noise
+
+
+def test_what_overflows_float16_is_answered_in_float32(parity: Path, tmp_path: Path) -> None:
+    network = SegformerForSemanticSegmentation.from_pretrained(parity / "models" / "segformer-ade20k")
+    network.decode_head.classifier.weight.data *= 1e6
+    network.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_bytes(
+        (parity / "models" / "segformer-ade20k" / "preprocessor_config.json").read_bytes()
+    )
+    half, whole = (load_segmenter(str(tmp_path), CPU, number) for number in (torch.bfloat16, torch.float32))
+    image = photo(97, 61)
+    assert np.array_equal(half([image])[0].ids, whole([image])[0].ids)
 
 
 @pytest.mark.parametrize("family", ["oneformer", "mask2former"])
