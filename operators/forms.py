@@ -96,7 +96,7 @@ class Form:
         asked = self.params.get(name)  # a 0 or [] may have been taken for empty, and replaced
         both = (lambda: check_choice(name, asked, values)), (lambda: check_choice(name, self.values[name], values))
         self._check(name, *both, check)
-        view = types.RadioView() if cards else types.DropdownView()
+        view = types.RadioView(orientation="vertical") if cards else types.DropdownView()
         for card in offered:
             view.add_choice(card.value, label=card.label or card.value, description=card.description or None)
         default = self.values[name] if self.values[name] in values else None
