@@ -71,6 +71,8 @@ def call_factory(spec: str, what: str = "segmenter") -> Any:
     says so in one sentence; only Ctrl-C stays what it is.
     """
     match = FACTORY.match(spec)
+    if match is None and "://" in spec:
+        raise InputError(f"a model of the hub is named by its id alone, owner/name, got {spec!r}")
     if match is None:
         raise InputError(f"a factory must read module:function or file.py:function, got {spec!r}")
     module = _import(match["module"], spec)

@@ -64,6 +64,8 @@ def loading(model: str, what: str, *, config: str = "config.json", get: str = ""
     to get one that is not there, if not as usual. The libraries' own bars, notices and warnings stay quiet meanwhile;
     a download shows its bar.
     """
+    if not model.strip():  # which would be the working directory
+        raise InputError(f"cannot load {what}: its name is empty; give a model folder or a Hugging Face id")
     folder, name = existing(model), model if len(model) <= 200 else f"{model[:160]}... ({len(model)} characters)"
     local = folder is not None or model.startswith(("/", "./", "../", "~"))
     if local and folder is None:
@@ -144,6 +146,8 @@ def _remedy(model: str, local: bool, get: str, error: Exception) -> str:
         return "check the folder, its files may be damaged, or give another one"
     if get:
         return get
+    if "Repo id must" in str(error):
+        return "there is no such folder, and no Hugging Face id reads so; give a model folder or an id (owner/name)"
     if isinstance(error, OSError | ValueError):  # what is not downloaded, or no id at all
         return (
             f"get it with `hf download {model}` where the Hugging Face hub can be reached, "

@@ -10,7 +10,7 @@ from fiftyone_ssa.layouts.class_names import is_one_line
 
 MAX_BYTES = 10_000_000
 """A million names; CLIP reads each of them before the first image."""
-EXPECTED = "give a UTF-8 text file, one name a line"
+EXPECTED = "give a UTF-8 text file, one name a line, or the names themselves, a line break after each"
 
 
 def read_vocabulary(given: str | Path) -> tuple[str, ...]:
@@ -21,7 +21,11 @@ def read_vocabulary(given: str | Path) -> tuple[str, ...]:
     if isinstance(given, str) and "\n" in given:
         return _names(given, "")
     path = Path(given)
-    if regular_size(path) > MAX_BYTES:
+    try:
+        size = regular_size(path)
+    except InputError as error:
+        raise InputError(f"the vocabulary {error}; {EXPECTED}") from error
+    if size > MAX_BYTES:
         raise InputError(f"the vocabulary {path} is larger than {MAX_BYTES:,} bytes; {EXPECTED}")
     try:
         text = path.read_bytes().decode("utf-8-sig")

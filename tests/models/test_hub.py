@@ -274,3 +274,15 @@ def test_a_name_of_any_kind_is_one_sentence(name: str, place: str) -> None:
         LOAD[place](name)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("place", ["segmenter", "captioner", "decider", "SAM"])
+def test_what_is_no_name_is_told(place: str, parity: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory was asked for an empty one, and `hf download` recommended for what can be no id."""
+    monkeypatch.chdir(parity / "models" / "segformer-ade20k")
+    for name, told in {"": "name is empty", "two words": "no Hugging Face id reads so"}.items():
+        with pytest.raises(InputError, match=told):
+            LOAD[place](name)
+    if place != "SAM":
+        with pytest.raises(InputError, match="by its id alone"):
+            LOAD[place]("https://huggingface.co/CIDAS/clipseg-rd64-refined")

@@ -24,7 +24,7 @@ def test_a_text_with_a_line_break_is_the_names_itself() -> None:
 
 
 def test_a_vocabulary_that_cannot_be_used_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"missing\.txt cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"missing\.txt cannot be read: No such file.*names themselves"):
         read_vocabulary(tmp_path / "missing.txt")
     (tmp_path / "empty.txt").write_text("\n \n")
     with pytest.raises(InputError, match="holds no name"):
