@@ -21,6 +21,7 @@ from fiftyone_ssa.labels.fused_weights import check_fused, trace_cases
 from fiftyone_ssa.labels.source import class_names
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
 from fiftyone_ssa.labels.truth import Truth, truth_of
+from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.naming.confidence import REASONS, Calibration, Named, auroc, calibration_error, complete, fit, reasons
 from fiftyone_ssa.naming.fusing import weights_text
 from fiftyone_ssa.naming.fusing_fit import Fitted, fit_weights
@@ -87,9 +88,10 @@ def calibrate(
 
     A mask's name is right if it is the name of what the truth shows there: of a Segmentation the class of most of its
     pixels, of Detections the true mask that it fits (IoU of 0.5). It is what SSA said (`class_name`) that is judged,
-    whatever people made of it. Masks that fit none, and names that the truth never uses, say nothing. Nothing that is
-    stored changes; `annotate(overwrite=True)` gives masks that nobody touched their new confidence. A clone of the
-    dataset, or a field of another name, begins without a calibration.
+    whatever people made of it, and case, dashes and synonyms make no difference. Masks that fit none, and names that
+    the truth never uses, say nothing. Nothing that is stored changes; `annotate(overwrite=True)` gives masks that
+    nobody touched their new confidence. A clone of the dataset, or a field of another name, begins without a
+    calibration.
 
     With an engine `preset` of `decision = "fused"` the decision's weights are fitted, too: its models look at these
     masks again, and where fitted weights name more of them rightly, on images that they were not fitted on, later runs
@@ -114,6 +116,8 @@ def calibrate(
     judged, errors = _judge_all(chosen, label_field, truth, progress)
     right = np.concatenate([np.zeros(0, np.bool_), *(one.right for one in judged)])
     before = np.concatenate([np.zeros(0), *(one.stored for one in judged)])
+    if not len(right):
+        _check_names(samples.distinct(f"{label_field}.detections.class_name"), truth, label_field, gt_field)
     _check_judged(right, label_field, gt_field, errors)
     found = complete(np.concatenate([one.table for one in judged]))
     names = [name for one in judged for name in one.names]
@@ -246,6 +250,16 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half
         np.full(len(known), half),
         any(value is not None for value in every("vote_share")),
     )
+
+
+def _check_names(names: list[str], truth: Truth, label_field: str, gt_field: str) -> None:
+    """Raises InputError where the truth has none of the names."""
+    if names and truth.names and not any(map(truth.called, names)):
+        true = first_names(sorted(truth.names))
+        raise InputError(
+            f"{label_field!r} ({first_names(names)}) and {gt_field!r} ({true}) have no name in common, so nothing is "
+            "known to be right; give a truth with these names"
+        )
 
 
 def _check_judged(right: Flags, label_field: str, gt_field: str, errors: Mapping[str, str]) -> None:

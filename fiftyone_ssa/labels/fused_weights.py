@@ -57,11 +57,12 @@ def _cases(sample: fo.Sample, label_field: str, truth: Truth, engine: Any, half:
     engine([Inputs(image, masks)])
     found = []
     for traced in engine.fusion.traced:
-        known = [name in truth.names for name in traced.names]
+        called = [truth.called(name) for name in traced.names]
+        known = [name is not None for name in called]
         for candidate in traced.group:
             names = right[candidate.index]
             # a truth that knows no wheels would teach to call them cars
-            if names and candidate.label in truth.names:
-                flags = np.array([name in names for name in traced.names], np.bool_)
+            if names and truth.called(candidate.label) is not None:
+                flags = np.array([name in names for name in called], np.bool_)
                 found.append(Case(candidate.terms[known], flags[known], half))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import fiftyone as fo
@@ -14,6 +15,7 @@ from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.documents import semantic_map
 from fiftyone_ssa.labels.source import class_names
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
+from fiftyone_ssa.layouts.class_names import match_names
 from fiftyone_ssa.masks.overlaps import intersections
 from fiftyone_ssa.naming.voting import count_classes
 from fiftyone_ssa.types import MaskSet
@@ -31,9 +33,21 @@ class Truth:
     of: Callable[[fo.Sample, MaskSet], list[frozenset[str]]]
     """The right names of each mask of a sample, none where it does not tell. Raises InputError if it is unreadable."""
 
+    def called(self, name: str | None) -> str | None:
+        """The truth's own word for a name, however written (`match_names`); None where it has none."""
+        return name if name is None or name in self.names else _called(name, self.names)
+
     def judge(self, right: frozenset[str], name: str | None) -> bool | None:
         """Whether a name is one of those that are right for its mask; None where that cannot be said."""
-        return name in right if right and name in self.names else None
+        called = self.called(name)
+        return called in right if right and called is not None else None
+
+
+@lru_cache(maxsize=1 << 14)
+def _called(name: str, names: frozenset[str]) -> str | None:
+    known = sorted(names)
+    place = match_names([name], known).ids[0]
+    return None if place is None else known[place]
 
 
 def truth_of(samples: Any, gt_field: str) -> Truth:

@@ -84,6 +84,17 @@ def test_what_people_said_is_not_what_is_judged(dataset):
     assert calibrate(dataset, "engine", progress=False) == done
 
 
+def test_names_of_the_truth_may_be_written_differently(dataset):
+    done = calibrate(dataset, "engine", progress=False)
+    dataset.mask_targets = {"ground_truth": {1: "Cat ", 2: "DOG, hound"}}
+    dataset.save()
+    assert calibrate(dataset, "engine", progress=False) == done
+    dataset.mask_targets = {"ground_truth": {1: "lorry", 2: "van"}}
+    dataset.save()
+    with pytest.raises(InputError, match=r"\('cat'\) and 'ground_truth' \('lorry', 'van'\) have no name in common"):
+        calibrate(dataset, "engine", progress=False)
+
+
 def test_masks_that_say_nothing_are_left_out(dataset):
     dataset.set_values("engine.detections.class_name", [["wheel"] * 16, *[["cat"] * 16] * (IMAGES - 1)])
     assert calibrate(dataset, "engine", progress=False).masks == (IMAGES - 1) * 16  # the truth knows no wheels
