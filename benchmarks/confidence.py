@@ -26,6 +26,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks._foreign import foreign
+from benchmarks.vote_quality import short
 from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.naming.confidence import Named, auroc, calibration_error, fit, reasons
 from fiftyone_ssa.naming.pipeline import build_pipeline
@@ -182,14 +183,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines.append("|---" * (3 + len(counts)) + "|")
     for row in rows:
         cells = [row["without a fit"], *row["fitted on"].values()]
-        texts = [f"{_short(c['auroc'])}, {_short(c['error'])} ({_short(c['chance'])})" for c in cells]
+        texts = [f"{short(c['auroc'])}, {short(c['error'])} ({short(c['chance'])})" for c in cells]
         what = f"{row['pictures']}, {row['pipeline']}, {row['masks']}"
-        lines.append(f"| {what} | {_short(row['right'])} | {' | '.join(texts)} |")
+        lines.append(f"| {what} | {short(row['right'])} | {' | '.join(texts)} |")
     return "\n".join(lines)
-
-
-def _short(value: float) -> str:
-    return f"{value:.3f}".lstrip("0")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain
 from fiftyone_ssa.labels.review import OPEN, is_rejected, state_of
 from fiftyone_ssa.labels.stored_masks import read_array, read_masks
+from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.types import MaskSet
 
 Document = Mapping[str, Any]
@@ -187,7 +188,7 @@ def _at_least(value: Any, least: float) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
 
 
 def json_value(value: Any) -> Any:

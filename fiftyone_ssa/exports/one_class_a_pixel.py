@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.masks import panoptic, rle
 from fiftyone_ssa.masks.containment import contain
-from fiftyone_ssa.masks.foreign import is_number
+from fiftyone_ssa.masks.foreign import number_or_nan
 from fiftyone_ssa.types import MaskSet
 
 
@@ -51,8 +51,7 @@ def resolve(masks: MaskSet, labels: Sequence[str], documents: Sequence[Document]
 
     Unlike in `ssa.panoptic`, every mask takes part and keeps what is left of it.
     """
-    found = (document.get("confidence") for document in documents)
-    scores = np.array([value if is_number(value) else np.nan for value in found], np.float64)
+    scores = np.array([number_or_nan(document.get("confidence")) for document in documents], np.float64)
     things = np.array([label not in stuff for label in labels], np.bool_)
     depths = contain(masks, names=labels).depths
     order = panoptic.order_of(masks, depths=depths, things=things, scores=scores)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fiftyone_ssa.exports.image_masks import NOT_VALUES, Document, json_value
 from fiftyone_ssa.labels.stored_masks import mask_columns
-from fiftyone_ssa.masks.foreign import is_number
+from fiftyone_ssa.masks.foreign import number_or_nan
 from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.types import Annotation, MaskSet, Proposals, Votes
 
@@ -83,8 +83,7 @@ def _proposals(document: Document) -> Proposals:
 
 
 def _column(documents: Sequence[Document], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = [document.get(name) for document in documents]
-    return np.array([value if is_number(value) else np.nan for value in values], np.float64)
+    return np.array([number_or_nan(document.get(name)) for document in documents], np.float64)
 
 
 def _texts(documents: Sequence[Document], name: str) -> tuple[str | None, ...]:

@@ -22,6 +22,7 @@ from fiftyone_ssa.labels.source import class_names
 from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
 from fiftyone_ssa.labels.truth import Truth, truth_of
 from fiftyone_ssa.layouts.class_names import first_names
+from fiftyone_ssa.masks.foreign import number_or_nan
 from fiftyone_ssa.naming.confidence import REASONS, Calibration, Named, auroc, calibration_error, complete, fit, reasons
 from fiftyone_ssa.naming.fusing import weights_text
 from fiftyone_ssa.naming.fusing_fit import Fitted, fit_weights
@@ -235,9 +236,9 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half
 
     masks = mask_set_from_detections(fo.Detections(detections=detections), image_size_hw(sample.filepath))
     names = [detection.class_name for detection in detections]
-    similarities = np.array([_number(value) for value in every("name_similarity")], np.float64)
+    similarities = np.array([number_or_nan(value) for value in every("name_similarity")], np.float64)
     proposals = [_proposals(detection) for detection in detections]
-    colourless = np.array([_number(value) for value in every("colourless_share")], np.float64)
+    colourless = np.array([number_or_nan(value) for value in every("colourless_share")], np.float64)
     table = reasons(Named(masks, names, proposals, every("label_source"), similarities, colourless))
     verdicts = [truth.judge(right, name) for right, name in zip(truth.of(sample, masks), names, strict=True)]
     known = [index for index, verdict in enumerate(verdicts) if verdict is not None]
@@ -306,11 +307,6 @@ def _proposals(detection: fo.Detection) -> Proposals:
     return Proposals(tuple(names[:count]), tuple(map(_share, scores[:count])))
 
 
-def _number(stored: Any) -> float:
-    """A stored number; NaN for what is none, or not finite, for people may have written anything."""
-    return float(stored) if isinstance(stored, int | float) and np.isfinite(stored) else float("nan")
-
-
 def _share(stored: Any) -> float:
     """A stored number in [0, 1]; 0 for what is none."""
-    return float(np.clip(np.nan_to_num(_number(stored)), 0.0, 1.0))
+    return float(np.clip(np.nan_to_num(number_or_nan(stored)), 0.0, 1.0))

@@ -309,7 +309,8 @@ def segmentation_document(semantic: SemanticMap, path: Path, values: Sequence[in
 def semantic_map(values: npt.NDArray[Any], targets: Mapping[int, str]) -> SemanticMap:
     """A Segmentation's (H, W) pixel values as a class map whose classes are the mask targets, by ascending value.
 
-    Values 0 and 255 are ignored unless the targets name them. Raises InputError for RGB masks and unknown values.
+    Values of one name are one class: their pixels vote together. Values 0 and 255 are ignored unless the targets
+    name them. Raises InputError for RGB masks and unknown values.
     """
     if values.ndim != 2 or values.dtype.kind not in "iub":
         raise InputError(
@@ -322,7 +323,9 @@ def semantic_map(values: npt.NDArray[Any], targets: Mapping[int, str]) -> Semant
     unknown = sorted(set(present.tolist()) - set(known) - {0, 255})
     if unknown:
         raise InputError(f"pixel values {unknown[:5]} have no name in the mask targets; they hold {known[:5]} ...")
-    ids = class_ids(np.arange(len(known)), len(known))
+    places: dict[str, int] = {}
+    classes = [places.setdefault(targets[value], len(places)) for value in known]
+    ids = class_ids(np.array(classes), len(places))
     lookup = np.full(int(max(present.max(initial=0), known[-1])) + 1, np.iinfo(ids.dtype).max, ids.dtype)
     lookup[known] = ids
-    return SemanticMap(ids=lookup[values], names=tuple(targets[value] for value in known))
+    return SemanticMap(ids=lookup[values], names=tuple(places))

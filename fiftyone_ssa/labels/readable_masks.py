@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,12 +32,8 @@ def readable_masks(rows: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) 
     read = read_masks([rows[place] for place in counting], size_hw)
     places = [counting[place] for place in read.places]
     iou, stability = (
-        np.array([_number(rows[place].get(name)) for place in places], np.float64)
+        np.array([foreign.number_or_nan(rows[place].get(name)) for place in places], np.float64)
         for name in ("predicted_iou", "stability_score")
     )
     masks = keep(replace(read.masks, predicted_iou=iou, stability_score=stability), runs_of(read.masks))
     return Readable(masks, places, len(read.problems), len(rows) - len(counting))
-
-
-def _number(stored: Any) -> float:
-    return float(stored) if foreign.is_number(stored) else math.nan

@@ -70,6 +70,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, float | np.integer | np.floating)
 
 
+def number_or_nan(value: Any) -> float:
+    """A stored value as a float; NaN for what is no number, or not finite, for people may have written anything."""
+    return float(value) if is_number(value) and math.isfinite(value) else math.nan
+
+
 def _is_possible(value: Any) -> bool:
     return (type(value) is float or is_number(value)) and not abs(value) > LARGEST
 

@@ -215,6 +215,8 @@ def test_class_map_of_a_foreign_field() -> None:
     assert found.names == ("road", "car")
     assert found.ids.tolist() == [[255, 0], [1, 255]]
     assert labels.semantic_map(values[:1], {0: "wall", 7: "road"}).ids.tolist() == [[0, 1]]
+    twice = labels.semantic_map(np.array([[1, 2], [3, 0]]), {1: "cat", 2: "wall", 3: "cat"})
+    assert (twice.names, twice.ids.tolist()) == (("cat", "wall"), [[0, 1], [0, 255]])  # one name, one class
     with pytest.raises(InputError, match=r"pixel values \[7, 26\] have no name"):
         labels.semantic_map(values, {1: "car"})
     with pytest.raises(InputError, match="mask targets"):

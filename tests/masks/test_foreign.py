@@ -10,7 +10,7 @@ import pytest
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import foreign
-from fiftyone_ssa.masks.foreign import box, is_number, mask_counts, numbers
+from fiftyone_ssa.masks.foreign import box, is_number, mask_counts, number_or_nan, numbers
 from fiftyone_ssa.masks.records import mask_set_from_records
 from fiftyone_ssa.masks.rle import decode, encode
 
@@ -156,6 +156,9 @@ def test_a_value_in_a_sentence_is_short() -> None:
 
 
 def test_a_number_that_no_float_holds_is_none() -> None:
+    assert [number_or_nan(value) for value in (3, 0.5)] == [3.0, 0.5]
+    none = (None, "3", True, float("nan"), float("inf"), 10**309, [1])
+    assert all(math.isnan(number_or_nan(value)) for value in none)
     assert [is_number(value) for value in (10**307, -(10**300), 10**309, -(10**309))] == [True, True, False, False]
     record = {"segmentation": {"size": [1, 2], "counts": [0, 2]}, "label": "x", "score": 10**400, "confidence": 0.5}
     assert mask_set_from_records([record], (1, 2), with_names=True).source_scores.tolist() == [0.5]
