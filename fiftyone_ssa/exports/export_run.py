@@ -15,7 +15,7 @@ from fiftyone_ssa.exports.pictures import Names, stage_picture
 from fiftyone_ssa.exports.remembered import Remembered
 from fiftyone_ssa.exports.sources import SourceImage
 from fiftyone_ssa.exports.splits import Splits
-from fiftyone_ssa.exports.writing import ExportImage, Media, Writer
+from fiftyone_ssa.exports.writing import ExportImage, Kept, Media, Writer
 from fiftyone_ssa.files.images import image_size_hw
 from fiftyone_ssa.files.printable import check_utf8, in_utf8
 
@@ -123,21 +123,33 @@ class ExportRun:
             place = self.writer.picture(split, name)
             if self.media != "none" and place is not None:
                 stage_picture(self.folder, path, place, self.media)
+            number, found = summary.images + 1, masks.masks
+            image = ExportImage(
+                number, source.id, Path(path), name, split, size_hw, found, masks.labels, masks.documents
+            )
+            kept = self._labels(image, place)
         except FolderError:
             raise
         except InputError as error:
             summary.errors[in_utf8(path)] = str(error)
             return
         self._count(path, split, masks)
-        image = ExportImage(
-            summary.images, source.id, Path(path), name, split, size_hw, masks.masks, masks.labels, masks.documents
-        )
-        kept = self.writer.add(image)
         self.counts.add(image)
         if self.remembered is not None:
             self.remembered.add(image, kept, place)
         if summary.loss is not None:
             summary.loss.add(image, kept, self.writer.keeps)
+
+    def _labels(self, image: ExportImage, place: str | None) -> Kept | None:
+        """Write an image's labels; where that fails by the image's fault, its picture goes, too."""
+        try:
+            return self.writer.add(image)
+        except FolderError:
+            raise
+        except InputError:
+            if self.media != "none" and place is not None:
+                self.folder.unstage(place)
+            raise
 
     def _count(self, path: str, split: str, masks: ImageMasks) -> None:
         summary, left = self.summary, masks.left

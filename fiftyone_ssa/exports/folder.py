@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.marker import MARKER, Record, read_record, stamp
 from fiftyone_ssa.files.atomic import PART
 from fiftyone_ssa.naming.arguments import check_path
@@ -28,6 +28,8 @@ except ImportError:  # Windows: two exports to one folder at a time are not noti
     fcntl = None  # type: ignore[assignment]
 
 STAGING = ".fiftyone-ssa-staging"
+LONGEST = 255
+"""Bytes of a file's name."""
 
 
 class FolderError(InputError):
@@ -107,12 +109,18 @@ class ExportFolder:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[Path]:
         """Where to write the file that is to stand at `name`. Raises FolderError if it cannot be written."""
+        check_length(name)
         path = self.root / STAGING / name
         with told(self.root):
             self._check_still_there()
             path.parent.mkdir(parents=True, exist_ok=True)
             yield path
         self.staged.append(name)
+
+    def unstage(self, name: str) -> None:
+        """Forget the file that was staged for `name`."""
+        self.staged.remove(name)
+        (self.root / STAGING / name).unlink()
 
     def commit(self, about: Mapping[str, Any]) -> None:
         """Move the staged files to their places, in the order they were staged, and remove the export's other files.
@@ -197,6 +205,16 @@ class ExportFolder:
                 (self.root / MARKER).unlink(missing_ok=True)
                 if made:
                     self.root.rmdir()
+
+
+def check_length(name: str) -> None:
+    """Raise InputError for a name of which a part is longer than a file's may be: its own image's fault."""
+    for part in PurePosixPath(name).parts:
+        if (length := len(os.fsencode(part))) > LONGEST:
+            raise InputError(
+                f"its file would be called {shown(part, 60)}, {length} bytes, of which file systems take {LONGEST}; "
+                "rename the image"
+            )
 
 
 @contextlib.contextmanager

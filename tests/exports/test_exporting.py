@@ -107,3 +107,18 @@ def test_another_export_is_replaced_only_when_asked(dataset, tmp_path, name):
     assert [path.name for path in (tmp_path / "out/data").iterdir()] == ["a.png"]
     with pytest.raises(InputError, match="holds a"):
         ssa.export(dataset, tmp_path / "out", format="lvis", label_field="m", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["sa1b-json", "ssa-json", "labelme", "cityscapes-polygons", "coco"])
+def test_a_name_that_is_too_long_for_its_labels_costs_its_image_only(dataset, tmp_path, name):
+    sample = dataset.last()
+    long = tmp_path / "in" / ("ä" * 125 + "b.png")  # 255 bytes, which file systems take
+    sample.filepath = str((tmp_path / "in/b.png").rename(long))
+    sample.save()
+    summary = ssa.export(dataset, tmp_path / "out", label_field="m", format=name)
+    copied = {path.name for path in (tmp_path / "out").rglob("*.png") if path.name.startswith("ä")}
+    if name == "coco":  # one file for all
+        assert (summary.images, summary.errors, copied) == (2, {}, {long.name})
+        return
+    assert (summary.images, copied) == (1, set())
+    assert "bytes, of which file systems take 255; rename the image" in summary.errors[str(long)]
