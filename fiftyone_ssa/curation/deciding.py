@@ -32,6 +32,8 @@ from fiftyone_ssa.labels.stored_masks import whole_rows
 from fiftyone_ssa.labels.updates import Edit, change_of, edit_of, now, said, write
 
 BATCH_SAMPLES = 100
+ASKED_AT_A_TIME = 100_000
+"""Ids in one question."""
 TRIES = 20
 """How often a sample is read again that others change meanwhile."""
 _READ = (
@@ -104,8 +106,10 @@ def work_on(samples: Any, label_field: str, ids: Any, sample_ids: Any, dry_run: 
     if sample_ids is not None:
         images = object_ids("sample_ids", sample_ids)
     else:
-        where = {f"{label_field}.detections._id": {"$in": list(wanted)}}
-        images = set(samples_of(dataset).distinct("_id", where)) if wanted else set()
+        images, rest = set[ObjectId](), iter(wanted)  # in parts, as neither a question nor an answer may have 16 MB
+        while some := list(islice(rest, ASKED_AT_A_TIME)):
+            found = samples_of(dataset).find({f"{label_field}.detections._id": {"$in": some}}, {"_id": True})
+            images |= {row["_id"] for row in found}
     return Work(samples, dataset, label_field, dict.fromkeys(images, wanted), len(wanted), dry_run)
 
 

@@ -94,8 +94,9 @@ class DatasetSource:
             raise InputError(
                 f"{field!r} names no splits: it must be a field of texts, or tags; there are {known}, tags"
             )
-        values: list[Any] = self.samples.distinct(field)
-        return values
+        # a document each: those of a field that differs from image to image do not fit one, as `distinct` answers them
+        each = documents(self.samples, [{"$unwind": f"${field}"}, {"$group": {"_id": f"${field}"}}])
+        return sorted(value for row in each if (value := row["_id"]) is not None)
 
     def names(self) -> Sequence[str]:
         """The dataset's names, then those that the view alone has: the same for every view but for those."""

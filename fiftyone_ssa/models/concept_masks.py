@@ -109,16 +109,19 @@ class ConceptMasks:
 
 def _distinct(things: list[_Thing]) -> list[_Thing]:
     """The surest of those that overlap, each with what all of them call it."""
-    kept: list[_Thing] = []
+    kept, cells = list[_Thing](), torch.zeros(0)
     for thing in sorted(things, key=lambda thing: -thing.score):
-        inside = (thing.logits > 0).float()[None]
+        inside = (thing.logits > 0).float().reshape(1, -1)
         if not inside.any():
             continue
-        iou = overlaps(inside, torch.stack([other.logits for other in kept]))[0].cpu().numpy() if kept else np.zeros(0)
+        cells = cells if kept else inside[:0]
+        shared = (cells @ inside.T)[:, 0]  # whole numbers, exact in any order
+        iou = (shared / (cells.sum(1) + inside.sum() - shared)).cpu().numpy()
         same = np.flatnonzero(iou >= SAME_IOU)
         if not len(same):
             thing.heard[thing.name] = thing.score
             kept.append(thing)
+            cells = torch.cat([cells, inside])
         for index in same:
             _hear(kept[index].heard, thing.name, float(thing.score * iou[index]))
     return kept

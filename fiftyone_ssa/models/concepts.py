@@ -17,7 +17,8 @@ KINDS = {"sam3": ("Sam3Model",), "sam3_video": ("Sam3VideoModel",), "sam3_lite_t
 """`facebook/sam3` is published as the video model, which holds this one."""
 LONGEST = 32
 """Tokens of a name, at which it is padded and cut."""
-TEXTS_KEPT = 1 << 12
+TEXTS_KEPT = 1 << 14
+"""32 KB each, 512 MB at most; where a vocabulary is longer, every name is read again for every image."""
 Kept = TypeVar("Kept")
 
 

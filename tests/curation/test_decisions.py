@@ -180,7 +180,8 @@ def test_what_is_open_is_not_reopened(dataset: fo.Dataset) -> None:
     assert review(dataset, "reopen").token is None
 
 
-def test_ids_across_samples_and_ids_that_are_gone(dataset: fo.Dataset) -> None:
+def test_ids_across_samples_and_ids_that_are_gone(dataset: fo.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deciding, "ASKED_AT_A_TIME", 1)  # a million images do not fit one question, nor one answer
     gone = [str(ObjectId()) for _ in range(2)]
     done = review(dataset.limit(1), "reject", ids=[*mask_ids(dataset, 0, 5, 8), *gone])
     assert str(done) == "rejected 3 masks in 3 images; 2 masks are no longer there"
