@@ -247,6 +247,7 @@ def repaint_and_evaluate(page, dataset, panel, shot):
 def export(page, dataset, chosen, folder, shot):
     """Export what is filtered: the class, without rejected masks."""
     form = open_form(page, "SSA: export masks", {"Masks": "ssa", "Folder": str(folder)})
+    form.get_by_text("Target view", exact=True).scroll_into_view_if_needed()
     shot(page, "flow-9-export")
     press(page, form)
     wait_until(lambda: list(folder.glob("*.json")), "nothing is exported", 240, page)
