@@ -25,7 +25,7 @@ from fiftyone_ssa.types import Inputs
 from tests.models import tiny_chat
 
 CPU = torch.device("cpu")
-SQUARES = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "lfm2_vl", "llava_onevision", "gemma4")
+SQUARES = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "lfm2_vl", "llava_next", "llava_onevision", "mistral3", "gemma4")
 ASKED = {
     "florence2": f"<REGION_TO_CATEGORY>{WHOLE}",
     "paligemma": "<image>answer en what is this?",

@@ -221,6 +221,37 @@ def _onevision(folder: Path) -> None:
     _save(folder, hf.LlavaOnevisionForConditionalGeneration(config), processor)
 
 
+def _llava_next(folder: Path) -> None:
+    words = tokenizer("<image>")
+    grids = [[SIDE, SIDE], [SIDE, 2 * SIDE], [2 * SIDE, SIDE]]
+    config = hf.LlavaNextConfig(
+        vision_config={**VISION, "model_type": "clip_vision_model"},
+        text_config={**TEXT, "model_type": "llama", "vocab_size": len(words), **_ends()},
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=grids,
+    )
+    images = hf.LlavaNextImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE, image_grid_pinpoints=grids)
+    template = CHAT.replace("IMAGE", "<image>")
+    processor = hf.LlavaNextProcessor(images, words, PATCH, "default", template, num_additional_image_tokens=1)
+    _save(folder, hf.LlavaNextForConditionalGeneration(config), processor)
+
+
+def _mistral3(folder: Path) -> None:
+    words = tokenizer("[IMG]", "[IMG_BREAK]", "[IMG_END]")
+    config = hf.Mistral3Config(
+        vision_config={**VISION, "model_type": "pixtral", "head_dim": 8},
+        text_config={**TEXT, "model_type": "mistral", "head_dim": 8, "vocab_size": len(words), **_ends()},
+        image_token_index=words.convert_tokens_to_ids("[IMG]"),
+        spatial_merge_size=2,
+    )
+    images = hf.PixtralImageProcessor(
+        patch_size={"height": 2 * PATCH, "width": 2 * PATCH}, size={"longest_edge": 2 * SIDE}
+    )
+    template = CHAT.replace("IMAGE", "[IMG]")
+    processor = hf.PixtralProcessor(images, words, patch_size=PATCH, spatial_merge_size=2, chat_template=template)
+    _save(folder, hf.Mistral3ForConditionalGeneration(config), processor)
+
+
 def _llava(folder: Path) -> None:
     words = tokenizer("<image>")
     config = hf.LlavaConfig(
@@ -290,7 +321,9 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "smolvlm": lambda folder: _smol(folder, "SmolVLM"),
     "lfm2_vl": _lfm2,
     "llava": _llava,
+    "llava_next": _llava_next,
     "llava_onevision": _onevision,
+    "mistral3": _mistral3,
     "gemma3": _gemma3,
     "gemma4": _gemma4,
     "mllama": _mllama,
