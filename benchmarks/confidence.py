@@ -28,6 +28,7 @@ import torch
 from benchmarks._foreign import foreign
 from benchmarks.vote_quality import short
 from fiftyone_ssa.models.sam import load_mask_generator
+from fiftyone_ssa.naming.class_confidence import Look
 from fiftyone_ssa.naming.confidence import Named, auroc, calibration_error, fit, reasons
 from fiftyone_ssa.naming.pipeline import build_pipeline
 from fiftyone_ssa.naming.run import Pipeline
@@ -62,6 +63,7 @@ class Said:
     names: tuple[str | None, ...]
     confidences: Floats
     right: list[frozenset[str]]
+    looks: list[Look]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,24 +75,29 @@ class Judged:
     confidences: Floats
     right: npt.NDArray[np.bool_]
     image: npt.NDArray[np.int64]
+    looks: list[Look]
+    true: list[str]
 
     @classmethod
     def of(cls, images: Iterable[Said], known: frozenset[str]) -> Judged:
         """Masks that have a name which the truth knows, and a truth, as `calibrate` takes them."""
         rows = [
-            (one.table[i], name, one.confidences[i], name in one.right[i], image)
+            (one.table[i], name, one.confidences[i], name in one.right[i], image, one.looks[i], one.right[i])
             for image, one in enumerate(images)
             for i, name in enumerate(one.names)
             if name in known and one.right[i]
         ]
-        table, names, confidences, right, image_of = zip(*rows, strict=True)
-        return cls(np.stack(table), list(names), np.array(confidences), np.array(right), np.array(image_of))
+        table, names, confidences, right, image_of, looks, rights = zip(*rows, strict=True)
+        true = [name if name in some else min(some) for name, some in zip(names, rights, strict=True)]
+        arrays = np.array(confidences), np.array(right), np.array(image_of)
+        return cls(np.stack(table), list(names), *arrays, list(looks), true)
 
     def __getitem__(self, images: npt.NDArray[np.int64]) -> Judged:
         """The masks of some images."""
         rows = np.flatnonzero(np.isin(self.image, images))
-        names = [self.names[i] for i in rows]
-        return Judged(self.table[rows], names, self.confidences[rows], self.right[rows], self.image[rows])
+        names, looks, true = ([every[i] for i in rows] for every in (self.names, self.looks, self.true))
+        arrays = self.confidences[rows], self.right[rows], self.image[rows]
+        return Judged(self.table[rows], names, *arrays, looks, true)
 
 
 def said(scene: Scene, answer: Annotation, pipeline: str) -> Said:
@@ -102,7 +109,8 @@ def said(scene: Scene, answer: Annotation, pipeline: str) -> Said:
         right = [frozenset({truth.names[row.argmax()]} if row.any() else ()) for row in counts]
     else:
         right = names_of(scene, ious(scene, masks))
-    return Said(reasons(Named.of(answer)), answer.labels, answer.confidences, right)
+    named = Named.of(answer)
+    return Said(reasons(named), answer.labels, answer.confidences, right, named.looks)
 
 
 def look(
@@ -143,8 +151,9 @@ def by_fitted(judged: Judged, pipeline: str, fitted: Sequence[int], images: int,
         others = judged[order[max(fitted) :]]
         for count in fitted:
             some = judged[order[:count]]
-            fit_of_some = fit(some.table, some.names, some.right, "ssa" if pipeline in SSA else "engine")
-            found[count].append(told(fit_of_some(others.table, others.names), others))
+            what = ("ssa", some.looks, some.true) if pipeline in SSA else ("engine",)
+            fit_of_some = fit(some.table, some.names, some.right, *what)
+            found[count].append(told(fit_of_some(others.table, others.names, others.looks), others))
     return {str(count): _figures(np.mean(rows, axis=0)) for count, rows in found.items()}
 
 

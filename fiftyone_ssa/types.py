@@ -199,6 +199,8 @@ class Votes:
     colourless: Floats | None = None
     """(N,) the winner's share where the segmenter sees the image without its colours, in [0, 1]; NaN where there is
     no winner, None where it was not asked."""
+    colourless_classes: tuple[Proposals, ...] = ()
+    """N masks' classes of the largest shares there, best first; empty where it was not asked."""
 
     def __len__(self) -> int:
         return len(self.class_ids)

@@ -13,6 +13,7 @@ from fiftyone.core.odm import create_field
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import Document
+from fiftyone_ssa.labels.documents import CHECK_ATTRIBUTES
 from fiftyone_ssa.labels.review import OPEN, digest_of, is_drawn, is_redrawn, state_of
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.layouts.ontology_decide import Decided, decide_again
@@ -113,7 +114,7 @@ def _copy(row: Mapping[str, Any], found: Classified, ids: Mapping[str, ObjectId]
         if "vote_share" in row and scores:
             second = scores[1] if len(scores) > 1 else 0.0
             copy |= {"vote_share": scores[0], "vote_margin": max(scores[0] - second, 0.0)}
-            for of_before in ("vote_entropy", "colourless_share"):
+            for of_before in ("vote_entropy", *CHECK_ATTRIBUTES):
                 copy.pop(of_before, None)
     return {name: value for name, value in copy.items() if value is not None}
 

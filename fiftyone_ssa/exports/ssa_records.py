@@ -16,7 +16,8 @@ from fiftyone_ssa.types import Annotation, MaskSet, Proposals, Votes
 
 _SAME = (
     *("confidence", "class_proposals", "proposal_scores", "vote_share", "vote_margin", "vote_entropy"),
-    *("colourless_share", "caption", "label_source", "source_name", "source_score"),
+    *("colourless_share", "colourless_classes", "colourless_scores"),
+    *("caption", "label_source", "source_name", "source_score"),
     *("predicted_iou", "stability_score", "crop_box"),
 )
 """Keys that a record and a detection have in common."""
@@ -55,13 +56,15 @@ def read_records(records: Sequence[Any], size_hw: tuple[int, int]) -> tuple[Mask
 
 def annotation_of(masks: MaskSet, labels: Sequence[str], documents: Sequence[Document]) -> Annotation:
     """Detections as the annotation that they were made of, as far as they keep it."""
-    proposals = tuple(map(_proposals, documents))
+    proposals = tuple(_proposals(document, "class_proposals", "proposal_scores") for document in documents)
     votes = None
     if any("vote_share" in document for document in documents):
         shares, margins, entropies = (_column(documents, f"vote_{what}") for what in ("share", "margin", "entropy"))
         colourless = _column(documents, "colourless_share")
         checked = None if np.isnan(colourless).all() else colourless
-        votes = Votes(np.full(len(masks), -1), shares, margins, entropies, checked)
+        classes = tuple(_proposals(document, "colourless_classes", "colourless_scores") for document in documents)
+        classes = classes if any(some.names for some in classes) else ()
+        votes = Votes(np.full(len(masks), -1), shares, margins, entropies, checked, classes)
     captions, sources = (_texts(documents, name) for name in ("caption", "label_source"))
     return Annotation(
         masks=replace(masks, **mask_columns(masks, documents)),
@@ -74,8 +77,8 @@ def annotation_of(masks: MaskSet, labels: Sequence[str], documents: Sequence[Doc
     )
 
 
-def _proposals(document: Document) -> Proposals:
-    names, scores = document.get("class_proposals") or (), document.get("proposal_scores") or ()
+def _proposals(document: Document, of_names: str, of_scores: str) -> Proposals:
+    names, scores = document.get(of_names) or (), document.get(of_scores) or ()
     if not isinstance(names, Sequence) or not isinstance(scores, Sequence):
         return Proposals()
     padded = [*scores, *[float("nan")] * len(names)][: len(names)]

@@ -65,6 +65,9 @@ def annotation_record(
             row |= {"vote_share": votes.shares[i], "vote_margin": votes.margins[i], "vote_entropy": votes.entropies[i]}
             if votes.colourless is not None:
                 row["colourless_share"] = votes.colourless[i]
+            if votes.colourless_classes:
+                classes = votes.colourless_classes[i]
+                row |= {"colourless_classes": list(classes.names), "colourless_scores": list(classes.scores)}
         if annotation.captions:
             row["caption"] = annotation.captions[i]
         if annotation.label_sources:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
 from fiftyone_ssa.labels.truth import Truth, truth_of
 from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.masks.foreign import number_or_nan
+from fiftyone_ssa.naming.class_confidence import Classes, Look
 from fiftyone_ssa.naming.confidence import REASONS, Calibration, Named, auroc, calibration_error, complete, fit, reasons
 from fiftyone_ssa.naming.fusing import weights_text
 from fiftyone_ssa.naming.fusing_fit import Fitted, fit_weights
@@ -123,15 +124,18 @@ def calibrate(
     found = complete(np.concatenate([one.table for one in judged]))
     names = [name for one in judged for name in one.names]
     pipeline = "ssa" if any(one.voted for one in judged) else "engine"
+    looks, true = _classes(judged) if pipeline == "ssa" else ([], [])
     half = np.concatenate([one.half for one in judged])
-    after = _held_out(found, names, right, half, pipeline)
+    after = _held_out(half, found, names, right, pipeline, looks, true)
     errors_of = calibration_error(before, right), calibration_error(after, right)
     aurocs = auroc(before, right), auroc(after, right)
     _check_gain(errors_of, aurocs)
-    calibration = fit(found, names, right, pipeline)
+    calibration = fit(found, names, right, pipeline, looks, true)
     row: dict[str, Any] = {
         "weights": list(calibration.weights),
         "names": list(calibration.names.items()),
+        "classes": calibration.classes.row() if calibration.classes is not None else None,
+        "mix": list(calibration.mix),
         "pipeline": pipeline,
         "gt_field": gt_field,
     }
@@ -167,6 +171,10 @@ def calibration_of(dataset: fo.Dataset, label_field: str, preset: Preset) -> Cal
         logger.warning("the calibration of %r is of an earlier version, and not used; calibrate again", label_field)
         return None
     calibration = Calibration(tuple(weights), dict(row["names"]))
+    if row.get("classes"):
+        constant, of_reasons, of_classes = row["mix"]
+        mix = constant, of_reasons, of_classes
+        calibration = replace(calibration, classes=Classes.of_row(row["classes"]), mix=mix)
     if calibration.needs_check and not preset.is_checked:
         logger.warning(
             'the calibration of %r was fitted on runs with semantic.check = "colourless", and is not used; '
@@ -216,6 +224,9 @@ class _Judged:
     stored: Floats
     half: npt.NDArray[np.int64]
     voted: bool
+    looks: list[Look]
+    true: list[str]
+    """Of several right names one, in the run's own word where it has one."""
 
 
 def _judge_all(chosen: Any, label_field: str, truth: Truth, progress: Any) -> tuple[list[_Judged], dict[str, str]]:
@@ -237,10 +248,13 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half
     masks = mask_set_from_detections(fo.Detections(detections=detections), image_size_hw(sample.filepath))
     names = [detection.class_name for detection in detections]
     similarities = np.array([number_or_nan(value) for value in every("name_similarity")], np.float64)
-    proposals = [_proposals(detection) for detection in detections]
+    proposals = [_proposals(*pair) for pair in zip(every("class_proposals"), every("proposal_scores"), strict=True)]
+    grey = [_proposals(*pair) for pair in zip(every("colourless_classes"), every("colourless_scores"), strict=True)]
     colourless = np.array([number_or_nan(value) for value in every("colourless_share")], np.float64)
-    table = reasons(Named(masks, names, proposals, every("label_source"), similarities, colourless))
-    verdicts = [truth.judge(right, name) for right, name in zip(truth.of(sample, masks), names, strict=True)]
+    said = Named(masks, names, proposals, every("label_source"), similarities, colourless, grey)
+    table, looks, true = reasons(said), said.looks, truth.of(sample, masks)
+    verdicts = [truth.judge(right, name) for right, name in zip(true, names, strict=True)]
+    said_of = {truth.called(name): name for look in looks for proposed in look for name in proposed.names}
     known = [index for index, verdict in enumerate(verdicts) if verdict is not None]
     stored = np.array([_share(detection.confidence) for detection in detections], np.float64)
     return _Judged(
@@ -250,6 +264,8 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half
         stored[known],
         np.full(len(known), half),
         any(value is not None for value in every("vote_share")),
+        [looks[i] for i in known],
+        [names[i] if verdicts[i] else said_of.get(min(true[i]), min(true[i])) for i in known],
     )
 
 
@@ -261,6 +277,14 @@ def _check_names(names: list[str], truth: Truth, label_field: str, gt_field: str
             f"{label_field!r} ({first_names(names)}) and {gt_field!r} ({true}) have no name in common, so nothing is "
             "known to be right; give a truth with these names"
         )
+
+
+def _classes(judged: list[_Judged]) -> tuple[list[Look], list[str]]:
+    """All looks and true classes; without colours none where some masks have none, so that it gets no weight."""
+    looks = [look for one in judged for look in one.looks]
+    if not all(grey.names for _, grey in looks):
+        looks = [(proposed, Proposals()) for proposed, _ in looks]
+    return looks, [name for one in judged for name in one.true]
 
 
 def _check_judged(right: Flags, label_field: str, gt_field: str, errors: Mapping[str, str]) -> None:
@@ -287,22 +311,28 @@ def _check_gain(error: tuple[float, float], area: tuple[float, float]) -> None:
 
 
 def _held_out(
-    found: Floats, names: list[str | None], right: Flags, half: npt.NDArray[np.int64], pipeline: str
+    half: npt.NDArray[np.int64],
+    found: Floats,
+    names: list[str | None],
+    right: Flags,
+    pipeline: str,
+    looks: list[Look],
+    true: list[str],
 ) -> Floats:
     """Each half's confidences by what the other half fits; where there is one only, by its own."""
     if half.all() or not half.any():
-        return fit(found, names, right, pipeline)(found, names)
+        return fit(found, names, right, pipeline, looks, true)(found, names, looks)
     after = np.zeros(len(right))
     for side in (0, 1):
         mine, others = np.flatnonzero(half == side), np.flatnonzero(half != side)
-        fitted = fit(found[others], [names[i] for i in others], right[others], pipeline)
-        after[mine] = fitted(found[mine], [names[i] for i in mine])
+        looks_of, true_of = ([looks[i] for i in others], [true[i] for i in others]) if looks else ([], [])
+        fitted = fit(found[others], [names[i] for i in others], right[others], pipeline, looks_of, true_of)
+        after[mine] = fitted(found[mine], [names[i] for i in mine], [looks[i] for i in mine] if looks else [])
     return after
 
 
-def _proposals(detection: fo.Detection) -> Proposals:
-    names = detection.get_attribute_value("class_proposals", None) or ()
-    scores = detection.get_attribute_value("proposal_scores", None) or ()
+def _proposals(names: Any, scores: Any) -> Proposals:
+    names, scores = names or (), scores or ()
     count = min(len(names), len(scores))
     return Proposals(tuple(names[:count]), tuple(map(_share, scores[:count])))
 

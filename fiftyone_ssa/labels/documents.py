@@ -60,6 +60,8 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
     "vote_margin": (fo.FloatField, None),
     "vote_entropy": (fo.FloatField, None),
     "colourless_share": (fo.FloatField, None),
+    "colourless_classes": (fo.ListField, fo.StringField),
+    "colourless_scores": (fo.ListField, fo.FloatField),
     "caption": (fo.StringField, None),
     "label_source": (fo.StringField, None),
     "name_similarity": (fo.FloatField, None),
@@ -81,21 +83,22 @@ ATTRIBUTES: Mapping[str, tuple[type[Any], type[Any] | None]] = {
 """Attribute of a detection to its field type and subfield: `area` is in pixels, from the mask; `source_box` (XYWH) is
 the box as the mask's source states it, `source_name` and `source_score` what it called the mask, `point` its prompt,
 `crop_box` (XYWH) the crop that it was found in. `name_similarity` is the class filter's cosine of crop and name;
-`colourless_share` is the name's share where the segmenter sees no colours;
+`colourless_share` is the name's share where the segmenter sees no colours, `colourless_classes` and `colourless_scores`
+what has the largest there;
 `level`, `parent` and `duplicate_of` say where a mask stands among the others (`labels.levels`).
 `reviewed_by` says who reviewed it in another tool, `imported_id` how that tool calls a mask drawn there;
 `class_name` is what SSA said, `mask_digest` what the mask was when it did: `labels.review` says what they are for."""
 MASK_ATTRIBUTES = ("predicted_iou", "stability_score", "area", "sa1b_id", "point", "crop_box", "source_box")
 SOURCE_NAMES = ("source_name", "source_score")
 """Declared where masks come with names."""
-CHECK_ATTRIBUTES = ("colourless_share",)
+CHECK_ATTRIBUTES = ("colourless_share", "colourless_classes", "colourless_scores")
 """Declared where SSA's segmenter looks at images without colours, too."""
 LEVEL_ATTRIBUTES = ("level", "parent", "duplicate_of")
 """Declared where masks are sorted into wholes and parts."""
 NAMED = (
     *("label", "class_name", "confidence", "class_proposals", "proposal_scores", "caption", "label_source"),
     "name_similarity",
-    *("vote_share", "vote_margin", "vote_entropy", "colourless_share"),
+    *("vote_share", "vote_margin", "vote_entropy", *CHECK_ATTRIBUTES),
 )
 """All that a run says of a mask, apart from what the mask itself is."""
 NAME_ATTRIBUTES = ("class_name", "review", "reviewed_at", "mask_digest", "class_proposals", "proposal_scores")
@@ -186,6 +189,8 @@ def _name_columns(annotation: Annotation) -> dict[str, Sequence[Any]]:
         columns["vote_entropy"] = votes.entropies.tolist()
         if votes.colourless is not None:
             columns["colourless_share"] = votes.colourless.tolist()
+        columns["colourless_classes"] = [list(classes.names) for classes in votes.colourless_classes]
+        columns["colourless_scores"] = [list(classes.scores) for classes in votes.colourless_classes]
     return columns
 
 

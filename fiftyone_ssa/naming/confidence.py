@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_ssa.masks.overlaps import intersections, parents, twins
+from fiftyone_ssa.naming.class_confidence import Classes, Look, fit_classes
 from fiftyone_ssa.naming.fusing import CAPTION
 from fiftyone_ssa.naming.run import Pipeline
 from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, Proposals
@@ -30,6 +31,10 @@ SHRINK = 1.0
 SHRINK_NAMES = {"engine": 2.0, "ssa": 3.0}
 """The same of what a name adds, by pipeline: one that was right five times of five is not always right. SSA has few
 names, each of many masks an image, which are right or wrong together."""
+SHRINK_MIX = 10.0
+"""The same of what reasons and classes count beside each other, drawn to the reasons alone."""
+PARTS = 4
+"""Of the masks, each told of by what the others fit, to find that."""
 MOST_NAMES = 200
 """The most frequent ones are told apart."""
 TWIN_IOU = 0.5
@@ -49,12 +54,21 @@ class Named:
     """(N,) the class filter's cosine of crop and name; NaN or None where unknown."""
     colourless: Floats | None = None
     """(N,) the name's share where the segmenter sees no colours; NaN or None where unknown."""
+    colourless_classes: Sequence[Proposals] = ()
+    """The classes of the largest shares there, or nothing."""
 
     @classmethod
     def of(cls, annotation: Annotation) -> Named:
         """What an annotation says."""
         said = annotation.labels, annotation.proposals, annotation.label_sources, annotation.similarities
-        return cls(annotation.masks, *said, annotation.votes.colourless if annotation.votes is not None else None)
+        votes = annotation.votes
+        checked = (votes.colourless, votes.colourless_classes) if votes is not None else (None, ())
+        return cls(annotation.masks, *said, *checked)
+
+    @property
+    def looks(self) -> list[Look]:
+        """The classes of each mask as it is, and without colours."""
+        return list(zip(self.proposals, self.colourless_classes or [Proposals()] * len(self.proposals), strict=True))
 
 
 def reasons(named: Named) -> Floats:
@@ -108,30 +122,45 @@ class Calibration:
     weights: tuple[float, ...]
     names: Mapping[str, float] = field(default_factory=dict)
     """What a name adds to the log-odds; one that is not here adds nothing."""
+    classes: Classes | None = None
+    """What the segmenter takes for what (SSA only)."""
+    mix: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    """With `classes` what log-odds are made of: a constant, those of the reasons, and those of the classes."""
 
     @property
     def needs_check(self) -> bool:
         """Whether it was fitted on what names keep without colours, so that runs must ask, too."""
-        return self.weights[1 + REASONS.index("colourless")] != 0
+        by_classes = self.classes is not None and self.classes.needs_check
+        return by_classes or self.weights[1 + REASONS.index("colourless")] != 0
 
-    def __call__(self, found: Floats, names: Sequence[str | None]) -> Floats:
-        """(N,) how likely each name is right, of (N, 12) reasons; one that is not known adds nothing."""
+    def __call__(self, found: Floats, names: Sequence[str | None], looks: Sequence[Look] = ()) -> Floats:
+        """(N,) how likely each name is right, of (N, 12) reasons and N looks; one that is not known adds nothing."""
         odds = self.weights[0] + np.nan_to_num(found) @ np.array(self.weights[1:])
         odds += np.array([self.names.get(name, 0.0) if name is not None else 0.0 for name in names], np.float64)
         probabilities: Floats = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
-        return probabilities
+        return probabilities if self.classes is None else _mixed(probabilities, self.classes(names, looks), self.mix)
 
 
 def fit(
-    found: Floats, names: Sequence[str | None], right: npt.NDArray[np.bool_], pipeline: str = "engine"
+    found: Floats,
+    names: Sequence[str | None],
+    right: npt.NDArray[np.bool_],
+    pipeline: str = "engine",
+    looks: Sequence[Look] = (),
+    true: Sequence[str] = (),
 ) -> Calibration:
     """The logistic under which truth is likeliest, by Newton's method on reasons brought to one scale.
+
+    With looks the one of classes, too, and how much each counts, by what either says of masks that it was not fitted
+    on: the N masks are image by image, and each of four parts in turn is told of by the others.
 
     Args:
         found: (N, reasons), `complete`
         names: N names
         right: (N,) whether each is right
         pipeline ("engine"): "engine" or "ssa", by which what a name adds is drawn to 0
+        looks (()): N looks (SSA only)
+        true (()): N true classes, with looks
     """
     found = complete(found)
     mean, spread = found.mean(0), found.std(0)
@@ -140,18 +169,56 @@ def fit(
     called = np.array([[name == one for one in every] for name in names], np.float64).reshape(len(found), -1)
     table = np.column_stack([np.ones(len(found)), (found - mean) / spread, called])
     shrink = np.repeat([1e-6, SHRINK, SHRINK_NAMES[pipeline]], [1, found.shape[1], len(every)])
-    weights = np.zeros(table.shape[1])
+    weights = _likeliest(table, right, shrink)
+    each = weights[1 : 1 + found.shape[1]] / spread
+    adds = dict(zip(every, weights[1 + found.shape[1] :].tolist(), strict=True))
+    of_reasons = Calibration((float(weights[0] - each @ mean), *each.tolist()), adds)
+    if not looks:
+        return of_reasons
+    mix = _mix(found, names, right, looks, true)
+    return replace(of_reasons, classes=fit_classes(looks, true), mix=mix)
+
+
+def _mix(
+    found: Floats,
+    names: Sequence[str | None],
+    right: npt.NDArray[np.bool_],
+    looks: Sequence[Look],
+    true: Sequence[str],
+) -> tuple[float, float, float]:
+    """What log-odds of reasons and of classes count in the likeliest mix, drawn to the reasons alone."""
+    part = np.arange(len(found)) * PARTS // len(found)
+    told = np.ones((len(found), 3))
+    for which in range(PARTS):
+        others, mine = np.flatnonzero(part != which).tolist(), np.flatnonzero(part == which).tolist()
+        of_reasons = fit(found[others], [names[i] for i in others], right[others], "ssa")
+        of_classes = fit_classes([looks[i] for i in others], [true[i] for i in others])
+        mine_named = [names[i] for i in mine]
+        told[mine, 1] = _log_odds(of_reasons(found[mine], mine_named))
+        told[mine, 2] = _log_odds(of_classes(mine_named, [looks[i] for i in mine]))
+    weights = _likeliest(told, right, np.full(3, SHRINK_MIX), np.array([0.0, 1.0, 0.0]))
+    return float(weights[0]), float(weights[1]), float(weights[2])
+
+
+def _mixed(by_reasons: Floats, by_classes: Floats, mix: tuple[float, float, float]) -> Floats:
+    odds = mix[0] + mix[1] * _log_odds(by_reasons) + mix[2] * _log_odds(by_classes)
+    probabilities: Floats = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    return probabilities
+
+
+def _likeliest(table: Floats, right: npt.NDArray[np.bool_], shrink: Floats, to: Floats | None = None) -> Floats:
+    """The weights of (N, K) columns under which (N,) truth is likeliest, each drawn to what `to` says, or 0."""
+    drawn_to = np.zeros(table.shape[1]) if to is None else to
+    weights = drawn_to.copy()
     for _ in range(50):
         likely = 1 / (1 + np.exp(-np.clip(table @ weights, -30, 30)))
-        slope = table.T @ (right - likely) - shrink * weights
+        slope = table.T @ (right - likely) - shrink * (weights - drawn_to)
         curve = (table * (likely * (1 - likely))[:, None]).T @ table + np.diag(shrink)
         step = np.linalg.solve(curve, slope)
         weights += step / max(1.0, np.abs(step).max() / 2)
         if np.abs(step).max() < 1e-8:
             break
-    each = weights[1 : 1 + found.shape[1]] / spread
-    adds = dict(zip(every, weights[1 + found.shape[1] :].tolist(), strict=True))
-    return Calibration((float(weights[0] - each @ mean), *each.tolist()), adds)
+    return weights
 
 
 def complete(found: Floats) -> Floats:
@@ -186,6 +253,7 @@ class Calibrated:
         return [self._judged(annotation) for annotation in self._pipeline(batch)]
 
     def _judged(self, annotation: Annotation) -> Annotation:
-        likely = self._calibration(reasons(Named.of(annotation)), annotation.labels)
+        said = Named.of(annotation)
+        likely = self._calibration(reasons(said), annotation.labels, said.looks)
         named = np.array([label is not None for label in annotation.labels], np.bool_)
         return replace(annotation, confidences=np.where(named, likely, annotation.confidences))

@@ -24,13 +24,15 @@ from fiftyone_ssa.naming.given_names import given_shares, with_given
 from fiftyone_ssa.naming.soft_voting import mean_probabilities
 from fiftyone_ssa.naming.under_ontology import classes_under
 from fiftyone_ssa.naming.voting import best_classes, count_classes, refine, votes_from_shares
-from fiftyone_ssa.types import Annotation, Floats, Image, Inputs, Ints, MaskSet, Proposals, SemanticMap
+from fiftyone_ssa.types import Annotation, Floats, Image, Inputs, MaskSet, Proposals, SemanticMap, Votes
 
 logger = logging.getLogger(__name__)
 
 Answer = SemanticMap | ClassScores
 GPU_VOTERS = 4
 """Threads that count votes while a GPU makes maps: on an H200 a map took 20 ms, votes and painting 50 of one core."""
+CHECKED = 5
+"""Classes, at most, that are kept of the look without colours."""
 MOST_DOUBT = 0.75
 """The contradiction that counts at most: of a picture of one mask little is known."""
 
@@ -78,6 +80,7 @@ class SSA:
         return SSA(
             self.segmenter,
             rule=self.rule,
+            check=self.check,
             keep_branch=self.keep_branch,
             concepts=self.concepts,
             ontology=self.ontology,
@@ -135,7 +138,7 @@ class SSA:
             refined = refine(masks, votes.class_ids, branch)
             contradiction = _contradiction(masks, votes.shares, branch)
         if colourless is not None:
-            votes = replace(votes, colourless=self._shares_of(votes.class_ids, masks, colourless))
+            votes = self._checked(votes, masks, colourless)
         return Annotation(
             masks=masks,
             labels=tuple(answer.names[i] if i >= 0 else None for i in votes.class_ids),
@@ -147,16 +150,17 @@ class SSA:
             branch=branch if self.keep_branch else None,
         )
 
-    def _shares_of(self, class_ids: Ints, masks: MaskSet, answer: Answer) -> Floats:
-        """(N,) the share of each mask's (N,) class in an answer; NaN where it has no class."""
+    def _checked(self, votes: Votes, masks: MaskSet, answer: Answer) -> Votes:
+        """Votes with what an answer without colours says of their masks."""
         if self.rule == "auto":
             assert isinstance(answer, ClassScores)
             weights = mean_probabilities(masks, temper(answer)[0], align_corners=answer.align_corners)
         else:
             weights = self._weights(masks, answer)
-        total, chosen = weights.sum(1), weights[np.arange(len(masks)), class_ids]
+        total, chosen = weights.sum(1), weights[np.arange(len(masks)), votes.class_ids]
         shares = np.divide(chosen, total, out=np.zeros(len(masks)), where=total > 0)
-        return np.where(class_ids >= 0, shares, np.nan)
+        shares = np.where(votes.class_ids >= 0, shares, np.nan)
+        return replace(votes, colourless=shares, colourless_classes=best_classes(weights, answer.names, CHECKED))
 
     def _weights(self, masks: MaskSet, answer: Answer) -> Floats:
         """(N, C) pixels of each class under each mask, or their mean probabilities."""

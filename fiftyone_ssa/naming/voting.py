@@ -81,13 +81,13 @@ def votes_from_shares(weights: Floats) -> Votes:
     )
 
 
-def best_classes(weights: Floats, names: Sequence[str]) -> tuple[Proposals, ...]:
+def best_classes(weights: Floats, names: Sequence[str], most: int = PROPOSALS) -> tuple[Proposals, ...]:
     """Each mask's classes with the largest of its (N, C) weights, the winner first, with their shares.
 
-    At most `PROPOSALS`, and none that got nothing, so that whoever corrects a name is offered what nearly won.
+    At most `most`, and none that got nothing, so that whoever corrects a name is offered what nearly won.
     """
     found = []
-    for row, order in zip(weights, np.argsort(-weights, axis=1, kind="stable")[:, :PROPOSALS].tolist(), strict=True):
+    for row, order in zip(weights, np.argsort(-weights, axis=1, kind="stable")[:, :most].tolist(), strict=True):
         some = [index for index in order if row[index] > 0]
         found.append(Proposals(tuple(names[i] for i in some), tuple((row[some] / row.sum()).tolist())))
     return tuple(found)

@@ -10,6 +10,7 @@ from benchmarks._foreign import foreign
 from benchmarks.confidence import PIPELINES, Judged, by_fitted, chance, measure, table
 from fiftyone_ssa.naming.confidence import calibration_error
 from fiftyone_ssa.quickstart.scenes import draw_scene
+from fiftyone_ssa.types import Proposals
 
 
 def drawn(images: int, masks: int, *, together: bool) -> Judged:
@@ -19,7 +20,8 @@ def drawn(images: int, masks: int, *, together: bool) -> Judged:
     likely = 1 / (1 + np.exp(-odds))
     right = (random.random((images, 1 if together else masks)) < likely).ravel()
     names: list[str | None] = ["cat"] * right.size
-    return Judged(odds.reshape(-1, 1), names, likely.ravel(), right, np.repeat(np.arange(images), masks))
+    looks, true = [(Proposals(), Proposals())] * right.size, ["cat" if yes else "dog" for yes in right]
+    return Judged(odds.reshape(-1, 1), names, likely.ravel(), right, np.repeat(np.arange(images), masks), looks, true)
 
 
 def test_chance_is_the_error_of_confidences_that_mean_what_they_say() -> None:

@@ -107,6 +107,8 @@ def test_what_names_keep_without_colours_is_stored_where_it_is_asked(dataset: fo
         if detection.label is None:
             assert share is None
         else:
+            best = dict(zip(detection.colourless_classes, detection.colourless_scores, strict=True))
+            assert best.get(detection.label, 0.0) == pytest.approx(share)
             there = grey[rle.decode(code, grey.shape)] == ("dark", "middle", "bright").index(detection.label)
             assert share == pytest.approx(there.mean())
     few = sum(share < 0.9 for share in shares.values() if share is not None)
@@ -115,6 +117,7 @@ def test_what_names_keep_without_colours_is_stored_where_it_is_asked(dataset: fo
     (path,) = (tmp_path / "out").rglob("*_semantic.json")
     rows = read_json(path)["annotations"]
     assert {row["segmentation"]["counts"]: row["colourless_share"] for row in rows} == shares
+    assert any(row["colourless_classes"] and row["colourless_scores"] for row in rows)
 
 
 def test_finished_samples_are_skipped_until_settings_change(dataset: fo.Dataset) -> None:

@@ -186,7 +186,8 @@ def with_colourless_shares(dataset, without=()):
         for detection, true in zip(sample.engine.detections, sample.things.detections, strict=True):
             detection["vote_share"] = detection.proposal_scores[0]
             if detection.id not in without:
-                detection["colourless_share"] = 0.8 if true.label == "cat" else 0.2
+                detection["colourless_share"] = share = 0.8 if true.label == "cat" else 0.2
+                detection["colourless_classes"], detection["colourless_scores"] = ["cat", "dog"], [share, 1 - share]
         sample.save()
 
 
@@ -194,7 +195,10 @@ def test_what_names_keep_without_colours_tells_right_from_wrong(dataset, caplog)
     before = calibrate(dataset, "engine", progress=False).auroc_after
     with_colourless_shares(dataset)
     assert calibrate(dataset, "engine", progress=False).auroc_after == 1 > before
-    assert calibration_of(dataset, "engine", SSA).needs_check
+    kept = calibration_of(dataset, "engine", SSA)
+    assert kept.needs_check
+    assert kept.classes.needs_check
+    assert kept.mix[2] > 0
     assert not caplog.text
     for without in ({"semantic.check": "none"}, {"semantic.source": "field"}):
         assert calibration_of(dataset, "engine", load_preset(SSA, without)) is None

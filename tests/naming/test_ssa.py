@@ -100,6 +100,7 @@ def test_a_check_tells_what_a_name_keeps_without_colours(rule: Any) -> None:
     assert shares is not None
     assert shares[0] < 0.3 < 0.7 < shares[2]
     assert np.isnan(shares[1])
+    assert [classes.names[:1] for classes in checked.votes.colourless_classes] == [("grass",), (), ("grass",)]
     if rule != "auto":
         np.testing.assert_allclose(shares[[0, 2]], [0, 1] if rule == "hard" else [0.2, 0.8])
 
