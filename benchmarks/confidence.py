@@ -1,7 +1,7 @@
 """Whether confidence tells right names from wrong ones, and how often they are right, by the images it was fitted on.
 
     python -m benchmarks.confidence [--scenes 200] [--first-seed 6000] [--fitted 12 24 48 96] [--draws 8]
-        [--pictures plain foreign] [--table]
+        [--pictures plain foreign] [--pipelines fused published ssa] [--table]
 
 Drawn scenes, plain and in foreign colours and patterns (`_foreign.py`), with SAM's masks and with true ones, named by
 `mini-ssa`, with its check and without, and by `mini-engine` of both decisions. Confidences without a fit, of all
@@ -158,12 +158,18 @@ def by_fitted(judged: Judged, pipeline: str, fitted: Sequence[int], images: int,
 
 
 def measure(
-    scenes: int, first_seed: int, fitted: Sequence[int], draws: int, pictures: Sequence[str] = tuple(PICTURES)
+    scenes: int,
+    first_seed: int,
+    fitted: Sequence[int],
+    draws: int,
+    pictures: Sequence[str] = tuple(PICTURES),
+    pipelines: Sequence[str] = tuple(PIPELINES),
 ) -> dict[str, Any]:
     """Every figure: a row for each of pictures, pipelines and kinds of masks."""
+    chosen = {name: PIPELINES[name] for name in pipelines}
     ready = {
         name: build_pipeline(load_preset(preset, {"masks.source": "existing", **changes}), device="cpu")
-        for name, (preset, changes) in PIPELINES.items()
+        for name, (preset, changes) in chosen.items()
     }
     generator = load_mask_generator(load_preset("mini-ssa").masks, torch.device("cpu"), torch.float32)
     rows = []
@@ -206,12 +212,13 @@ def main() -> None:
     parser.add_argument("--fitted", type=int, nargs="+", default=[12, 24, 48, 96], help="images that are fitted on")
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--pictures", nargs="+", choices=PICTURES, default=list(PICTURES))
+    parser.add_argument("--pipelines", nargs="+", choices=PIPELINES, default=list(PIPELINES))
     parser.add_argument("--table", action="store_true", help="print Markdown instead of JSON")
     given = parser.parse_args()
     if max(given.fitted) >= given.scenes:
         parser.error(f"--scenes must be more than the {max(given.fitted)} that are fitted on, got {given.scenes}")
     torch.set_num_threads(1)
-    answer = measure(given.scenes, given.first_seed, given.fitted, given.draws, given.pictures)
+    answer = measure(given.scenes, given.first_seed, given.fitted, given.draws, given.pictures, given.pipelines)
     print(table(answer["rows"]) if given.table else json.dumps(answer, indent=1))
 
 
