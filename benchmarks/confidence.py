@@ -26,7 +26,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks._foreign import foreign
-from benchmarks.vote_quality import short
+from benchmarks.vote_quality import three_digits
 from fiftyone_ssa.models.sam import load_mask_generator
 from fiftyone_ssa.naming.class_confidence import Look
 from fiftyone_ssa.naming.confidence import Named, auroc, calibration_error, fit, reasons
@@ -198,9 +198,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines.append("|---" * (3 + len(counts)) + "|")
     for row in rows:
         cells = [row["without a fit"], *row["fitted on"].values()]
-        texts = [f"{short(c['auroc'])}, {short(c['error'])} ({short(c['chance'])})" for c in cells]
+        texts = [f"{three_digits(c['auroc'])}, {three_digits(c['error'])} ({three_digits(c['chance'])})" for c in cells]
         what = f"{row['pictures']}, {row['pipeline']}, {row['masks']}"
-        lines.append(f"| {what} | {short(row['right'])} | {' | '.join(texts)} |")
+        lines.append(f"| {what} | {three_digits(row['right'])} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 

@@ -188,15 +188,15 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| segmenter | masks | " + " | ".join(RULES) + " | right names | auto is short by |", "|---" * 9 + "|"]
     for network, kind in dict.fromkeys((row["network"], row["masks"]) for row in rows):
         here = [row for row in rows if (row["network"], row["masks"]) == (network, kind)]
-        cells = [" ".join(short(row["miou"]) for row in here if row["rule"] == rule) for rule in RULES]
-        names = [short(row["right_names"]) for row in here if row["temperature"] == 1 and row["rule"] != "alone"]
+        cells = [" ".join(three_digits(row["miou"]) for row in here if row["rule"] == rule) for rule in RULES]
+        names = [three_digits(row["right_names"]) for row in here if row["temperature"] == 1 and row["rule"] != "alone"]
         best = max(row["miou"] for row in here if row["rule"] != "auto")
         short = max(best - row["miou"] for row in here if row["rule"] == "auto")
         lines.append(f"| {network} | {kind} | {' | '.join(cells)} | {' '.join(names)} | {max(short, 0):.3f} |")
     return "\n".join(lines)
 
 
-def short(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three digits of a share: .912."""
     return f"{value:.3f}".lstrip("0")
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import confidence
 from benchmarks._foreign import foreign
-from benchmarks.confidence import PIPELINES, Judged, by_fitted, chance, measure, table
+from benchmarks.confidence import Judged, by_fitted, chance, measure, table
 from fiftyone_ssa.naming.confidence import calibration_error
 from fiftyone_ssa.quickstart.scenes import draw_scene
 from fiftyone_ssa.types import Proposals
@@ -44,8 +44,7 @@ def test_fits_are_told_of_images_that_they_did_not_see() -> None:
 
 def test_a_row_for_all_pictures_pipelines_and_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confidence, "SIZES_HW", ((96, 112),))
-    monkeypatch.setattr(confidence, "PIPELINES", {name: PIPELINES[name] for name in ("published", "ssa")})
-    rows = measure(2, 6_000, [1], 1, ["foreign"])["rows"]
+    rows = measure(2, 6_000, [1], 1, ["foreign"], ["published", "ssa"])["rows"]
     assert len({(row["pictures"], row["pipeline"], row["masks"]) for row in rows}) == len(rows) == 4
     assert all(row["judged"] > 5 for row in rows)
     assert len(table(rows).splitlines()) == 6
