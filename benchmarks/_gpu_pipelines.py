@@ -61,15 +61,15 @@ class Subject:
         first, *more = self.scale.batches
         measure("first run", lambda: {"seconds": round(_probes.timed(self._run(1), self.device)[0], 3)})
         measure("work", self._work)
-        measure(f"{first} images", partial(self._images, first, repeat=3))
+        measure(f"{first} images", partial(self.time_images, first, repeat=3))
         for count in more[:1]:
-            measure(f"{count} images", partial(self._images, count, repeat=2), needs_s=self._seconds(3 * count))
+            measure(f"{count} images", partial(self.time_images, count, repeat=2), needs_s=self._seconds(3 * count))
         watched = self.scale.watched
         measure("stages", partial(self._stages, watched), needs_s=self._seconds(3 * watched))
         measure("modules", partial(self._modules, watched), needs_s=self._seconds(watched))
         measure("waits", self._waits, needs_s=self._seconds(2))
         for count in more[1:]:
-            measure(f"{count} images", partial(self._images, count, repeat=1), needs_s=self._seconds(count))
+            measure(f"{count} images", partial(self.time_images, count, repeat=1), needs_s=self._seconds(count))
         measure("out of memory", self._out_of_memory, needs_s=self._seconds(6))
 
     def _rows(self) -> dict[str, int]:
@@ -82,7 +82,8 @@ class Subject:
     def _run(self, count: int) -> Callable[[], list[Annotation]]:
         return lambda: self.pipeline(self.images[:count])
 
-    def _images(self, count: int, repeat: int) -> dict[str, Any]:
+    def time_images(self, count: int, repeat: int) -> dict[str, Any]:
+        """Seconds of so many images together, the best of `repeat` runs, by stage."""
         stages: list[dict[str, float]] = []
 
         def run() -> list[Annotation]:

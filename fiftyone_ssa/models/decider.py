@@ -44,7 +44,7 @@ class Decider:
 
     def __init__(self, model: str, device: torch.device, dtype: torch.dtype, *, most: int | None = None) -> None:
         self._device, self._dtype = device, finer(dtype)
-        half = self._dtype != torch.float32
+        half, what = self._dtype != torch.float32, WHAT if most is None else f"{WHAT} in float32"
         self._in_float32 = Decider(model, device, torch.float32, most=CLOSE_AT_A_TIME) if half else None
         processor, self._tokenizer, network = load_clipseg(model, self._dtype)
         self._network = in_one_pass(network, device, self._dtype).to(device)
@@ -62,12 +62,12 @@ class Decider:
             network.clip.text_model,
             device,
             most=32,
-            what=f"{WHAT}'s texts",
+            what=f"{what}'s texts",
             pad=True,
         )
         self._known = Memo(lambda names: self._texts.map(self._embed, names), TEXTS_KEPT)
         most = most or (16 if device.type == "cpu" else 32)
-        self._crops = plan_chunks(self._decide_blank, network.clip.vision_model, device, most=most, what=WHAT)
+        self._crops = plan_chunks(self._decide_blank, network.clip.vision_model, device, most=most, what=what)
 
     def _pick_ends(self, *, crop_by_crop: bool) -> Windows | Ragged:
         """What happens before the networks and after them."""
