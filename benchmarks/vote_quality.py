@@ -1,10 +1,10 @@
 """How good each vote is: mIoU and right names by network, masks and how sure the network is.
 
-    python -m benchmarks.vote_quality [--scenes 8] [--first-seed 5000] [--odd] [--parity ../shared/parity/models]
+    python -m benchmarks.vote_quality [--scenes 64] [--first-seed 60000] [--odd] [--parity ../shared/parity/models]
         [--photos FOLDER --segmenter tflite.py:build] [--files] [--table]
 
-On drawn scenes, and where given on photographs. Masks: the true ones, SAM's, and Felzenszwalb superpixels of three
-scales, which are bad masks; with `--odd` eight kinds more (`_vote_masks.py`). Temperature divides the network's logits:
+On drawn scenes, of which eight tell little (a class that few pixels have decides), and where given on photographs.
+Masks: the true ones, SAM's, and Felzenszwalb superpixels of three scales, which are bad masks; with `--odd` eight kinds more (`_vote_masks.py`). Temperature divides the network's logits:
 0.5 makes it surer than it is, 2 less sure. `--parity`: a folder of two SegFormers more. `--photos`: a folder of
 photographs with SA-1B JSONs beside them, `classes.txt`, and `gt/STEM.png` (0 ignored, i = line i); their segmenter's
 first class takes all names that it has not. `--files` goes the user's way, slowly: images, masks and truth are written
@@ -204,8 +204,8 @@ def three_digits(value: float) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vote_quality")
-    parser.add_argument("--scenes", type=int, default=8)
-    parser.add_argument("--first-seed", type=int, default=5_000)
+    parser.add_argument("--scenes", type=int, default=64)
+    parser.add_argument("--first-seed", type=int, default=60_000)
     parser.add_argument("--odd", action="store_true", help="measure eight kinds of masks more")
     parser.add_argument("--parity", type=Path, help="a folder with segformer-ade20k and segformer-cityscapes")
     parser.add_argument("--photos", type=Path, help="a folder of photographs with masks and truth")
