@@ -4,13 +4,14 @@
         [--photos FOLDER --segmenter tflite.py:build] [--files] [--table]
 
 On drawn scenes, of which eight tell little (a class that few pixels have decides), and where given on photographs.
-Masks: the true ones, SAM's, and Felzenszwalb superpixels of three scales, which are bad masks; with `--odd` eight kinds more (`_vote_masks.py`). Temperature divides the network's logits:
-0.5 makes it surer than it is, 2 less sure. `--parity`: a folder of two SegFormers more. `--photos`: a folder of
-photographs with SA-1B JSONs beside them, `classes.txt`, and `gt/STEM.png` (0 ignored, i = line i); their segmenter's
-first class takes all names that it has not. `--files` goes the user's way, slowly: images, masks and truth are written
-to a folder, a preset names them (`annotate_files`), `evaluate_files` scores; a network that is no folder is asked at
-temperature 1 only. Without it the SSA class is called, with the same answers (tests/benchmarks). Prints one JSON
-object, or a Markdown table: what `auto` is short of the best other column, or of the network alone, stands in the last.
+Masks: the true ones, SAM's, and Felzenszwalb superpixels of three scales, which are bad masks; with `--odd` eight
+kinds more (`_vote_masks.py`). Temperature divides the network's logits: 0.5 makes it surer than it is, 2 less sure.
+`--parity`: a folder of two SegFormers more. `--photos`: a folder of photographs with SA-1B JSONs beside them,
+`classes.txt`, and `gt/STEM.png` (0 ignored, i = line i); their segmenter's first class takes all names that it has
+not. `--files` goes the user's way, slowly: images, masks and truth are written to a folder, a preset names them
+(`annotate_files`), `evaluate_files` scores; a network that is no folder is asked at temperature 1 only. Without it
+the SSA class is called, with the same answers (tests/benchmarks). Prints one JSON object, or a Markdown table: what
+`auto` is short of the best other column, or of the network alone, stands in the last.
 """
 
 from __future__ import annotations
