@@ -146,7 +146,15 @@ def visit(page: Any, session: Any, dataset: Any, *, seconds: int = 60) -> Any:
         _load(page, url, seconds)
     page.wait_for_selector('[data-cy="panel-tab-samples"]', timeout=60_000)
     if dataset.count():
-        page.wait_for_selector('[data-cy="looker"] canvas', timeout=60_000)
+        grid = '[data-cy="looker"] canvas'
+        try:
+            page.wait_for_selector(grid, timeout=20_000 if is_open else 60_000)
+        except TimeoutError:
+            if not is_open:
+                raise
+            # on its way from one dataset to another FiftyOne's page forgets the grid at times
+            _load(page, url, seconds)
+            page.wait_for_selector(grid, timeout=60_000)
     return page
 
 
