@@ -109,7 +109,7 @@ class ExportFolder:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[Path]:
         """Where to write the file that is to stand at `name`. Raises FolderError if it cannot be written."""
-        check_length(name)
+        _check_length(name)
         path = self.root / STAGING / name
         with told(self.root):
             self._check_still_there()
@@ -207,7 +207,7 @@ class ExportFolder:
                     self.root.rmdir()
 
 
-def check_length(name: str) -> None:
+def _check_length(name: str) -> None:
     """Raise InputError for a name of which a part is longer than a file's may be: its own image's fault."""
     for part in PurePosixPath(name).parts:
         if (length := len(os.fsencode(part))) > LONGEST:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fiftyone as fo
 import fiftyone.core.utils as fou
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 FEWEST = 50
 """Masks whose truth is known that a calibration needs."""
 Flags = npt.NDArray[np.bool_]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -325,10 +326,15 @@ def _held_out(
     after = np.zeros(len(right))
     for side in (0, 1):
         mine, others = np.flatnonzero(half == side), np.flatnonzero(half != side)
-        looks_of, true_of = ([looks[i] for i in others], [true[i] for i in others]) if looks else ([], [])
-        fitted = fit(found[others], [names[i] for i in others], right[others], pipeline, looks_of, true_of)
-        after[mine] = fitted(found[mine], [names[i] for i in mine], [looks[i] for i in mine] if looks else [])
+        of_others = _at(others, looks), _at(others, true)
+        fitted = fit(found[others], _at(others, names), right[others], pipeline, *of_others)
+        after[mine] = fitted(found[mine], _at(mine, names), _at(mine, looks))
     return after
+
+
+def _at(places: npt.NDArray[np.int64], items: list[Item]) -> list[Item]:
+    """Those items, or none where there are none at all."""
+    return [items[place] for place in places] if items else []
 
 
 def _proposals(names: Any, scores: Any) -> Proposals:

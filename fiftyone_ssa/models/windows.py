@@ -41,7 +41,8 @@ class Windows:
 
     def cells(self, question: Question) -> int:
         """How many of `places` a question has."""
-        return len(_Window(question, self._grid, self._spread.side).tokens(self._margin))
+        rows, columns = _Window(question, self._grid, self._spread.side).around(self._margin)
+        return len(rows) * len(columns)
 
     def places(self, chunk: Sequence[Question]) -> torch.Tensor:
         """(rows, cells) the tokens whose logits are needed, some repeated."""
@@ -73,12 +74,17 @@ class _Window:
         self._x, self._y = (x1 - x0, left - x0, right - x0), (y1 - y0, top - y0, bottom - y0)
         self._cells_x, self._cells_y = (_cells(*side, grid, patch) for side in (self._x, self._y))
 
-    def tokens(self, margin: int) -> torch.Tensor:
-        """(cells,) the places of the cells and of `margin` round them among the decoder's tokens."""
+    def around(self, margin: int) -> tuple[range, range]:
+        """The grid's rows and columns that hold the cells and `margin` round them."""
         rows, columns = (
-            torch.arange(max(cells.start - margin, 0), min(cells.stop + margin, self._grid))
+            range(max(cells.start - margin, 0), min(cells.stop + margin, self._grid))
             for cells in (self._cells_y, self._cells_x)
         )
+        return rows, columns
+
+    def tokens(self, margin: int) -> torch.Tensor:
+        """(cells,) the places of these among the decoder's tokens."""
+        rows, columns = (torch.arange(places.start, places.stop) for places in self.around(margin))
         return (1 + rows[:, None] * self._grid + columns).flatten()
 
     def scores(self, spread: Spread, cells: torch.Tensor) -> torch.Tensor:

@@ -101,6 +101,12 @@ def _log_odds(shares: Floats) -> Floats:
     return found
 
 
+def _probabilities(odds: Floats) -> Floats:
+    """Of log-odds."""
+    found: Floats = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    return found
+
+
 def _among_masks(masks: MaskSet, names: Sequence[str | None]) -> dict[str, Floats]:
     """What the masks around say: whether they are called alike."""
     shared = intersections(masks)
@@ -137,7 +143,7 @@ class Calibration:
         """(N,) how likely each name is right, of (N, 12) reasons and N looks; one that is not known adds nothing."""
         odds = self.weights[0] + np.nan_to_num(found) @ np.array(self.weights[1:])
         odds += np.array([self.names.get(name, 0.0) if name is not None else 0.0 for name in names], np.float64)
-        probabilities: Floats = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+        probabilities = _probabilities(odds)
         return probabilities if self.classes is None else _mixed(probabilities, self.classes(names, looks), self.mix)
 
 
@@ -201,9 +207,7 @@ def _mix(
 
 
 def _mixed(by_reasons: Floats, by_classes: Floats, mix: tuple[float, float, float]) -> Floats:
-    odds = mix[0] + mix[1] * _log_odds(by_reasons) + mix[2] * _log_odds(by_classes)
-    probabilities: Floats = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
-    return probabilities
+    return _probabilities(mix[0] + mix[1] * _log_odds(by_reasons) + mix[2] * _log_odds(by_classes))
 
 
 def _likeliest(table: Floats, right: npt.NDArray[np.bool_], shrink: Floats, to: Floats | None = None) -> Floats:
@@ -211,7 +215,7 @@ def _likeliest(table: Floats, right: npt.NDArray[np.bool_], shrink: Floats, to: 
     drawn_to = np.zeros(table.shape[1]) if to is None else to
     weights = drawn_to.copy()
     for _ in range(50):
-        likely = 1 / (1 + np.exp(-np.clip(table @ weights, -30, 30)))
+        likely = _probabilities(table @ weights)
         slope = table.T @ (right - likely) - shrink * (weights - drawn_to)
         curve = (table * (likely * (1 - likely))[:, None]).T @ table + np.diag(shrink)
         step = np.linalg.solve(curve, slope)
