@@ -94,7 +94,7 @@ def _rle_counts(code: dict[str, Any], size_hw: tuple[int, int]) -> bytes | str:
             f"its mask is of size {short(size)} but the image is {list(size_hw)} (height, width); "
             "the mask file is not of this image"
         )
-    if isinstance(counts, str):
+    if isinstance(counts, str | bytes):  # files have text, pycocotools itself bytes
         return counts
     pixels = math.prod(size_hw)
     if not isinstance(counts, list) or not all(type(run) is int and 0 <= run <= pixels for run in counts):

@@ -36,9 +36,13 @@ def checked_answers(what: str, ask: Callable[[], Any], count: int, kind: str, it
 
 
 def array_of(answer: object, dtype: Any = None) -> npt.NDArray[Any] | None:
-    """What a user answered as an array, tensors of any device too; None where it is none."""
+    """What a user answered as an array that torch takes, tensors of any device too; None where it is none.
+
+    Views that are turned, mirrored, read-only or of another byte order are copied.
+    """
     try:
-        return np.asarray(_from_torch(answer), dtype)
+        array = np.asarray(_from_torch(answer), dtype)
+        return np.require(array, array.dtype.newbyteorder("="), "CW")
     except (TypeError, ValueError, RuntimeError):  # a ragged list, say
         return None
 

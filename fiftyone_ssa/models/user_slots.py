@@ -5,6 +5,7 @@ Users see numpy arrays, one flat list for each call: groups of tensors are ours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.models import Question
 from fiftyone_ssa.models.factories import call_factory, told
@@ -123,13 +124,19 @@ class UserClassFilter:
     def _number(self, name: str, default: float) -> float:
         value = getattr(self.filter, name, default)
         try:
-            return float(value)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{self.what}.{name} must be a number, got {value!r}") from error
+            number = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"{self.what}.{name} must be a finite number, got {shown(value)}")
+        return number
 
 
 class UserDecider:
-    """Checks what a user's decider answers: for each question one finite number >= 0 a name, higher is better."""
+    """Checks what a user's decider answers: for each question one finite number >= 0 a name, higher is better.
+
+    Or two, inside the mask and outside it, of which `decision = "fused"` takes the difference of the shares.
+    """
 
     def __init__(self, decider: Callable[..., Any], what: str) -> None:
         self.decider, self.what = decider, what
@@ -155,8 +162,11 @@ class UserDecider:
 
     def _checked(self, answer: object, count: int) -> npt.NDArray[np.float64]:
         values = array_of(answer, np.float64)
-        if values is None or values.shape != (count,):
-            raise InputError(f"{self.what} must answer {count} scores for {count} names, got {described(answer)}")
+        if values is None or values.shape not in ((count,), (count, 2)):
+            raise InputError(
+                f"{self.what} must answer {count} scores for {count} names, or ({count}, 2), inside the mask and "
+                f"outside it; got {described(answer)}"
+            )
         if not np.isfinite(values).all() or values.min() < 0:
             raise InputError(f"{self.what} must answer finite non-negative scores; some are not")
         return values

@@ -248,6 +248,27 @@ def test_a_users_tensors_and_generators_are_read() -> None:
     assert len(segmenter.scores([photo(2, 4), photo(3, 1)])) == 2
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda values: values[:, ::-1, ::-1],  # of a picture that was turned back
+        lambda values: np.broadcast_to(values[:, :1, :1], values.shape),  # read-only
+        lambda values: values.astype(">f8"),
+    ],
+)
+def test_a_users_views_are_read(view: Callable[[Any], Any]) -> None:
+    answer = view(np.array([[[0.9, 0.2], [0.3, 0.4]], [[0.1, 0.8], [0.7, 0.6]]], np.float32))
+
+    class Views(Halves):
+        def probabilities(self, images: list[Image]) -> Any:
+            return [answer]
+
+    segmenter = adopt(Views(), "mine:build")
+    assert isinstance(segmenter, ScoringSegmenter)
+    np.testing.assert_allclose(segmenter.scores([photo(2, 2)])[0].probabilities(), answer, atol=1e-6)
+
+
 def test_a_users_sys_exit_is_one_images_failure() -> None:
     class Leaves(Halves):
         def __call__(self, images: list[Image]) -> Any:

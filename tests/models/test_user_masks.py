@@ -52,6 +52,7 @@ def photo(height: int, width: int) -> Image:
         [{"segmentation": torch.from_numpy(LEFT)}],
         [{"segmentation": {"size": [2, 4], "counts": [0, 4, 4]}}],
         [{"segmentation": {"size": [2, 4], "counts": rle.encode(LEFT).decode()}}],
+        [{"segmentation": {"size": [2, 4], "counts": rle.encode(LEFT)}}],  # as pycocotools encodes
     ],
 )
 def test_every_form_of_an_answer(answer: Any) -> None:

@@ -108,6 +108,11 @@ def test_tensors_of_a_network_are_numbers(here: Path) -> None:
     assert [list(row) for row in LOAD["decider"]("torches:decider")([[question(("a", "green"))]])[0]] == [[1, 1]]
 
 
+def test_a_decider_may_tell_inside_and_outside(here: Path) -> None:
+    (here / "own.py").write_text(OWN.replace("in name)) for", "in name)), 1] for").replace("[[float(", "[[[float("))
+    assert LOAD["decider"]("own:decider")([[question(("a", "green"))]])[0][0].tolist() == [[0, 1], [15, 1]]
+
+
 def test_an_engine_of_the_users_own(here: Path) -> None:
     preset = load_preset("mini-engine", {**SETTINGS, "open_vocabulary.vocabulary": "a red thing\ngreen\n"})
     (here / "own.py").write_text(OWN.replace('["red", "green", "red"]', '["blue"]'))
@@ -163,10 +168,19 @@ def test_a_tag_of_open_clip_is_no_code() -> None:
             OWN.replace(".mean(0)", ".mean()"),
             r"class_filter.images must answer \(1, d\) finite",
         ),
-        ("class_filter", OWN.replace("= 10, -5", "= 'ten', 0"), "class_filter.logit_scale must be a number, got 'ten'"),
+        (
+            "class_filter",
+            OWN.replace("= 10, -5", "= 'ten', 0"),
+            "class_filter.logit_scale must be a finite number, got 'ten'",
+        ),
+        (
+            "class_filter",
+            OWN.replace("-5\n", "float('nan')\n"),
+            "class_filter.logit_bias must be a finite number, got nan",
+        ),
         ("class_filter", OWN.replace("(1, 0, 0)", "(1, 0)"), "answered embeddings of 2 numbers, others have 3"),
         ("decider", "def decider(): return None", r"must build a decider, .*masks, names\)`; got a NoneType"),
-        ("decider", OWN.replace("for name in row]", "for name in row][1:]"), r"must answer 2 scores for 2 names, got"),
+        ("decider", OWN.replace("for name in row]", "for name in row][1:]"), r"must answer 2 scores for 2 names, or"),
         ("decider", OWN.replace('("green" in name)', "-1"), "must answer finite non-negative scores"),
     ],
 )
