@@ -22,14 +22,21 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from benchmarks._foreign import foreign
 from benchmarks.vote_quality import three_digits
 from fiftyone_ssa.models.sam import load_mask_generator
-from fiftyone_ssa.naming.class_confidence import Look
-from fiftyone_ssa.naming.confidence import Named, auroc, calibration_error, fit, reasons
+from fiftyone_ssa.naming.confidence import (
+    JudgedMask,
+    Named,
+    NamedMask,
+    auroc,
+    calibration_error,
+    fit,
+    named_masks,
+    right_of,
+)
 from fiftyone_ssa.naming.pipeline import build_pipeline
 from fiftyone_ssa.naming.run import Pipeline
 from fiftyone_ssa.naming.voting import count_classes
@@ -59,45 +66,19 @@ Key = tuple[str, str, str]
 class Said:
     """What was said of the masks of one image, and the names that are right for each."""
 
-    table: Floats
-    names: tuple[str | None, ...]
+    masks: list[NamedMask]
     confidences: Floats
     right: list[frozenset[str]]
-    looks: list[Look]
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """The N masks of some images whose names are known to be right or wrong."""
-
-    table: Floats
-    names: list[str | None]
-    confidences: Floats
-    right: npt.NDArray[np.bool_]
-    image: npt.NDArray[np.int64]
-    looks: list[Look]
-    true: list[str]
-
-    @classmethod
-    def of(cls, images: Iterable[Said], known: frozenset[str]) -> Judged:
-        """Masks that have a name which the truth knows, and a truth, as `calibrate` takes them."""
-        rows = [
-            (one.table[i], name, one.confidences[i], name in one.right[i], image, one.looks[i], one.right[i])
-            for image, one in enumerate(images)
-            for i, name in enumerate(one.names)
-            if name in known and one.right[i]
-        ]
-        table, names, confidences, right, image_of, looks, rights = zip(*rows, strict=True)
-        true = [name if name in some else min(some) for name, some in zip(names, rights, strict=True)]
-        arrays = np.array(confidences), np.array(right), np.array(image_of)
-        return cls(np.stack(table), list(names), *arrays, list(looks), true)
-
-    def __getitem__(self, images: npt.NDArray[np.int64]) -> Judged:
-        """The masks of some images."""
-        rows = np.flatnonzero(np.isin(self.image, images))
-        names, looks, true = ([every[i] for i in rows] for every in (self.names, self.looks, self.true))
-        arrays = self.confidences[rows], self.right[rows], self.image[rows]
-        return Judged(self.table[rows], names, *arrays, looks, true)
+def judge(images: Iterable[Said], known: frozenset[str]) -> list[JudgedMask]:
+    """Masks that have a name which the truth knows, and a truth, as `calibrate` takes them."""
+    return [
+        JudgedMask(mask, confidence, mask.name in right, mask.name if mask.name in right else min(right), image)
+        for image, one in enumerate(images)
+        for mask, confidence, right in zip(one.masks, one.confidences.tolist(), one.right, strict=True)
+        if mask.name in known and right
+    ]
 
 
 def said(scene: Scene, answer: Annotation, pipeline: str) -> Said:
@@ -109,8 +90,7 @@ def said(scene: Scene, answer: Annotation, pipeline: str) -> Said:
         right = [frozenset({truth.names[row.argmax()]} if row.any() else ()) for row in counts]
     else:
         right = names_of(scene, ious(scene, masks))
-    named = Named.of(answer)
-    return Said(reasons(named), answer.labels, answer.confidences, right, named.looks)
+    return Said(named_masks(Named.of(answer)), answer.confidences, right)
 
 
 def look(
@@ -129,31 +109,34 @@ def look(
     return found
 
 
-def chance(confidences: Floats, judged: Judged, bins: int = 10) -> float:
+def chance(confidences: Floats, judged: Sequence[JudgedMask], bins: int = 10) -> float:
     """The calibration error of these confidences if each were as often right as it says, of images as alike inside."""
+    images = np.array([mask.image for mask in judged])
     places = np.minimum((confidences * bins).astype(np.int64), bins - 1)
-    apart = np.zeros((int(judged.image.max()) + 1, bins))
-    np.add.at(apart, (judged.image, places), confidences - judged.right)
+    apart = np.zeros((int(images.max()) + 1, bins))
+    np.add.at(apart, (images, places), confidences - right_of(judged))
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (FLIPS, len(apart)))
     return float(np.abs(signs @ apart).sum(1).mean() / len(confidences))
 
 
-def told(confidences: Floats, judged: Judged) -> tuple[float, float, float]:
+def told(confidences: Floats, judged: Sequence[JudgedMask]) -> tuple[float, float, float]:
     """AUROC, calibration error, and what of that is chance."""
-    return auroc(confidences, judged.right), calibration_error(confidences, judged.right), chance(confidences, judged)
+    right = right_of(judged)
+    return auroc(confidences, right), calibration_error(confidences, right), chance(confidences, judged)
 
 
-def by_fitted(judged: Judged, pipeline: str, fitted: Sequence[int], images: int, draws: int) -> dict[str, Any]:
+def by_fitted(
+    judged: Sequence[JudgedMask], pipeline: str, fitted: Sequence[int], images: int, draws: int
+) -> dict[str, Any]:
     """AUROC, error and chance by the number of fitted images, told of the same images of each draw."""
     found: dict[int, list[tuple[float, float, float]]] = {count: [] for count in fitted}
     for draw in range(draws):
-        order = np.random.default_rng(draw).permutation(images)
-        others = judged[order[max(fitted) :]]
+        places = np.random.default_rng(draw).permutation(images).argsort()
+        others = [mask for mask in judged if places[mask.image] >= max(fitted)]
         for count in fitted:
-            some = judged[order[:count]]
-            what = ("ssa", some.looks, some.true) if pipeline in SSA else ("engine",)
-            fit_of_some = fit(some.table, some.names, some.right, *what)
-            found[count].append(told(fit_of_some(others.table, others.names, others.looks), others))
+            some = [mask for mask in judged if places[mask.image] < count]
+            calibration = fit(some, "ssa" if pipeline in SSA else "engine")
+            found[count].append(told(calibration([mask.said for mask in others]), others))
     return {str(count): _figures(np.mean(rows, axis=0)) for count, rows in found.items()}
 
 
@@ -178,11 +161,12 @@ def measure(
         known = frozenset[str]().union(*(right_names(node) for scene in drawn for node in scene.regions()))
         answers = look([PICTURES[kind](scene) for scene in drawn], ready, generator)
         for (pipeline, masks), some in answers.items():
-            judged = Judged.of(some, frozenset(class_names("ade20k")) if pipeline in SSA else known)
-            row = {"pictures": kind, "pipeline": pipeline, "masks": masks, "judged": len(judged.right)}
-            before = _figures(told(judged.confidences, judged))
-            row |= {"right": round(float(judged.right.mean()), 4), "without a fit": before}
-            row |= {"mean confidence without a fit": round(float(judged.confidences.mean()), 3)}
+            judged = judge(some, frozenset(class_names("ade20k")) if pipeline in SSA else known)
+            confidences = np.array([mask.confidence for mask in judged])
+            row = {"pictures": kind, "pipeline": pipeline, "masks": masks, "judged": len(judged)}
+            before = _figures(told(confidences, judged))
+            row |= {"right": round(float(right_of(judged).mean()), 4), "without a fit": before}
+            row |= {"mean confidence without a fit": round(float(confidences.mean()), 3)}
             rows.append({**row, "fitted on": by_fitted(judged, pipeline, fitted, scenes, draws)})
     return {"scenes": scenes, "first_seed": first_seed, "told_on": scenes - max(fitted), "draws": draws, "rows": rows}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import fiftyone as fo
 import fiftyone.core.utils as fou
@@ -23,8 +24,19 @@ from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
 from fiftyone_ssa.labels.truth import Truth, truth_of
 from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.masks.foreign import number_or_nan
-from fiftyone_ssa.naming.class_confidence import Classes, Look
-from fiftyone_ssa.naming.confidence import REASONS, Calibration, Named, auroc, calibration_error, complete, fit, reasons
+from fiftyone_ssa.naming.class_confidence import Classes
+from fiftyone_ssa.naming.confidence import (
+    REASONS,
+    Calibration,
+    JudgedMask,
+    Named,
+    auroc,
+    calibration_error,
+    complete,
+    fit,
+    named_masks,
+    right_of,
+)
 from fiftyone_ssa.naming.fusing import weights_text
 from fiftyone_ssa.naming.fusing_fit import Fitted, fit_weights
 from fiftyone_ssa.presets import Preset
@@ -35,7 +47,6 @@ logger = logging.getLogger(__name__)
 FEWEST = 50
 """Masks whose truth is known that a calibration needs."""
 Flags = npt.NDArray[np.bool_]
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -116,22 +127,18 @@ def calibrate(
     fused = check_fused(preset, overrides) if preset is not None else None
     chosen = samples.exists(label_field).exists(gt_field).select_fields([label_field, gt_field])
     truth = truth_of(samples, gt_field)
-    judged, errors = _judge_all(chosen, label_field, truth, progress)
-    right = np.concatenate([np.zeros(0, np.bool_), *(one.right for one in judged)])
-    before = np.concatenate([np.zeros(0), *(one.stored for one in judged)])
-    if not len(right):
+    judged, pipeline, errors = _judge_all(chosen, label_field, truth, progress)
+    right, before = right_of(judged), np.array([mask.confidence for mask in judged])
+    if not judged:
         _check_names(samples.distinct(f"{label_field}.detections.class_name"), truth, label_field, gt_field)
     _check_judged(right, label_field, gt_field, errors)
-    found = complete(np.concatenate([one.table for one in judged]))
-    names = [name for one in judged for name in one.names]
-    pipeline = "ssa" if any(one.voted for one in judged) else "engine"
-    looks, true = _classes(judged) if pipeline == "ssa" else ([], [])
-    half = np.concatenate([one.half for one in judged])
-    after = _held_out(half, found, names, right, pipeline, looks, true)
+    judged = complete(judged)
+    half = np.array([mask.image % 2 for mask in judged])
+    after = _held_out(judged, half, pipeline)
     errors_of = calibration_error(before, right), calibration_error(after, right)
     aurocs = auroc(before, right), auroc(after, right)
     _check_gain(errors_of, aurocs)
-    calibration = fit(found, names, right, pipeline, looks, true)
+    calibration = fit(judged, pipeline)
     row: dict[str, Any] = {
         "weights": list(calibration.weights),
         "names": list(calibration.names.items()),
@@ -215,59 +222,43 @@ def check_calibrate(samples: Any, label_field: str, gt_field: str) -> fo.Dataset
     return dataset
 
 
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """The masks of an image whose truth is known."""
-
-    table: Floats
-    names: list[str | None]
-    right: Flags
-    stored: Floats
-    half: npt.NDArray[np.int64]
-    voted: bool
-    looks: list[Look]
-    true: list[str]
-    """Of several right names one, in the run's own word where it has one."""
-
-
-def _judge_all(chosen: Any, label_field: str, truth: Truth, progress: Any) -> tuple[list[_Judged], dict[str, str]]:
-    judged, errors = [], {}
+def _judge_all(
+    chosen: Any, label_field: str, truth: Truth, progress: Any
+) -> tuple[list[JudgedMask], Literal["ssa", "engine"], dict[str, str]]:
+    """The masks whose truth is known, which pipeline named them, and what is wrong with images by their path."""
+    judged: list[JudgedMask] = []
+    voted, errors = False, {}
     with fou.ProgressBar(total=len(chosen), progress=progress) as bar:
-        for place, sample in enumerate(bar(chosen.iter_samples())):
+        for image, sample in enumerate(bar(chosen.iter_samples())):
             detections = [d for d in sample[label_field].detections if d.get_attribute_value("class_name", None)]
             try:
-                judged.append(_judge(sample, detections, truth, place % 2))
+                judged += _judge(sample, detections, truth, image)
             except InputError as error:
                 errors[sample.filepath] = str(error)
-    return judged, errors
+                continue
+            voted |= any(d.get_attribute_value("vote_share", None) is not None for d in detections)
+    return judged, "ssa" if voted else "engine", errors
 
 
-def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, half: int) -> _Judged:
+def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, image: int) -> list[JudgedMask]:
     def every(name: str) -> list[Any]:
         return [detection.get_attribute_value(name, None) for detection in detections]
 
     masks = mask_set_from_detections(fo.Detections(detections=detections), image_size_hw(sample.filepath))
-    names = [detection.class_name for detection in detections]
     similarities = np.array([number_or_nan(value) for value in every("name_similarity")], np.float64)
     proposals = [_proposals(*pair) for pair in zip(every("class_proposals"), every("proposal_scores"), strict=True)]
     grey = [_proposals(*pair) for pair in zip(every("colourless_classes"), every("colourless_scores"), strict=True)]
     colourless = np.array([number_or_nan(value) for value in every("colourless_share")], np.float64)
-    said = Named(masks, names, proposals, every("label_source"), similarities, colourless, grey)
-    table, looks, true = reasons(said), said.looks, truth.of(sample, masks)
-    verdicts = [truth.judge(right, name) for right, name in zip(true, names, strict=True)]
-    said_of = {truth.called(name): name for look in looks for proposed in look for name in proposed.names}
-    known = [index for index, verdict in enumerate(verdicts) if verdict is not None]
-    stored = np.array([_share(detection.confidence) for detection in detections], np.float64)
-    return _Judged(
-        table[known],
-        [names[i] for i in known],
-        np.array([verdicts[i] for i in known], np.bool_),
-        stored[known],
-        np.full(len(known), half),
-        any(value is not None for value in every("vote_share")),
-        [looks[i] for i in known],
-        [names[i] if verdicts[i] else said_of.get(min(true[i]), min(true[i])) for i in known],
-    )
+    names, sources = every("class_name"), every("label_source")
+    said = named_masks(Named(masks, names, proposals, sources, similarities, colourless, grey))
+    own_word = {truth.called(name): name for mask in said for proposed in mask.look for name in proposed.names}
+    judged = []
+    for mask, name, stored, true in zip(said, names, every("confidence"), truth.of(sample, masks), strict=True):
+        right = truth.judge(true, name)
+        if right is not None:
+            known_as = name if right else own_word.get(min(true), min(true))
+            judged.append(JudgedMask(mask, _share(stored), right, known_as, image))
+    return judged
 
 
 def _check_names(names: list[str], truth: Truth, label_field: str, gt_field: str) -> None:
@@ -278,14 +269,6 @@ def _check_names(names: list[str], truth: Truth, label_field: str, gt_field: str
             f"{label_field!r} ({first_names(names)}) and {gt_field!r} ({true}) have no name in common, so nothing is "
             "known to be right; give a truth with these names"
         )
-
-
-def _classes(judged: list[_Judged]) -> tuple[list[Look], list[str]]:
-    """All looks and true classes; without colours none where some masks have none, so that it gets no weight."""
-    looks = [look for one in judged for look in one.looks]
-    if not all(grey.names for _, grey in looks):
-        looks = [(proposed, Proposals()) for proposed, _ in looks]
-    return looks, [name for one in judged for name in one.true]
 
 
 def _check_judged(right: Flags, label_field: str, gt_field: str, errors: Mapping[str, str]) -> None:
@@ -311,30 +294,15 @@ def _check_gain(error: tuple[float, float], area: tuple[float, float]) -> None:
         )
 
 
-def _held_out(
-    half: npt.NDArray[np.int64],
-    found: Floats,
-    names: list[str | None],
-    right: Flags,
-    pipeline: str,
-    looks: list[Look],
-    true: list[str],
-) -> Floats:
+def _held_out(judged: list[JudgedMask], half: npt.NDArray[np.int64], pipeline: str) -> Floats:
     """Each half's confidences by what the other half fits; where there is one only, by its own."""
-    if half.all() or not half.any():
-        return fit(found, names, right, pipeline, looks, true)(found, names, looks)
-    after = np.zeros(len(right))
-    for side in (0, 1):
-        mine, others = np.flatnonzero(half == side), np.flatnonzero(half != side)
-        of_others = _at(others, looks), _at(others, true)
-        fitted = fit(found[others], _at(others, names), right[others], pipeline, *of_others)
-        after[mine] = fitted(found[mine], _at(mine, names), _at(mine, looks))
+    after = np.zeros(len(judged))
+    for side in np.unique(half):
+        mine = half == side
+        others = mine if mine.all() else ~mine
+        fitted = fit(list(compress(judged, others)), pipeline)
+        after[mine] = fitted([mask.said for mask in compress(judged, mine)])
     return after
-
-
-def _at(places: npt.NDArray[np.int64], items: list[Item]) -> list[Item]:
-    """Those items, or none where there are none at all."""
-    return [items[place] for place in places] if items else []
 
 
 def _proposals(names: Any, scores: Any) -> Proposals:

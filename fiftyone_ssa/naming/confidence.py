@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ MOST_NAMES = 200
 """The most frequent ones are told apart."""
 TWIN_IOU = 0.5
 """Masks that overlap by more show nearly the same."""
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +67,42 @@ class Named:
         checked = (votes.colourless, votes.colourless_classes) if votes is not None else (None, ())
         return cls(annotation.masks, *said, *checked)
 
-    @property
-    def looks(self) -> list[Look]:
-        """The classes of each mask as it is, and without colours."""
-        return list(zip(self.proposals, self.colourless_classes or [Proposals()] * len(self.proposals), strict=True))
+
+@dataclass(frozen=True, eq=False)
+class NamedMask:
+    """What was said of one mask."""
+
+    reasons: Floats
+    """(12,) its `REASONS`."""
+    name: str | None
+    look: Look
+    """Its classes as it is, and without colours."""
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedMask:
+    """A mask whose name is known to be right or wrong."""
+
+    said: NamedMask
+    confidence: float
+    """What it has so far, in [0, 1]."""
+    right: bool
+    true: str
+    """Of several right names one, its own if that is right."""
+    image: int
+    """Which image it is of: any number that others do not have."""
+
+
+def named_masks(named: Named) -> list[NamedMask]:
+    """The masks of an image one by one."""
+    grey = named.colourless_classes or [Proposals()] * len(named.masks)
+    looks = zip(named.proposals, grey, strict=True)
+    return [NamedMask(*said) for said in zip(reasons(named), named.names, looks, strict=True)]
+
+
+def right_of(masks: Sequence[JudgedMask]) -> Flags:
+    """(N,) whether each name is right."""
+    return np.array([mask.right for mask in masks], np.bool_)
 
 
 def reasons(named: Named) -> Floats:
@@ -139,70 +173,63 @@ class Calibration:
         by_classes = self.classes is not None and self.classes.needs_check
         return by_classes or self.weights[1 + REASONS.index("colourless")] != 0
 
-    def __call__(self, found: Floats, names: Sequence[str | None], looks: Sequence[Look] = ()) -> Floats:
-        """(N,) how likely each name is right, of (N, 12) reasons and N looks; one that is not known adds nothing."""
+    def __call__(self, masks: Sequence[NamedMask]) -> Floats:
+        """(N,) how likely each name is right; a reason or name that is not known adds nothing."""
+        found = np.array([mask.reasons for mask in masks], np.float64).reshape(len(masks), len(self.weights) - 1)
+        names = [mask.name for mask in masks]
         odds = self.weights[0] + np.nan_to_num(found) @ np.array(self.weights[1:])
         odds += np.array([self.names.get(name, 0.0) if name is not None else 0.0 for name in names], np.float64)
-        probabilities = _probabilities(odds)
-        return probabilities if self.classes is None else _mixed(probabilities, self.classes(names, looks), self.mix)
+        if self.classes is None:
+            return _probabilities(odds)
+        by_classes = self.classes(names, [mask.look for mask in masks])
+        return _mixed(_probabilities(odds), by_classes, self.mix)
 
 
-def fit(
-    found: Floats,
-    names: Sequence[str | None],
-    right: npt.NDArray[np.bool_],
-    pipeline: str = "engine",
-    looks: Sequence[Look] = (),
-    true: Sequence[str] = (),
-) -> Calibration:
+def fit(masks: Sequence[JudgedMask], pipeline: str = "engine") -> Calibration:
     """The logistic under which truth is likeliest, by Newton's method on reasons brought to one scale.
 
-    With looks the one of classes, too, and how much each counts, by what either says of masks that it was not fitted
-    on: the N masks are image by image, and each of four parts in turn is told of by the others.
+    Of SSA the one of classes, too, and how much each counts, by what either says of masks that it was not fitted on:
+    each of four parts in turn is told of by the others.
 
     Args:
-        found: (N, reasons), `complete`
-        names: N names
-        right: (N,) whether each is right
-        pipeline ("engine"): "engine" or "ssa", by which what a name adds is drawn to 0
-        looks (()): N looks (SSA only)
-        true (()): N true classes, with looks
+        masks: N masks, image by image
+        pipeline ("engine"): "engine" or "ssa"
     """
-    found = complete(found)
+    masks = complete(masks)
+    of_reasons = _fit_reasons(masks, pipeline)
+    return of_reasons if pipeline != "ssa" else replace(of_reasons, classes=_fit_classes(masks), mix=_mix(masks))
+
+
+def _fit_reasons(masks: Sequence[JudgedMask], pipeline: str) -> Calibration:
+    found = np.stack([mask.said.reasons for mask in masks])
     mean, spread = found.mean(0), found.std(0)
     spread = np.where(spread > 1e-9, spread, 1.0)
+    names = [mask.said.name for mask in masks]
     every = [name for name, _ in Counter(name for name in names if name is not None).most_common(MOST_NAMES)]
     called = np.array([[name == one for one in every] for name in names], np.float64).reshape(len(found), -1)
     table = np.column_stack([np.ones(len(found)), (found - mean) / spread, called])
     shrink = np.repeat([1e-6, SHRINK, SHRINK_NAMES[pipeline]], [1, found.shape[1], len(every)])
-    weights = _likeliest(table, right, shrink)
+    weights = _likeliest(table, right_of(masks), shrink)
     each = weights[1 : 1 + found.shape[1]] / spread
     adds = dict(zip(every, weights[1 + found.shape[1] :].tolist(), strict=True))
-    of_reasons = Calibration((float(weights[0] - each @ mean), *each.tolist()), adds)
-    if not looks:
-        return of_reasons
-    mix = _mix(found, names, right, looks, true)
-    return replace(of_reasons, classes=fit_classes(looks, true), mix=mix)
+    return Calibration((float(weights[0] - each @ mean), *each.tolist()), adds)
 
 
-def _mix(
-    found: Floats,
-    names: Sequence[str | None],
-    right: npt.NDArray[np.bool_],
-    looks: Sequence[Look],
-    true: Sequence[str],
-) -> tuple[float, float, float]:
+def _fit_classes(masks: Sequence[JudgedMask]) -> Classes:
+    return fit_classes([mask.said.look for mask in masks], [mask.true for mask in masks])
+
+
+def _mix(masks: Sequence[JudgedMask]) -> tuple[float, float, float]:
     """What log-odds of reasons and of classes count in the likeliest mix, drawn to the reasons alone."""
-    part = np.arange(len(found)) * PARTS // len(found)
-    told = np.ones((len(found), 3))
+    part = np.arange(len(masks)) * PARTS // len(masks)
+    told = np.ones((len(masks), 3))
     for which in range(PARTS):
-        others, mine = np.flatnonzero(part != which).tolist(), np.flatnonzero(part == which).tolist()
-        of_reasons = fit(found[others], [names[i] for i in others], right[others], "ssa")
-        of_classes = fit_classes([looks[i] for i in others], [true[i] for i in others])
-        mine_named = [names[i] for i in mine]
-        told[mine, 1] = _log_odds(of_reasons(found[mine], mine_named))
-        told[mine, 2] = _log_odds(of_classes(mine_named, [looks[i] for i in mine]))
-    weights = _likeliest(told, right, np.full(3, SHRINK_MIX), np.array([0.0, 1.0, 0.0]))
+        others = list(compress(masks, part != which))
+        mine = [mask.said for mask in compress(masks, part == which)]
+        of_classes = _fit_classes(others)([mask.name for mask in mine], [mask.look for mask in mine])
+        told[part == which, 1] = _log_odds(_fit_reasons(others, "ssa")(mine))
+        told[part == which, 2] = _log_odds(of_classes)
+    weights = _likeliest(told, right_of(masks), np.full(3, SHRINK_MIX), np.array([0.0, 1.0, 0.0]))
     return float(weights[0]), float(weights[1]), float(weights[2])
 
 
@@ -210,7 +237,7 @@ def _mixed(by_reasons: Floats, by_classes: Floats, mix: tuple[float, float, floa
     return _probabilities(mix[0] + mix[1] * _log_odds(by_reasons) + mix[2] * _log_odds(by_classes))
 
 
-def _likeliest(table: Floats, right: npt.NDArray[np.bool_], shrink: Floats, to: Floats | None = None) -> Floats:
+def _likeliest(table: Floats, right: Flags, shrink: Floats, to: Floats | None = None) -> Floats:
     """The weights of (N, K) columns under which (N,) truth is likeliest, each drawn to what `to` says, or 0."""
     drawn_to = np.zeros(table.shape[1]) if to is None else to
     weights = drawn_to.copy()
@@ -225,19 +252,27 @@ def _likeliest(table: Floats, right: npt.NDArray[np.bool_], shrink: Floats, to: 
     return weights
 
 
-def complete(found: Floats) -> Floats:
-    """(N, reasons): 0 in place of a reason that is not known (NaN) of all masks, so that it gets no weight."""
-    return np.where(np.isnan(found).any(0), 0.0, found)
+def complete(masks: Sequence[JudgedMask]) -> list[JudgedMask]:
+    """The same without what is not known of all: such a reason is 0, and the look without colours empty, so that it
+    gets no weight."""
+    unknown = np.isnan([mask.said.reasons for mask in masks]).any(0)
+    grey = all(mask.said.look[1].names for mask in masks)
+
+    def known(said: NamedMask) -> NamedMask:
+        look = said.look if grey else (said.look[0], Proposals())
+        return replace(said, reasons=np.where(unknown, 0.0, said.reasons), look=look)
+
+    return [replace(mask, said=known(mask.said)) for mask in masks]
 
 
-def calibration_error(confidences: Floats, right: npt.NDArray[np.bool_], bins: int = 10) -> float:
+def calibration_error(confidences: Floats, right: Flags, bins: int = 10) -> float:
     """The expected calibration error: how far confidence and truth are apart in equal bins, weighted by their size."""
     places = np.minimum((confidences * bins).astype(np.int64), bins - 1)
     apart = np.bincount(places, confidences - right, bins)
     return float(np.abs(apart).sum() / max(len(right), 1))
 
 
-def auroc(confidences: Floats, right: npt.NDArray[np.bool_]) -> float:
+def auroc(confidences: Floats, right: Flags) -> float:
     """How often a right name has more confidence than a wrong one; .5 is chance, NaN without one of the two."""
     yes, no = confidences[right], np.sort(confidences[~right])
     if not len(yes) or not len(no):
@@ -257,7 +292,6 @@ class Calibrated:
         return [self._judged(annotation) for annotation in self._pipeline(batch)]
 
     def _judged(self, annotation: Annotation) -> Annotation:
-        said = Named.of(annotation)
-        likely = self._calibration(reasons(said), annotation.labels, said.looks)
+        likely = self._calibration(named_masks(Named.of(annotation)))
         named = np.array([label is not None for label in annotation.labels], np.bool_)
         return replace(annotation, confidences=np.where(named, likely, annotation.confidences))

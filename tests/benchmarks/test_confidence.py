@@ -7,39 +7,47 @@ import pytest
 
 from benchmarks import confidence
 from benchmarks._foreign import foreign
-from benchmarks.confidence import Judged, by_fitted, chance, measure, table
-from fiftyone_ssa.naming.confidence import calibration_error
+from benchmarks.confidence import by_fitted, chance, measure, table
+from fiftyone_ssa.naming.confidence import JudgedMask, NamedMask, calibration_error, fit, right_of
 from fiftyone_ssa.quickstart.scenes import draw_scene
 from fiftyone_ssa.types import Proposals
 
 
-def drawn(images: int, masks: int, *, together: bool) -> Judged:
+def drawn(images: int, masks: int, *, together: bool) -> list[JudgedMask]:
     """Masks that are as often right as they say, those of an image all by one throw or each by its own."""
     random = np.random.default_rng(0)
     odds = random.normal(0, 2, (images, masks))
     likely = 1 / (1 + np.exp(-odds))
-    right = (random.random((images, 1 if together else masks)) < likely).ravel()
-    names: list[str | None] = ["cat"] * right.size
-    looks, true = [(Proposals(), Proposals())] * right.size, ["cat" if yes else "dog" for yes in right]
-    return Judged(odds.reshape(-1, 1), names, likely.ravel(), right, np.repeat(np.arange(images), masks), looks, true)
+    right = np.broadcast_to(random.random((images, 1 if together else masks)) < likely, odds.shape)
+    look = Proposals(), Proposals()
+    return [
+        JudgedMask(NamedMask(odds[place][None], "cat", look), likely[place], yes, "cat" if yes else "dog", place[0])
+        for place, yes in np.ndenumerate(right)
+    ]
 
 
 def test_chance_is_the_error_of_confidences_that_mean_what_they_say() -> None:
     found = {}
     for together in (False, True):
         judged = drawn(100, 40, together=together)
-        found[together] = chance(judged.confidences, judged)
-        assert calibration_error(judged.confidences, judged.right) == pytest.approx(found[together], rel=0.6)
+        confidences = np.array([mask.confidence for mask in judged])
+        found[together] = chance(confidences, judged)
+        assert calibration_error(confidences, right_of(judged)) == pytest.approx(found[together], rel=0.6)
     assert found[True] > 1.5 * found[False]
 
 
-def test_fits_are_told_of_images_that_they_did_not_see() -> None:
+def test_fits_are_told_of_images_that_they_did_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = drawn(30, 20, together=False)
     rows = by_fitted(judged, "ssa", [2, 20], 30, 4)
     assert rows["20"]["auroc"] > 0.8
     assert rows["20"]["error"] < rows["2"]["error"]
-    some = judged[np.array([3, 5])]
-    assert (some.image[0], some.image[-1], len(some.names)) == (3, 5, 40)
+    fitted, seen = [], []
+    monkeypatch.setattr(confidence, "fit", lambda some, pipeline: fitted.append(some) or fit(some, pipeline))
+    monkeypatch.setattr(confidence, "told", lambda _, others: seen.append(others) or (0, 0, 0))
+    by_fitted(judged, "ssa", [2, 20], 30, 1)
+    images = [{mask.image for mask in masks} for masks in (*fitted, *seen)]
+    assert list(map(len, images)) == [2, 20, 10, 10]
+    assert not images[1] & images[2]
 
 
 def test_a_row_for_all_pictures_pipelines_and_masks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from scipy.optimize import approx_fprime
 
 from fiftyone_ssa.naming import class_confidence
 from fiftyone_ssa.naming.class_confidence import Classes, Look, fit_classes
-from fiftyone_ssa.naming.confidence import REASONS, fit
+from fiftyone_ssa.naming.confidence import REASONS, JudgedMask, NamedMask, fit
 from fiftyone_ssa.types import Proposals
 
 
@@ -62,12 +62,14 @@ def test_many_masks_and_classes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_classes_count_by_what_they_tell_elsewhere() -> None:
     random = np.random.default_rng(0)
-    found, names = random.normal(0, 1, (400, len(REASONS))), ["sky"] * 400
+    found = random.normal(0, 1, (400, len(REASONS)))
     by_reason = found[:, 0] + random.normal(0, 0.3, 400) > 0
     looks = looks_of(random.random(400).tolist())
     by_look = np.array([grey.scores[0] > 0.5 for _, grey in looks])
     for right, counts in ((by_reason, (1, 2)), (by_look, (2, 1))):
+        said = [NamedMask(reasons, "sky", look) for reasons, look in zip(found, looks, strict=True)]
         true = ["sky" if yes else "wall" for yes in right]
-        fitted = fit(found, names, right, "ssa", looks, true)
+        masks = [JudgedMask(mask, 0.0, *truth, 0) for mask, *truth in zip(said, right, true, strict=True)]
+        fitted = fit(masks, "ssa")
         assert abs(fitted.mix[counts[0]]) > abs(fitted.mix[counts[1]])
-        assert (fitted(found, names, looks)[right] > 0.5).mean() > 0.85
+        assert (fitted(said)[right] > 0.5).mean() > 0.85

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pytest
 
@@ -10,20 +12,32 @@ from fiftyone_ssa.naming.confidence import (
     REASONS,
     Calibrated,
     Calibration,
+    JudgedMask,
     Named,
+    NamedMask,
     auroc,
     calibration_error,
     complete,
     fit,
     reasons,
 )
-from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals
+from fiftyone_ssa.types import Annotation, Floats, Inputs, MaskSet, Proposals
 
 
 def three_masks(**columns: list[float]) -> MaskSet:
     dense = [np.zeros((10, 20), bool) for _ in range(3)]
     dense[0][:, :], dense[1][2:4, 5:10] = True, True
     return mask_set((10, 20), [encode(mask) for mask in dense], **columns)
+
+
+def judged(found: Floats, names: Sequence[str | None], right: Iterable[bool]) -> list[JudgedMask]:
+    look = Proposals(), Proposals()
+    rows = zip(found, names, right, strict=True)
+    return [JudgedMask(NamedMask(row, name, look), 0.0, yes, "", 0) for row, name, yes in rows]
+
+
+def likely_of(masks: list[JudgedMask], calibration: Calibration) -> Floats:
+    return calibration([mask.said for mask in masks])
 
 
 def test_reasons_of_masks() -> None:
@@ -55,8 +69,9 @@ def test_reasons_of_masks() -> None:
     unchecked = reasons(Named(masks, ["a"] * 3, [Proposals(("a",), (1.0,))] * 3))
     assert np.isfinite(unchecked[:, :-1]).all()
     assert np.isnan(unchecked[:, -1]).all()
-    assert not complete(found)[:, -1].any()
-    np.testing.assert_array_equal(complete(found)[:, :-1], found[:, :-1])
+    completed = np.stack([mask.said.reasons for mask in complete(judged(found, [None] * 3, [True] * 3))])
+    assert not completed[:, -1].any()
+    np.testing.assert_array_equal(completed[:, :-1], found[:, :-1])
     assert reasons(Named(MaskSet.empty((3, 3)), [], [])).shape == (0, len(REASONS))
 
 
@@ -77,30 +92,32 @@ def test_a_fit_finds_what_truth_was_drawn_by() -> None:
     odds = weights[0] + found @ weights[1:] + np.where(np.array(names) == "cat", 1.0, -1.0)
     true = 1 / (1 + np.exp(-odds))
     right = random.random(len(true)) < true
-    calibration = fit(found, names, right)
+    masks = judged(found, names, right)
+    calibration = fit(masks)
     np.testing.assert_allclose(calibration.weights, weights, atol=0.08)
     assert calibration.names["cat"] - calibration.names["dog"] == pytest.approx(2, abs=0.15)
-    likely = calibration(found, names)
+    likely = likely_of(masks, calibration)
     assert calibration_error(likely, right) < 0.02
     assert calibration_error(np.sqrt(true), right) > 0.05
     assert auroc(likely, right) == pytest.approx(auroc(true, right), abs=0.005)
-    unheard = calibration(found[:1], ["horse"])
-    assert unheard == pytest.approx(calibration(found[:1], [None]))
+    unheard, unnamed = (likely_of(judged(found[:1], [name], [True]), calibration) for name in ("horse", None))
+    assert unheard == pytest.approx(unnamed)
 
 
 def test_a_fit_of_few_masks_a_constant_reason_and_a_perfect_one() -> None:
     found = np.column_stack([np.arange(8.0), *np.ones((4, 8))])
-    names = ["a"] * 8
-    likely = fit(found, names, np.arange(8) >= 4)(found, names)
+    masks, all_right = (judged(found, ["a"] * 8, right) for right in (np.arange(8) >= 4, np.ones(8, bool)))
+    likely = likely_of(masks, fit(masks))
     assert np.isfinite(likely).all()
     assert (np.diff(likely) > 0).all()
-    assert fit(found, names, np.ones(8, bool))(found, names).min() > 0.5
+    assert likely_of(masks, fit(all_right)).min() > 0.5
 
 
 def test_a_name_tells_more_in_the_engine_than_among_the_few_classes_of_ssa() -> None:
     right = np.arange(40) < 20
     names = ["cat" if yes else "dog" for yes in right]
-    of_engine, of_ssa = (fit(np.ones((40, 2)), names, right, pipeline).names for pipeline in ("engine", "ssa"))
+    masks = judged(np.ones((40, 2)), names, right)
+    of_engine, of_ssa = (fit(masks, pipeline).names for pipeline in ("engine", "ssa"))
     assert of_engine["cat"] > of_ssa["cat"] + 0.1
     assert of_engine["dog"] < of_ssa["dog"] - 0.1
 
