@@ -42,7 +42,7 @@ def array_of(answer: object, dtype: Any = None) -> npt.NDArray[Any] | None:
     """
     try:
         array = np.asarray(_from_torch(answer), dtype)
-        return np.require(array, array.dtype.newbyteorder("="), "CW")
+        return np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
     except (TypeError, ValueError, RuntimeError):  # a ragged list, say
         return None
 
