@@ -5,7 +5,7 @@ Frozen, checked when built, picklable, and free of torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -149,6 +149,13 @@ COLUMNS: Mapping[str, Column] = {f.name: f.metadata["column"] for f in fields(Ma
 def class_ids(values: npt.NDArray[Any], class_count: int) -> ClassIds:
     """Integer ids below `class_count` in the dtype that holds them and the ignore id: uint8, or uint16 above 255."""
     return values.astype(np.uint8) if class_count <= 255 else values.astype(np.uint16)
+
+
+def one_class_a_name(names: Sequence[str]) -> tuple[tuple[str, ...], Ints]:
+    """The different names of a list in its order, and (N,) the place among them of each of its own."""
+    places: dict[str, int] = {}
+    ids = [places.setdefault(name, len(places)) for name in names]
+    return tuple(places), np.array(ids, np.int64)
 
 
 @dataclass(frozen=True, eq=False)

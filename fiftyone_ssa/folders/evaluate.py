@@ -21,7 +21,7 @@ from fiftyone_ssa.layouts.class_names import first_names, match_names
 from fiftyone_ssa.layouts.encodings import Seen, shifted
 from fiftyone_ssa.layouts.layout import walk, wrong_layout
 from fiftyone_ssa.masks import foreign, rle
-from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
+from fiftyone_ssa.masks.miou import Scores, confusion_matrix, ids_dtype
 from fiftyone_ssa.naming.arguments import LARGEST_WORKERS, check_count, check_flag, check_path
 from fiftyone_ssa.naming.workers import Workers, insist
 from fiftyone_ssa.types import ClassIds, Ints
@@ -245,13 +245,13 @@ class _OtherClassesError(InputError):
 
 
 def _class_names(path: Path, record: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The names that a result carries, all different, in id order."""
+    """The names that a result carries, in id order."""
     names = record.get("classes")
     if names is None:
         return None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: its classes must be a list of names, one for each class id")
-    return distinct(names)
+    return tuple(names)
 
 
 def _class_map(path: Path, record: Mapping[str, Any], class_count: int, size_hw: tuple[int, int]) -> ClassIds:

@@ -73,9 +73,7 @@ def layout_of(dataset: str | None, classes: Given | None) -> Layout:
     if dataset is not None:
         return _narrowed(LAYOUTS[dataset], own, dataset)
     truths = dict.fromkeys(ENDINGS, own.class_ids)
-    return Layout(
-        own.names, "_semantic.json", truths, own.read, own.doubts, unnamed=own.names if own.counts_from_0 else ()
-    )
+    return Layout(own.names, "_semantic.json", truths, own.read, own.doubts, unnamed=own.unnamed)
 
 
 def _narrowed(layout: Layout, own: OwnClasses, dataset: str) -> Layout:

@@ -16,8 +16,8 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.class_maps import Values, read_colours, read_values
 from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.layouts.encodings import IGNORED, Seen, unnamed
-from fiftyone_ssa.masks.miou import distinct, ids_dtype
-from fiftyone_ssa.types import ClassIds
+from fiftyone_ssa.masks.miou import ids_dtype
+from fiftyone_ssa.types import ClassIds, Ints, one_class_a_name
 
 ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".gif")
 """Kinds of files that hold class values exactly."""
@@ -27,20 +27,23 @@ Given = str | Path | Sequence[str] | Mapping[int | str, str]
 
 @dataclass(frozen=True, eq=False)
 class OwnClasses:
-    """Names in id order, and what the ground truth holds for each."""
+    """Names in id order, and what the ground truth holds for each; values of one name are one class."""
 
     names: tuple[str, ...]
-    """All different."""
-    values: npt.NDArray[np.int64]
-    """(C,) the pixel value, or the colour as 0xRRGGBB, of each class."""
+    """C names, all different."""
+    values: Ints
+    """(V,) the pixel values that have a class, or their colours as 0xRRGGBB."""
+    ids: Ints
+    """(V,) the class of each."""
     colours: bool = False
     listed: bool = True
     """Whether names were given alone, so that values count from 0 and every other value is wrong."""
 
     @property
-    def counts_from_0(self) -> bool:
-        """Whether value i is class i."""
-        return not self.colours and bool((self.values == np.arange(len(self.names))).all())
+    def unnamed(self) -> tuple[str, ...]:
+        """The names in the order of their values, if these count from 0; else none."""
+        counts_from_0 = not self.colours and bool((self.values == np.arange(len(self.values))).all())
+        return tuple(self.names[place] for place in self.ids) if counts_from_0 else ()
 
     def read(self, path: Path) -> Values:
         """The stored values of a ground truth file, or its colours."""
@@ -64,7 +67,7 @@ class OwnClasses:
         order = np.argsort(self.values)
         place = np.minimum(np.searchsorted(self.values[order], values), len(order) - 1)
         dtype = ids_dtype(len(self.names))
-        ids: npt.NDArray[Any] = order[place].astype(dtype)
+        ids: npt.NDArray[Any] = self.ids[order][place].astype(dtype)
         ids[self.values[order][place] != values] = np.iinfo(dtype).max
         return ids
 
@@ -78,8 +81,8 @@ class OwnClasses:
         wrong = (ids == np.iinfo(ids.dtype).max) & ~np.isin(values, IGNORED)
         if wrong.any():
             raise InputError(
-                f"ground truth value {int(values[wrong].flat[0])} has no class: there are {len(self.names)} names, "
-                f"for 0 to {len(self.names) - 1}, and 255 is ignored; give a mapping of value to name for others"
+                f"ground truth value {int(values[wrong].flat[0])} has no class: there are {len(self.values)} names, "
+                f"for 0 to {len(self.values) - 1}, and 255 is ignored; give a mapping of value to name for others"
             )
 
 
@@ -94,9 +97,11 @@ def own_classes(given: Given) -> OwnClasses:
             raise InputError(f"{where}every value once, and either numbers or colours; got {list(content)[:6]}")
         values = list(keys) if colours == {True} else sorted(keys)
         names = [content[keys[value]] for value in values]
-        return OwnClasses(_names(names, where), np.array(values, np.int64), colours == {True}, listed=False)
+        own, ids = one_class_a_name(_names(names, where))
+        return OwnClasses(own, np.array(values, np.int64), ids, colours == {True}, listed=False)
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):
-        return OwnClasses(_names(content, where), np.arange(len(content)))
+        own, ids = one_class_a_name(_names(content, where))
+        return OwnClasses(own, np.arange(len(content)), ids)
     raise InputError(f"{where}expected {EXPECTED}, got a {type(content).__name__}")
 
 
@@ -114,13 +119,13 @@ def _read(path: Path) -> Any:
     return text.rstrip().splitlines()
 
 
-def _names(names: Sequence[Any], where: str) -> tuple[str, ...]:
+def _names(names: Sequence[Any], where: str) -> list[str]:
     for place, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{where}the name of class {place} must be text that is not empty, got {name!r}")
     if not 0 < len(names) < 65535:
         raise InputError(f"{where}expected {EXPECTED}; got {len(names)} names")
-    return distinct([name.strip() for name in names])
+    return [name.strip() for name in names]
 
 
 def _key(key: Any, where: str) -> int:

@@ -15,8 +15,8 @@ from fiftyone_ssa.files.class_maps import Values, colours_of, read_colours, valu
 from fiftyone_ssa.labels.stored_masks import stored_values
 from fiftyone_ssa.layouts import cityscapes
 from fiftyone_ssa.layouts.encodings import Seen, already_reduced, shifted, unnamed
-from fiftyone_ssa.masks.miou import Scores, confusion_matrix, distinct, ids_dtype
-from fiftyone_ssa.types import ClassIds, Ints
+from fiftyone_ssa.masks.miou import Scores, confusion_matrix, ids_dtype
+from fiftyone_ssa.types import ClassIds, Ints, one_class_a_name
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,10 @@ Targets = Mapping[int | str, str]
 
 
 class Targeted:
-    """What a field stores for each named class: values from 1 to 65535, or colours; 0 and black are no class."""
+    """What a field stores for each named class: values from 1 to 65535, or colours; 0 and black are no class.
+
+    Values of one name are one class.
+    """
 
     def __init__(self, field: str, targets: Targets) -> None:
         """Raises InputError for targets that are neither values nor colours."""
@@ -42,7 +45,7 @@ class Targeted:
         self.background = keys.pop(0, None)
         """What the targets call value 0."""
         self.keys = np.array(sorted(keys), np.int64)
-        self.names = distinct([keys[key] for key in self.keys.tolist()])
+        self.names, self._places = one_class_a_name([keys[key] for key in self.keys.tolist()])
 
     def read(self, label: Document) -> Values:
         """The stored values or colours (H, W) of a Segmentation. Raises InputError if they cannot be read."""
@@ -53,10 +56,10 @@ class Targeted:
         return (colours_of if self.colours else values_of)(stored)
 
     def class_ids(self, values: Values, ids: Sequence[int | None], class_count: int) -> ClassIds:
-        """The class (H, W) of stored values, where class i of this field has number `ids[i]` of `class_count`."""
+        """The class (H, W) of stored values, where name i of this field has number `ids[i]` of `class_count`."""
         dtype = ids_dtype(class_count)
         none = np.iinfo(dtype).max
-        numbers = np.array([none if number is None else number for number in ids], dtype)
+        numbers = np.array([none if number is None else number for number in ids], dtype)[self._places]
         if self.colours:
             place = np.minimum(np.searchsorted(self.keys, values), len(self.keys) - 1)
             classes: npt.NDArray[Any] = np.where(self.keys[place] == values, numbers[place], dtype(none))
@@ -94,7 +97,7 @@ class Classes:
 
     def doubts(self, truth: Seen, predicted: Seen) -> list[str]:
         """Sentences on values that speak against what the mask targets say."""
-        count, named = len(self.names), set(self.truth.keys.tolist())
+        count, named = len(self.truth.keys), set(self.truth.keys.tolist())
         from_1 = not self.truth.colours and named == set(range(1, count + 1))
         told = already_reduced(truth, count) if from_1 else []
         told += unnamed(truth, named, colours=self.truth.colours)

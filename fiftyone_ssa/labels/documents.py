@@ -35,7 +35,7 @@ from fiftyone_ssa.labels.stored_masks import mask_set_from_detections as mask_se
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.presets import Preset
-from fiftyone_ssa.types import Annotation, Ints, MaskSet, SemanticMap, class_ids
+from fiftyone_ssa.types import Annotation, Ints, MaskSet, SemanticMap, class_ids, one_class_a_name
 
 Document = dict[str, Any]
 """A label as MongoDB holds it; `fo.Detections.from_dict` makes the label of it."""
@@ -328,9 +328,8 @@ def semantic_map(values: npt.NDArray[Any], targets: Mapping[int, str]) -> Semant
     unknown = sorted(set(present.tolist()) - set(known) - {0, 255})
     if unknown:
         raise InputError(f"pixel values {unknown[:5]} have no name in the mask targets; they hold {known[:5]} ...")
-    places: dict[str, int] = {}
-    classes = [places.setdefault(targets[value], len(places)) for value in known]
-    ids = class_ids(np.array(classes), len(places))
+    names, classes = one_class_a_name([targets[value] for value in known])
+    ids = class_ids(classes, len(names))
     lookup = np.full(int(max(present.max(initial=0), known[-1])) + 1, np.iinfo(ids.dtype).max, ids.dtype)
     lookup[known] = ids
-    return SemanticMap(ids=lookup[values], names=tuple(places))
+    return SemanticMap(ids=lookup[values], names=names)

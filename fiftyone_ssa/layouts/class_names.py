@@ -60,10 +60,11 @@ def match_names(predicted: Sequence[str], truth: Sequence[str]) -> NameMatch:
         if found is not None and found != name:
             alike.append((name, found))
     met = set(ids)
+    lacking = dict.fromkeys(name for name, i in zip(predicted, ids, strict=True) if i is None)
     return NameMatch(
         ids=tuple(ids),
-        alike=tuple(alike),
-        unknown=tuple((name, nearest(name, truth)) for name, i in zip(predicted, ids, strict=True) if i is None),
+        alike=tuple(dict.fromkeys(alike)),
+        unknown=tuple((name, nearest(name, truth)) for name in lacking),
         missing=tuple(name for place, name in enumerate(truth) if place not in met),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +53,7 @@ class Scores:
     """A data set's confusion matrix with mmsegmentation's metrics, and what could not be compared."""
 
     names: tuple[str, ...]
-    """C class names, all different (`distinct` makes them so)."""
+    """C class names, all different."""
     confusion: Ints
     """(C, C + 1) pixels, as `confusion_matrix` gives them, summed over the data set."""
     images: int = 0
@@ -162,16 +161,6 @@ class Scores:
             "without ground truth are left out": len(self.missing_ground_truth),
         }
         return "; ".join(f"{count} {what}" for what, count in counts.items() if count)
-
-
-def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, with the second and later of equal ones numbered: ("wall", "wall") is ("wall", "wall (2)")."""
-    seen: Counter[str] = Counter()
-    numbered = []
-    for name in names:
-        seen[name] += 1
-        numbered.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(numbered)
 
 
 def size_text(shape: tuple[int, ...]) -> str:

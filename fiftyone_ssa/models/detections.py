@@ -55,6 +55,8 @@ class Detector:
         _check_semantic(getattr(self._network.processor, "do_split_image", False), model)
         self._names = tuple(name.strip() for name in self._network.classes)
         self._stuff = stuff_ids(self._names)
+        places = [*map(self._names.index, self._names), len(self._names)]  # classes of one name are one
+        self._ids = torch.tensor(places, device=device)
         self._thresh = settings.score_thresh
 
     def __call__(self, image: Image) -> MaskSet:
@@ -81,10 +83,11 @@ class Detector:
         if self._network.kind.startswith("eomt"):
             logits = self._network.merge_patches(logits, offsets, (image.shape[0], image.shape[1]))[None]
         if self._network.kind in THINGS:
-            return Queries(logits[0], *outputs["logits"][0].float().sigmoid().max(-1))
+            scores, labels = outputs["logits"][0].float().sigmoid().max(-1)
+            return Queries(logits[0], scores, self._ids[labels])
         shares = outputs["class_queries_logits"][0].float().softmax(-1)
         scores, labels = shares.max(-1) if self.task == "panoptic" else shares[:, :-1].max(-1)
-        return Queries(logits[0], scores, labels)
+        return Queries(logits[0], scores, self._ids[labels])
 
 
 @dataclass(frozen=True, eq=False)

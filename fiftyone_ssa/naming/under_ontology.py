@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import overload
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.layouts.ontology_decide import decide_again
 from fiftyone_ssa.models.scores import ClassScores
-from fiftyone_ssa.types import Annotation, Ints, Proposals, SemanticMap, class_ids
+from fiftyone_ssa.types import Annotation, Ints, Proposals, SemanticMap, class_ids, one_class_a_name
 
 
 def load_ontology(path: str) -> Ontology | None:
@@ -39,15 +40,19 @@ def names_under(annotation: Annotation, ontology: Ontology | None) -> Annotation
     )
 
 
+@overload
+def classes_under(answer: SemanticMap, ontology: Ontology | None) -> SemanticMap: ...
+@overload
+def classes_under(answer: ClassScores, ontology: Ontology | None) -> ClassScores: ...
 def classes_under(answer: SemanticMap | ClassScores, ontology: Ontology | None) -> SemanticMap | ClassScores:
-    """A segmenter's answer whose classes are an ontology's, so that votes count for those.
+    """A segmenter's answer whose classes are an ontology's, or its own, each name once, so that votes count for those.
 
-    Classes of the segmenter that mean the same are one: pixels of any of them, or their probabilities summed (at each
-    cell of its own grid). What means none is `others`, or a class of its own.
+    Classes of the segmenter that mean the same, or have the same name, are one: pixels of any of them, or their
+    probabilities summed (at each cell of its own grid). What means none is `others`, or a class of its own.
     """
-    if ontology is None:
+    if ontology is None and len(set(answer.names)) == len(answer.names):
         return answer
-    names, table = _table(answer.names, ontology)
+    names, table = one_class_a_name(answer.names) if ontology is None else _table(answer.names, ontology)
     if isinstance(answer, SemanticMap):
         lookup = np.full(answer.ignore_id + 1, np.iinfo(class_ids(table, len(names)).dtype).max, np.int64)
         lookup[: len(table)] = table

@@ -182,6 +182,16 @@ def test_own_classes_by_value_ignore_the_others_and_say_so(folders):
     assert any("values of the ground truth without a name count as no class: 9" in note for note in scores.notes)
 
 
+def test_own_classes_of_one_name_are_one(folders):
+    folders.result("a", IDS, ["cat", "dog", "cat"])
+    folders.truth("a", [[2, 0, 1, 2]])
+    scores = folders.evaluate(classes=["dog", "dog", "cat"])
+    assert (scores.names, scores.mean_iou) == (("dog", "cat"), 1.0)
+    folders.result("a", IDS)  # by their place where it carries no names
+    folders.truth("a", IDS)
+    assert folders.evaluate(classes={0: "dog", 1: "cat", 2: "dog"}).mean_iou == 1.0
+
+
 def test_own_classes_by_colour(folders):
     folders.result("a", IDS, ["cat", "dog", "cow"])
     folders.truth("a", [[[255, 0, 0], [0, 255, 0], [0, 255, 0], [1, 2, 3]]])

@@ -158,6 +158,23 @@ def test_the_task_is_told_by_the_classes(tmp_path: Path, folder: Callable[[str],
         assert detector(made, task="panoptic").task == "panoptic"
 
 
+def test_stuff_of_one_name_is_one_mask(
+    tmp_path: Path, folder: Callable[[str], Path], parity: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO has walls of wood and other walls; both are called "wall"."""
+    labels = json.loads((parity / "models/oneformer-coco/config.json").read_text())["id2label"]
+    names = [*(labels[str(index)] for index in range(80)), *COCO_STUFF]
+    walls = detector(relabelled(folder("mask2former"), tmp_path, names))
+    classes = torch.zeros((1, 2, 134))
+    classes[0, 0, names.index("wall-wood")] = classes[0, 1, names.index("wall-other-merged")] = 50
+    masks = torch.full((1, 2, 4, 4), -9.0)
+    masks[0, 0, :, :2] = masks[0, 1, :, 2:] = 9
+    answer = {"class_queries_logits": classes, "masks_queries_logits": masks}
+    monkeypatch.setattr(walls._network, "answer", lambda _: (answer, None))
+    found = walls(photo(8, 8))
+    assert (found.source_names, found.areas_px.tolist()) == (("wall",), [64])
+
+
 def test_names_are_readable(tmp_path: Path, folder: Callable[[str], Path]) -> None:
     made = relabelled(folder("mask2former"), tmp_path / "ade", ADE20K)
     names = set(detector(made, task="instance", score_thresh=0.0)(photo(50, 90)).source_names)

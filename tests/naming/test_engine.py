@@ -16,10 +16,11 @@ from PIL import Image
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks.rle import encode, mask_set
+from fiftyone_ssa.naming import engine as engine_module
 from fiftyone_ssa.naming.engine import Candidate, Engine, build_engine, source_name
 from fiftyone_ssa.presets import Masks, OpenVocabulary, Preset, load_preset
 from fiftyone_ssa.quickstart.scenes import draw_scene
-from fiftyone_ssa.types import Annotation, Inputs, MaskSet
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet, SemanticMap
 from tests.naming.plain_engine import PlainEngine, read_case
 
 CPU = torch.device("cpu")
@@ -342,6 +343,15 @@ def test_crops_of_one_and_three_pixels(engine: Engine, parity: Path) -> None:
     assert annotation.unlabelled == 0
     row = Inputs(np.full((1, 40, 3), 90, np.uint8), mask_set((1, 40), [encode(np.ones((1, 40), bool))]))
     assert engine([row])[0].unlabelled == 0
+
+
+def test_classes_of_one_name_propose_it_together() -> None:
+    """COCO's list has two walls."""
+    semantic = SemanticMap(np.array([[0, 0, 0, 1, 1, 1, 1, 2, 2, 2]], np.uint8), ("wall", "door", "wall"))
+    masks = mask_set((1, 10), [encode(np.ones((1, 10), bool))])
+    candidate = Candidate(torch.zeros((1, 10, 3), dtype=torch.uint8), masks, 0)
+    ((_, name, shares),) = engine_module._winners([semantic], [[candidate]], with_shares=True)
+    assert (name, shares) == ("wall", [("wall", 0.6), ("door", 0.4)])
 
 
 def test_one_candidate_is_enough(build: Build, parity: Path, tmp_path: Path) -> None:

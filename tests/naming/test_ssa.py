@@ -72,6 +72,30 @@ def test_every_rule_names_the_masks(rule: str) -> None:
         assert annotation.semantic.ids[5].tolist() == [0] * 6 + [1] * 4
 
 
+class Thirds(HalvesWithProbabilities):
+    """Two names of the same wall, one of a door."""
+
+    classes = ("wall", "door", "wall")
+
+    def __call__(self, images: list[Image]) -> list[object]:
+        row = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2])
+        return [np.tile(row, (len(image), 1)) for image in images]
+
+    def probabilities(self, images: list[Image]) -> list[object]:
+        return [np.array([[[0.3]], [[0.4]], [[0.3]]]) for _ in images]
+
+
+@pytest.mark.parametrize("rule", ["hard", "soft", "core", "auto"])
+def test_classes_of_one_name_vote_together(rule: str) -> None:
+    ssa = SSA(adopt(Thirds(), "test"), rule=rule, keep_branch=True)  # type: ignore[arg-type]
+    (annotation,) = ssa([Inputs(IMAGE, mask_set((10, 10), [square(0, 0, 10, 10)]))])
+    assert annotation.labels == ("wall",)
+    assert annotation.semantic is not None
+    assert annotation.branch is not None
+    assert annotation.semantic.names == annotation.branch.names == ("wall", "door")
+    assert not annotation.semantic.ids.any()
+
+
 class Reddish:
     """Sure that what is more red than green is a "rose", and nearly sure that all else is "grass"."""
 

@@ -44,6 +44,20 @@ def test_scores_of_synonyms_are_summed(logits: bool) -> None:
     assert set(found.semantic_map().ids.ravel()) == {0}
 
 
+@pytest.mark.parametrize("logits", [None, True, False])
+def test_classes_of_one_name_are_one(logits: bool | None) -> None:
+    """No class alone has as much as the sky, the two of grass together have."""
+    names = ("grass", "sky", "grass")
+    if logits is None:
+        found = classes_under(SemanticMap(np.array([[0, 1, 2, 255]], np.uint8), names), None)
+        assert (found.names, found.ids.tolist()) == (("grass", "sky"), [[0, 1, 0, 255]])
+        return
+    shares = torch.tensor([[[0.3]], [[0.4]], [[0.3]]])
+    scores = classes_under(ClassScores(shares.log() if logits else shares, names, (1, 2), logits=logits), None)
+    assert scores.probabilities().ravel().tolist() == pytest.approx([0.6, 0.4])
+    assert (scores.names, scores.semantic_map().ids.tolist()) == (("grass", "sky"), [[0, 0]])
+
+
 def test_prompts_join_the_vocabulary() -> None:
     parked = Ontology((OntologyClass("car", 1, prompts=("a parked car", "car")), OntologyClass("sky", 2)))
     assert with_prompts(("sky", "x"), parked) == ("sky", "x", "a parked car", "car")
