@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,9 +19,10 @@ from fiftyone_ssa.labels.lease import LeaseHeldError
 from fiftyone_ssa.labels.reshape import taken_back
 from fiftyone_ssa.labels.review import ACCEPTED, CORRECTED, OPEN, REJECTED, state_of
 from fiftyone_ssa.labels.shown import check_masks, is_named
+from fiftyone_ssa.labels.stored_masks import stored_proposals
 from fiftyone_ssa.labels.updates import now, said
 from fiftyone_ssa.layouts.class_names import first_names
-from fiftyone_ssa.masks.foreign import is_number
+from fiftyone_ssa.masks.foreign import is_number, number_or_nan
 from fiftyone_ssa.naming.arguments import check_flag
 
 IMPORT = "import"
@@ -70,9 +72,8 @@ def relabel(
     place = proposal - 1
 
     def take(row: Row) -> Said | None:
-        names = row.get("class_proposals")
-        name = names[place] if isinstance(names, list) and place < len(names) else None
-        return _named(row, name) if isinstance(name, str) else None
+        names = stored_proposals(row).names
+        return _named(row, names[place]) if place < len(names) else None
 
     done = decide(work, "relabel", take, detail=f" by their proposal {proposal}")
     if ids is not None and not done.masks:
@@ -243,10 +244,10 @@ def _import_undone(work: Work, found: journal.Found, *, asked: bool) -> Decision
 
 def margin_of(row: Mapping[str, Any]) -> float | None:
     """How far a mask's name was ahead of the next: of the votes, or of the proposals' scores; None where unknown."""
-    margin, scores = row.get("vote_margin"), row.get("proposal_scores") or []
-    if margin is None and len(scores) > 1:
-        margin = scores[0] - scores[1]
-    return None if margin is None else float(margin)
+    margin, scores = number_or_nan(row.get("vote_margin")), row.get("proposal_scores")
+    if math.isnan(margin) and isinstance(scores, list) and len(scores) > 1:
+        margin = number_or_nan(scores[0]) - number_or_nan(scores[1])
+    return None if math.isnan(margin) else margin
 
 
 def _work(samples: Any, label_field: Any, ids: Any, sample_ids: Any, dry_run: Any) -> Work:

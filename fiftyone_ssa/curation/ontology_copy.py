@@ -15,6 +15,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import Document
 from fiftyone_ssa.labels.documents import CHECK_ATTRIBUTES
 from fiftyone_ssa.labels.review import OPEN, digest_of, is_drawn, is_redrawn, state_of
+from fiftyone_ssa.labels.stored_masks import stored_proposals
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.layouts.ontology_decide import Decided, decide_again
 from fiftyone_ssa.masks.foreign import is_number
@@ -74,13 +75,10 @@ def _label(row: Mapping[str, Any]) -> str | None:
 
 
 def _proposals(row: Mapping[str, Any]) -> tuple[list[str], list[float]]:
-    """A mask's proposals and scores; none where an attribute of that name holds something else."""
-    names, scores = row.get("class_proposals"), row.get("proposal_scores")
-    if not isinstance(names, list) or not isinstance(scores, list) or len(names) != len(scores):
-        return [], []
-    pairs = [(name, score) for name, score in zip(names, scores, strict=True) if isinstance(name, str)]
-    pairs = [(name, score) for name, score in pairs if is_number(score) and score >= 0]
-    return [name for name, _ in pairs], [float(score) for _, score in pairs]
+    """A mask's proposals and scores; those whose score is known and not negative."""
+    found = stored_proposals(row, scored=True)
+    pairs = [(name, score) for name, score in zip(found.names, found.scores, strict=True) if score >= 0]
+    return [name for name, _ in pairs], [score for _, score in pairs]
 
 
 def copied(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from fiftyone_ssa.labels.shown import (
     masks_of,
     object_ids,
 )
-from fiftyone_ssa.labels.stored_masks import stored_mask
+from fiftyone_ssa.labels.stored_masks import stored_mask, stored_proposals
 
 _RANKED = {
     "id": "$$this._id",
@@ -203,7 +204,7 @@ def _item(sample: Document, mask: Document, ours: bool) -> dict[str, Any]:
         pixels = None
     width, height = _size(sample, mask, pixels)
     x, y, w, h = mask.get("bounding_box") or (0.0, 0.0, 1.0, 1.0)
-    names, scores = mask.get("class_proposals") or [], mask.get("proposal_scores") or []
+    proposals = stored_proposals(mask)
     return {
         "sample_id": str(sample["_id"]),
         "mask_id": str(mask["_id"]),
@@ -214,7 +215,8 @@ def _item(sample: Document, mask: Document, ours: bool) -> dict[str, Any]:
         "class_name": mask.get("class_name"),
         "state": state_of(mask, ours=ours),
         "proposals": [
-            {"name": name, "score": scores[place] if place < len(scores) else None} for place, name in enumerate(names)
+            {"name": name, "score": None if math.isnan(score) else score}
+            for name, score in zip(proposals.names, proposals.scores, strict=True)
         ],
         "confidence": mask.get("confidence"),
         "margin": mask.get("vote_margin"),

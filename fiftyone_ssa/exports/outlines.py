@@ -15,6 +15,7 @@ from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.exports.image_masks import Document
 from fiftyone_ssa.exports.reading import ImportedImage, below, left_where
 from fiftyone_ssa.files.images import image_size_hw
+from fiftyone_ssa.labels.stored_masks import stored_proposals
 from fiftyone_ssa.masks import rle
 from fiftyone_ssa.masks.foreign import is_number
 from fiftyone_ssa.masks.runs import runs_of
@@ -126,12 +127,9 @@ def confidence_of(document: Document) -> float | None:
 
 def proposals_text(document: Document) -> str:
     """A mask's proposals for people: "car 0.91, truck 0.05"; empty where there are none."""
-    names, scores = document.get("class_proposals"), document.get("proposal_scores")
-    if not isinstance(names, list):
-        return ""
-    scores = scores if isinstance(scores, list) and len(scores) == len(names) else [None] * len(names)
-    pairs = list(zip(names, scores, strict=True))[:MOST_PROPOSALS]
-    return ", ".join(f"{name} {score:.2f}" if is_number(score) else str(name) for name, score in pairs)
+    found = stored_proposals(document)
+    pairs = zip(found.names[:MOST_PROPOSALS], found.scores[:MOST_PROPOSALS], strict=True)
+    return ", ".join(name if math.isnan(score) else f"{name} {score:.2f}" for name, score in pairs)
 
 
 def when(text: Any) -> datetime | None:

@@ -22,7 +22,7 @@ from fiftyone_ssa.exports.reading import (
 from fiftyone_ssa.exports.ssa_records import annotation_of, extra_values, read_records
 from fiftyone_ssa.exports.writing import ExportImage, Writer, in_split
 from fiftyone_ssa.files.images import EXTENSIONS, image_size_hw
-from fiftyone_ssa.files.json_file import read_json
+from fiftyone_ssa.files.json_file import plain, read_json
 from fiftyone_ssa.folders.image_folder import RESULT_ENDING, ImageFolder
 from fiftyone_ssa.folders.sa1b_json import annotation_record
 
@@ -40,7 +40,7 @@ class FormatWriter(Writer):
         annotation = annotation_of(masks, [image.labels[row] for row in order], documents)
         record = annotation_record(annotation, self.header(image))
         for row, document, proposals in zip(record["annotations"], documents, annotation.proposals, strict=True):
-            row |= {"class_proposals": list(proposals.names), "proposal_scores": list(proposals.scores)}
+            row |= plain({"class_proposals": proposals.names, "proposal_scores": proposals.scores})
             row |= {key: value for key, value in extra_values(document).items() if key not in row}
         name = in_split(image.split, self.stem(image) + self.ending)
         self.write(name, json.dumps(record, ensure_ascii=False, allow_nan=False))

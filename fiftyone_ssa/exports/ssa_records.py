@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fiftyone_ssa.exports.image_masks import NOT_VALUES, Document, json_value
-from fiftyone_ssa.labels.stored_masks import mask_columns
+from fiftyone_ssa.labels.stored_masks import COLOURLESS, mask_columns, stored_proposals
 from fiftyone_ssa.masks.foreign import number_or_nan
 from fiftyone_ssa.masks.records import mask_set_from_records
-from fiftyone_ssa.types import Annotation, MaskSet, Proposals, Votes
+from fiftyone_ssa.types import Annotation, MaskSet, Votes
 
 _SAME = (
     *("confidence", "class_proposals", "proposal_scores", "vote_share", "vote_margin", "vote_entropy"),
@@ -56,13 +56,13 @@ def read_records(records: Sequence[Any], size_hw: tuple[int, int]) -> tuple[Mask
 
 def annotation_of(masks: MaskSet, labels: Sequence[str], documents: Sequence[Document]) -> Annotation:
     """Detections as the annotation that they were made of, as far as they keep it."""
-    proposals = tuple(_proposals(document, "class_proposals", "proposal_scores") for document in documents)
+    proposals = tuple(map(stored_proposals, documents))
     votes = None
     if any("vote_share" in document for document in documents):
         shares, margins, entropies = (_column(documents, f"vote_{what}") for what in ("share", "margin", "entropy"))
         colourless = _column(documents, "colourless_share")
         checked = None if np.isnan(colourless).all() else colourless
-        classes = tuple(_proposals(document, "colourless_classes", "colourless_scores") for document in documents)
+        classes = tuple(stored_proposals(document, *COLOURLESS) for document in documents)
         classes = classes if any(some.names for some in classes) else ()
         votes = Votes(np.full(len(masks), -1), shares, margins, entropies, checked, classes)
     captions, sources = (_texts(documents, name) for name in ("caption", "label_source"))
@@ -75,14 +75,6 @@ def annotation_of(masks: MaskSet, labels: Sequence[str], documents: Sequence[Doc
         captions=captions,  # type: ignore[arg-type]  # None where a mask has none, and null in JSON
         label_sources=sources,
     )
-
-
-def _proposals(document: Document, of_names: str, of_scores: str) -> Proposals:
-    names, scores = document.get(of_names) or (), document.get(of_scores) or ()
-    if not isinstance(names, Sequence) or not isinstance(scores, Sequence):
-        return Proposals()
-    padded = [*scores, *[float("nan")] * len(names)][: len(names)]
-    return Proposals(tuple(map(str, names)), tuple(padded))
 
 
 def _column(documents: Sequence[Document], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -20,7 +20,7 @@ from fiftyone_ssa.labels.database import check_whole_images, dataset_id, needs_d
 from fiftyone_ssa.labels.fields import check_label_field
 from fiftyone_ssa.labels.fused_weights import check_fused, trace_cases
 from fiftyone_ssa.labels.source import class_names
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
+from fiftyone_ssa.labels.stored_masks import COLOURLESS, mask_set_from_detections, stored_proposals
 from fiftyone_ssa.labels.truth import Truth, truth_of
 from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.masks.foreign import number_or_nan
@@ -246,8 +246,7 @@ def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, imag
 
     masks = mask_set_from_detections(fo.Detections(detections=detections), image_size_hw(sample.filepath))
     similarities = np.array([number_or_nan(value) for value in every("name_similarity")], np.float64)
-    proposals = [_proposals(*pair) for pair in zip(every("class_proposals"), every("proposal_scores"), strict=True)]
-    grey = [_proposals(*pair) for pair in zip(every("colourless_classes"), every("colourless_scores"), strict=True)]
+    proposals, grey = [_shares(d) for d in detections], [_shares(d, *COLOURLESS) for d in detections]
     colourless = np.array([number_or_nan(value) for value in every("colourless_share")], np.float64)
     names, sources = every("class_name"), every("label_source")
     said = named_masks(Named(masks, names, proposals, sources, similarities, colourless, grey))
@@ -305,10 +304,9 @@ def _held_out(judged: list[JudgedMask], half: npt.NDArray[np.int64], pipeline: s
     return after
 
 
-def _proposals(names: Any, scores: Any) -> Proposals:
-    names, scores = names or (), scores or ()
-    count = min(len(names), len(scores))
-    return Proposals(tuple(names[:count]), tuple(map(_share, scores[:count])))
+def _shares(detection: fo.Detection, *names: str) -> Proposals:
+    found = stored_proposals(detection, *names, scored=True)
+    return Proposals(found.names, tuple(map(_share, found.scores)))
 
 
 def _share(stored: Any) -> float:

@@ -14,6 +14,7 @@ import sys
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -25,7 +26,7 @@ from fiftyone_ssa.files.packing import PackingError, inflate
 from fiftyone_ssa.masks import foreign, rle
 from fiftyone_ssa.masks.placed import Placed, codes_of, runs_of_crops
 from fiftyone_ssa.masks.runs import keep, runs_of
-from fiftyone_ssa.types import MaskSet
+from fiftyone_ssa.types import MaskSet, Proposals
 
 if TYPE_CHECKING:
     import fiftyone as fo  # processes that compare or read documents do without
@@ -41,6 +42,8 @@ _USUAL = re.compile(
     rb"\x93NUMPY\x01\x00v\x00\{'descr': '\|b1', 'fortran_order': False, 'shape': \((\d{1,9}), (\d{1,9})\), \} *\n"
 )
 """What stands before the pixels of most masks; numpy's own reading of it takes longer than all else."""
+COLOURLESS = "colourless_classes", "colourless_scores"
+"""Attributes that hold a mask's classes without colours and their shares, for `stored_proposals`."""
 MAX_ARRAY_BYTES = 512_000_000
 """Of an array in the database, unpacked: sixteen packed megabytes may hold a thousand times as many zeros."""
 
@@ -137,6 +140,19 @@ def given_name(detection: Stored, *, in_place: bool = False) -> tuple[str | None
     else:
         score = value(detection, "confidence") if label is not None and said in (None, label) else None
     return label, float(score) if foreign.is_number(score) and 0 <= score <= 1 else math.nan
+
+
+def stored_proposals(
+    label: Stored, names: str = "class_proposals", scores: str = "proposal_scores", *, scored: bool = False
+) -> Proposals:
+    """What was proposed for a mask: every name that is a text, its score NaN where that is missing or no finite number.
+
+    `names`, `scores`: the attributes that hold them; anything but lists holds none. `scored`: those with a score alone.
+    """
+    said, told = (found if isinstance(found := value(label, key), list | tuple) else () for key in (names, scores))
+    pairs = zip_longest(said, map(foreign.number_or_nan, told[: len(said)]), fillvalue=math.nan)
+    kept = [(name, score) for name, score in pairs if isinstance(name, str) and not (scored and math.isnan(score))]
+    return Proposals(tuple(name for name, _ in kept), tuple(score for _, score in kept))
 
 
 def whole_rows(label: Any) -> list[Mapping[str, Any]]:

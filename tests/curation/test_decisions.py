@@ -16,7 +16,7 @@ from bson import ObjectId
 from fiftyone import ViewField as F
 
 from fiftyone_ssa.curation import deciding
-from fiftyone_ssa.curation.decisions import relabel, rename_classes, review, undo
+from fiftyone_ssa.curation.decisions import margin_of, relabel, rename_classes, review, undo
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels.clean import clean
@@ -442,3 +442,14 @@ def test_labels_of_another_form_are_passed_over(dataset: fo.Dataset) -> None:
     masks = [row["_id"] for row in samples_of(dataset).find_one({"_id": ids[2]})["ssa"]["detections"]]
     assert review(dataset, "reject", ids=masks, sample_ids=ids).masks == 3
     assert relabel(dataset, proposal=1).masks == 2
+
+
+def test_a_margin_of_broken_numbers_is_unknown() -> None:
+    for row, margin in (
+        ({"vote_margin": 0.5, "proposal_scores": [0.9, 0.1]}, 0.5),
+        ({"vote_margin": float("nan"), "proposal_scores": [0.75, 0.25]}, 0.5),
+        ({"proposal_scores": [0.9, None]}, None),
+        ({"proposal_scores": "high"}, None),
+        ({"vote_margin": "wide"}, None),
+    ):
+        assert margin_of(row) == margin

@@ -138,7 +138,7 @@ def pixels(item: dict[str, Any]) -> Any:
 def test_masks_on_disk_large_ones_damaged_ones_and_boxes(dataset: fo.Dataset, tmp_path: Path) -> None:
     save_png(np.full((3000, 2000), 255, np.uint8), tmp_path / "large.png")
     sample = dataset.first()
-    values = {"0.mask_path": str(tmp_path / "large.png"), "1.mask": b"no mask"}
+    values = {"0.mask_path": str(tmp_path / "large.png"), "1.mask": b"no mask", "2.proposal_scores": 0.9}
     change = {
         "$set": {f"ssa.detections.{name}": value for name, value in values.items()},
         "$unset": {"ssa.detections.0.mask": "", "ssa.detections.2.mask": ""},
@@ -148,6 +148,7 @@ def test_masks_on_disk_large_ones_damaged_ones_and_boxes(dataset: fo.Dataset, tm
     assert max(pixels(items[0]).shape) <= SHOWN_PIXELS
     assert [bool(item["mask"]) for item in items] == [True, False, False]
     assert [item["box"] for item in items] == [list(box) for box in BOXES_XYWH]
+    assert [item["proposals"][0]["score"] for item in items] == [0.9, 0.9, None]
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,20 @@ def test_what_others_say_of_a_mask_is_taken_by_type():
     assert attributes({"confidence": np.float32(0.5)})["confidence"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "said"),
+    [
+        ("ssa-json", "a_semantic.json", '"class_proposals": ["car", "van"], "proposal_scores": [0.75, null]'),
+        ("labelme", "data/a.json", '"car 0.75, van"'),
+    ],
+)
+def test_a_proposal_without_a_score_goes_out_all_the_same(make, tmp_path, name, file, said):
+    for number, score in enumerate((float("nan"), None, "high")):
+        dataset = make(class_proposals=["car", "van"], proposal_scores=[0.75, score])
+        ssa.export(dataset, tmp_path / f"{number}", format=name, label_field="m")
+        assert said in (tmp_path / f"{number}" / file).read_text()
+
+
 def test_what_no_database_holds_costs_itself_only(tmp_path):
     (tmp_path / "data").mkdir()
     PIL.Image.new("RGB", (8, 8)).save(tmp_path / "data/a.png")

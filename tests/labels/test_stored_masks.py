@@ -22,6 +22,7 @@ from fiftyone_ssa.labels.stored_masks import (
     mask_set_from_detections,
     read_masks,
     stored_mask,
+    stored_proposals,
     stored_values,
 )
 from fiftyone_ssa.types import MaskSet
@@ -249,3 +250,30 @@ def test_names_that_masks_have() -> None:
     assert masks[[0]].source_scores.tolist() == [0.75]
     assert mask_set_from_detections(label, HW).source_names == (None,) * len(cases)
     assert MaskSet.merge([masks, masks]).source_names == masks.source_names * 2
+
+
+@pytest.mark.parametrize(
+    ("names", "scores", "expected"),
+    [
+        (["car", "van"], [0.75, 0.25], {"car": 0.75, "van": 0.25}),
+        (["car", "van"], [0.75], {"car": 0.75, "van": math.nan}),
+        (["car"], [0.75, 0.25], {"car": 0.75}),
+        (["car", "van"], [math.inf, "high"], {"car": math.nan, "van": math.nan}),
+        (["car", "van"], None, {"car": math.nan, "van": math.nan}),
+        (["car", "van"], 0.75, {"car": math.nan, "van": math.nan}),
+        ([None, "van"], [0.75, 0.25], {"van": 0.25}),
+        ("car", [0.75, 0.25, 0.0], {}),
+        (None, [0.75], {}),
+    ],
+)
+def test_proposals_keep_their_names_whatever_became_of_scores(
+    names: Any, scores: Any, expected: dict[str, float]
+) -> None:
+    detection = _detection(mask=ONES, class_proposals=names, proposal_scores=scores)
+    for label in (detection, fo.Detection.from_dict(detection)):
+        found = stored_proposals(label)
+        np.testing.assert_equal(dict(zip(found.names, found.scores, strict=True)), expected)
+        known = stored_proposals(label, scored=True)
+        assert dict(zip(known.names, known.scores, strict=True)) == {
+            name: score for name, score in expected.items() if not math.isnan(score)
+        }
