@@ -40,6 +40,10 @@ THINGS = {"rf_detr": ("RfDetrForInstanceSegmentation",)}
 """Kinds that find things alone: masks, and no class map. They place reference points and have no half, either."""
 FIXED_SIDES = ("beit", "data2vec-vision")
 """Kinds that take images of the one size that they were trained with."""
+FIXED_GRIDS = ("eomt", "eomt_dinov3", "data2vec-vision")
+"""Kinds that know a place for each patch of such an image, and none between them."""
+SQUARES = ("dpt",)
+"""Kinds that take squares, of any size."""
 
 
 @runtime_checkable
@@ -114,9 +118,10 @@ class HuggingFaceSegmenter:
             kind = _things_class(config, model, what) if things else _model_class(config, model, what)
             dtype = finer(dtype) if self.kind == "segformer" else torch.float32 if things else dtype
             mixed = self.kind in FLOAT32_BUT_BACKBONE and dtype != torch.float32
+            self.processor = _processor(model, self.kind, options)
+            _check_size(self._pixels(torch.zeros((3, 8, 64), dtype=torch.uint8)), config, model, what)
             with plain_neighbourhoods() if has_neighbourhoods(config) else nullcontext():
                 network = load_whole(kind, model, what, torch.float32 if mixed else dtype, **options)
-            self.processor = _processor(model, self.kind, options)
         if self.kind in FLOAT32_BUT_BACKBONE:
             let_run_ahead(network)
         self.model = without_float64(network, device).to(device)
@@ -152,10 +157,7 @@ class HuggingFaceSegmenter:
     def answer(self, image: Image) -> tuple[Mapping[str, torch.Tensor], Any]:
         """The network's own outputs for an image, and the places of EoMT's windows in it, where it looks at several."""
         (there,) = images_on([image], self.device)
-        pixels = there.permute(2, 0, 1).contiguous()  # on a GPU it is resized there
-        # the data format is named: a 1 or 3 pixels high image would be taken for channels otherwise
-        images = self.processor.image_processor if self.kind == "oneformer" else self.processor
-        inputs = images([pixels], input_data_format="channels_first", return_tensors="pt")
+        inputs = self._pixels(there.permute(2, 0, 1).contiguous())  # on a GPU it is resized there
         offsets = inputs.pop("patch_offsets", None)
         tensors = {
             key: value.to(self.device, self.dtype if value.is_floating_point() else None)
@@ -167,6 +169,12 @@ class HuggingFaceSegmenter:
         if self._may_overflow and not all(bool(values.isfinite().all()) for values in outputs.values()):
             return self._in_float32.answer(image)
         return outputs, offsets
+
+    def _pixels(self, image: torch.Tensor) -> Any:
+        """What the processor makes of a (3, h, w) uint8 image."""
+        images = self.processor.image_processor if self.kind == "oneformer" else self.processor
+        # the data format is named: a 1 or 3 pixels high image would be taken for channels otherwise
+        return images([image], input_data_format="channels_first", return_tensors="pt")
 
     @cached_property
     def _in_float32(self) -> HuggingFaceSegmenter:
@@ -267,6 +275,21 @@ def _processor(model: str, kind: str, options: dict[str, Any]) -> Any:
         if kind in FIXED_SIDES:
             processor.size = processor.crop_size
     return processor
+
+
+def _check_size(inputs: Any, config: Any, model: str, what: str) -> None:
+    """Raise InputError where a processor makes images of another size than its network takes."""
+    height, width = inputs["pixel_values"].shape[-2:]
+    if config.model_type in FIXED_GRIDS:
+        fits = all(side // config.patch_size == config.image_size // config.patch_size for side in (height, width))
+        takes = f"{config.image_size} x {config.image_size}"
+    else:
+        fits, takes = config.model_type not in SQUARES or height == width, "squares"
+    if not fits:
+        raise InputError(
+            f"cannot load {what}: the processor of {model} makes images of {height} x {width} pixels, but its network "
+            f"takes {takes}; get the whole model again"
+        )
 
 
 def _model_class(config: Any, model: str, what: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -150,6 +151,27 @@ def test_names_and_pixels_are_the_published_forms_too(
     # the two files' weights lie otherwise in memory, by which some processors' products round otherwise
     scores, expected = (one.scores([image])[0].values for one in (published, reference))
     torch.testing.assert_close(scores, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "size", "message"),
+    [
+        ("eomt", {"shortest_edge": 32}, "images of 32 x 32 pixels, but its network takes 64 x 64; get"),
+        ("eomt_dinov3", {"shortest_edge": 128}, "images of 128 x 128 pixels, but its network takes 64 x 64; get"),
+        ("data2vec", {"height": 64, "width": 128}, "images of 64 x 128 pixels, but its network takes 64 x 64; get"),
+        ("dpt", {"height": 64, "width": 128}, "images of 64 x 128 pixels, but its network takes squares; get"),
+        ("mask2former", {"shortest_edge": 64}, "check the folder, its files may be damaged"),
+    ],
+)
+def test_a_processor_that_does_not_fit_is_told_at_load(
+    family: str, size: dict[str, int], message: str, tmp_path: Path
+) -> None:
+    made = save(family, tmp_path)
+    (made / "model.safetensors").write_bytes(b"garbage")  # before weights are read
+    written = json.loads((made / "preprocessor_config.json").read_text())
+    (made / "preprocessor_config.json").write_text(json.dumps({**written, "size": size, "crop_size": size}))
+    with pytest.raises(InputError, match=message):
+        load_segmenter(str(made), CPU, torch.float32)
 
 
 class Halves:
