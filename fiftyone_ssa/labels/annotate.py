@@ -18,7 +18,7 @@ from fiftyone_ssa.labels.appearance import try_to_prepare_app
 from fiftyone_ssa.labels.brain import try_to_offer
 from fiftyone_ssa.labels.calibration import calibration_of, fitted_weights
 from fiftyone_ssa.labels.clean import default_folder, remove_leftovers
-from fiftyone_ssa.labels.database import check_whole_images, needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.database import check_shows, check_whole_images, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.documents import MAX_INLINE_BYTES
 from fiftyone_ssa.labels.fields import check_field_types, check_label_field, check_source_fields
 from fiftyone_ssa.labels.job_record import Cancelled
@@ -179,6 +179,7 @@ class Job:
             fitted = fitted_weights(self.dataset, self.fields.label)
             self.preset = load_preset(self.preset, {"open_vocabulary.weights": fitted})
         check_source_fields(self.dataset, self.fields, masks_field, semantic_field)
+        check_shows(samples, masks_field, semantic_field)
         check_field_types(self.dataset, self.fields.types(self.preset.pipeline, check_flag("keep_branch", keep_branch)))
         ssa = self.preset.pipeline == "ssa"
         self.maps = (*((self.fields.semantic,) if ssa else ()), *((self.fields.branch,) if keep_branch else ()))

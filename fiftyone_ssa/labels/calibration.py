@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.files.images import image_size_hw
-from fiftyone_ssa.labels.database import check_whole_images, dataset_id, needs_database, own_collection, root_dataset
+from fiftyone_ssa.labels.database import (
+    check_shows,
+    check_whole_images,
+    dataset_id,
+    needs_database,
+    own_collection,
+    root_dataset,
+)
 from fiftyone_ssa.labels.fields import check_label_field
 from fiftyone_ssa.labels.fused_weights import check_fused, trace_cases
 from fiftyone_ssa.labels.source import class_names
@@ -213,6 +220,7 @@ def check_calibrate(samples: Any, label_field: str, gt_field: str) -> fo.Dataset
                 f"{what} must be a {wanted} field of {dataset.name!r}, got {name!r}; "
                 f"it has {', '.join(known) or 'none'}"
             )
+    check_shows(samples, label_field, gt_field)
     if label_field == gt_field:
         raise InputError(f"{gt_field!r} cannot be its own truth; name another field, that holds the truth")
     if not dataset.has_sample_field(f"{label_field}.detections.class_name"):

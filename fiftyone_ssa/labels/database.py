@@ -77,6 +77,13 @@ def check_whole_images(samples: Any, who: str, *, frames: bool = False) -> None:
         raise InputError(f"{who} takes images, got a {samples.media_type} dataset{way}")
 
 
+def check_shows(samples: Any, *fields: str | None) -> None:
+    """Raise InputError if a view leaves one of these fields out, as `select_fields` and `exclude_fields` do."""
+    for field in fields:
+        if field is not None and samples.get_field(field) is None:
+            raise InputError(f"this view leaves the field {field!r} out; pass a view that has it, or the dataset")
+
+
 def shown_dataset(samples: Any) -> fo.Dataset:
     """The dataset whose fields a collection has: for frames the one that FiftyOne made of them, else the root."""
     return samples._dataset

@@ -13,7 +13,7 @@ import fiftyone.core.utils as fou
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import read_image
 from fiftyone_ssa.labels.appearance import try_to_prepare_app
-from fiftyone_ssa.labels.database import check_whole_images, needs_database, refresh, root_dataset
+from fiftyone_ssa.labels.database import check_shows, check_whole_images, needs_database, refresh, root_dataset
 from fiftyone_ssa.labels.edited import mark_edited
 from fiftyone_ssa.labels.fields import Fields, check_field_types, check_label_field
 from fiftyone_ssa.labels.lease import hold
@@ -99,6 +99,7 @@ def check_repaint(samples: Any, label_field: str, *, needs_maps: bool = True) ->
             f"label_field must be a Detections field of {dataset.name!r}, got {label_field!r}; "
             f"it has {', '.join(known) or 'none'}"
         )
+    check_shows(samples, label_field)
     check_field_types(dataset, {fields.semantic: fo.Segmentation, fields.branch: fo.Segmentation})
     if needs_maps and not dataset.has_sample_field(fields.semantic) and not dataset.has_sample_field(fields.branch):
         raise InputError(

@@ -12,6 +12,7 @@ from bson.errors import InvalidId
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.database import (
     Document,
+    check_shows,
     documents,
     filtered_fields,
     is_generated,
@@ -69,6 +70,7 @@ def check_masks(samples: Any, label_field: Any) -> None:
     if is_generated(samples) and not shown_dataset(samples).has_sample_field(label_field):
         there = ", ".join(name for name in known if shown_dataset(samples).has_sample_field(name))
         raise InputError(f"this view shows patches of {there}, not of {label_field!r}; name that field, or leave it")
+    check_shows(samples, label_field)
 
 
 def check_collection(samples: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import fiftyone as fo
 import fiftyone.core.utils as fou
 import numpy as np
 import PIL.Image
+import pytest
 from bson import ObjectId
 
+import fiftyone_ssa as ssa
+from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.annotate import annotate
 
 SEGMENTER = Path(__file__).parents[1] / "user_segmenter.py"
@@ -79,3 +83,22 @@ def test_bad_pictures(tmp_path: Path) -> None:
     assert summary.done == 2
     assert len(summary.errors) == 8
     assert all(path in reason and "\n" not in reason for path, reason in summary.errors.items())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda view: ssa.annotate(view, "mini-ssa", masks_field="m"),
+        lambda view: ssa.annotate(view, "mini-ssa", label_field="other", semantic_field="truth"),
+        lambda view: ssa.calibrate(view, "m", "truth"),
+        lambda view: ssa.repaint(view, "m"),
+        lambda view: ssa.review(view, "accept", "m"),
+        lambda view: ssa.Ontology.suggest(view, "m"),
+    ],
+)
+def test_a_view_that_leaves_its_field_out(call: Callable[[Any], Any]) -> None:
+    dataset = fo.Dataset()
+    dataset.add_sample(fo.Sample("a.png", m=fo.Detections(), truth=fo.Segmentation()))
+    for view in (dataset.select_fields(), dataset.exclude_fields(["m", "truth"])):
+        with pytest.raises(InputError, match=r"this view leaves the field '(m|truth)' out; pass a view that has it"):
+            call(view)
