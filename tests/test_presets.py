@@ -89,7 +89,13 @@ def test_the_small_models_come_with_the_package() -> None:
             "pipeline = 'engine'\n[open_vocabulary]\nclass_filter = 'a'\ndecider = 'b'\ntemplate = 'a photo'",
             "template must hold {}, where the name goes, got 'a photo'",
         ),
-        ("[open_vocabulary]\nsegmenters = 'one'", "must be a list of strings, got 'one'"),
+        ("pipeline = 'engine'\n[open_vocabulary]\nsegmenters = 'one'", "must be a list of strings, got 'one'"),
+        (
+            "pipeline = 'engine'\n[semantic]\nvocabulary = 'words.txt'",
+            r'semantic\.vocabulary \(did you mean open_vocabulary\.vocabulary\?\) does nothing where pipeline = "engine"'
+            r', which reads masks and open_vocabulary \(segmenters, .*\); leave it out, or choose pipeline = "ssa"',
+        ),
+        ("[open_vocabulary]\ndecider = 'filter'", r'open_vocabulary\.decider does nothing where pipeline = "ssa"'),
         ("not toml", "is not a TOML file"),
     ],
 )
@@ -107,6 +113,20 @@ def test_unknown_names_and_files() -> None:
         load_preset("ssa-adk20k")
     with pytest.raises(InputError, match=r"preset file nowhere/x\.toml does not exist"):
         load_preset("nowhere/x.toml")
+
+
+def test_what_the_pipeline_does_not_read_is_refused() -> None:
+    """Where somebody gives it; not what a preset brings along that is made one of the other pipeline."""
+    engine = {"pipeline": "engine", "open_vocabulary.class_filter": "a", "open_vocabulary.decider": "b"}
+    engine |= {"open_vocabulary.captioner": "c"}
+    assert load_preset("ssa-ade20k", engine).pipeline == "engine"
+    assert load_preset(load_preset("mini-ssa"), engine).open_vocabulary.captioner == "c"
+    for preset in ("mini-engine", load_preset("mini-engine")):
+        for given in ({"semantic.vote": "auto"}, {"semantic": {"vote": "hard"}}):
+            with pytest.raises(InputError, match=r"mini-engine.*semantic\.vote does nothing"):
+                load_preset(preset, given)
+    with pytest.raises(InputError, match=r"open_vocabulary\.top_k does nothing"):
+        load_preset("mini-ssa", {"open_vocabulary.top_k": 9})
 
 
 def test_overrides() -> None:
@@ -171,7 +191,6 @@ def test_a_fingerprint_follows_what_can_change_a_label(tmp_path: Path) -> None:
     copy.write_text((Path(load_preset.__code__.co_filename).parent / "ssa-ade20k.toml").read_text())
     assert load_preset(copy).fingerprint == preset.fingerprint
     assert load_preset(preset, {"semantic.vote": "soft"}).fingerprint != preset.fingerprint
-    assert load_preset(preset, {"open_vocabulary.top_k": 9}).fingerprint == preset.fingerprint
     assert load_preset(preset, {"masks.points_per_batch": 9}).fingerprint == preset.fingerprint
     existing = load_preset(preset, {"masks.source": "existing"})
     assert existing.fingerprint != preset.fingerprint

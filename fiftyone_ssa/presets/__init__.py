@@ -39,6 +39,10 @@ _PATH_KEYS = {
 }
 
 
+_READ_BY = {"semantic": "ssa", "open_vocabulary": "engine"}
+"""Which pipeline reads a section; both read `masks`."""
+
+
 def preset_names() -> list[str]:
     """The names of the presets that come with the package, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -58,7 +62,8 @@ def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None
             folder, or a Preset
         overrides (None): changes to it, `{"section.key": value}`; relative paths are relative to the working directory
 
-    Raises InputError for an unknown name or key (with the nearest legal one), a wrong type or a value out of range.
+    Raises InputError for an unknown name or key (with the nearest legal one), a key that the preset's pipeline does not
+    read, a wrong type or a value out of range.
     """
     if isinstance(preset, Preset):
         settings: dict[str, Any] = {
@@ -70,6 +75,7 @@ def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None
         path = _find(preset)
         name, where = path.stem, f"preset {path.name}"
         settings = _read_toml(path)
+        _check_read(settings, settings.get("pipeline", "ssa"), where)
         _resolve_paths(settings, path.parent.resolve())
     if overrides:
         changes = _nested(overrides)
@@ -79,6 +85,7 @@ def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None
                 settings[key] = {**settings.get(key, {}), **value}
             else:
                 settings[key] = value
+        _check_read(changes, settings.get("pipeline", "ssa"), where)
     return _build(name, settings, where)
 
 
@@ -154,6 +161,21 @@ def _nearest(word: str, legal: list[str]) -> str:
 def _in_section(key: object) -> str:
     sections = [section for section, kind in SECTIONS.items() if key in typing.get_type_hints(kind)]
     return f" (did you mean {' or '.join(f'{section}.{key}' for section in sections)}?)" if sections else ""
+
+
+def _check_read(given: Mapping[str, Any], pipeline: object, where: str) -> None:
+    """Raise InputError for a setting of the other pipeline, which would change nothing."""
+    reads = next((section for section, reader in _READ_BY.items() if reader == pipeline), None)
+    for section, reader in _READ_BY.items():
+        table = given.get(section)
+        if reads in (None, section) or not isinstance(table, Mapping) or not table:
+            continue
+        key, legal = str(next(iter(table))), typing.get_type_hints(SECTIONS[str(reads)])
+        near = f" (did you mean {reads}.{key}?)" if key in legal else ""
+        raise InputError(
+            f'{where}: {section}.{_clipped(key)}{near} does nothing where pipeline = "{pipeline}", which reads masks '
+            f'and {reads} ({", ".join(legal)}); leave it out, or choose pipeline = "{reader}"'
+        )
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
