@@ -10,8 +10,9 @@ from bson import ObjectId
 from pymongo import ReplaceOne
 
 from fiftyone_ssa.labels.database import Document, dataset_id, own_collection, samples_of
+from fiftyone_ssa.labels.fields import Fields
 from fiftyone_ssa.labels.merge import overlap
-from fiftyone_ssa.labels.review import is_touched, label_digest
+from fiftyone_ssa.labels.review import is_drawn, is_touched, label_digest
 from fiftyone_ssa.labels.stored_masks import whole_rows
 from fiftyone_ssa.types import MaskSet
 
@@ -31,9 +32,9 @@ class ImportedBefore:
 
         New masks of the same id, or that overlap them as one mask of a thing does another, give way.
         """
-        wanted = {"_id": ObjectId(sample)}
-        now: Document = samples_of(self._dataset).find_one(wanted, {self._field: 1}) or {}
-        theirs = self._touched(sample, whole_rows(now.get(self._field)))
+        wanted, named = {"_id": ObjectId(sample)}, Fields(self._field).preset
+        now: Document = samples_of(self._dataset).find_one(wanted, {self._field: 1, named: 1}) or {}
+        theirs = self._touched(sample, whole_rows(now.get(self._field)), done=now.get(named) is not None)
         if not theirs:
             return new, []
         ids = {row["_id"] for row in theirs}
@@ -41,19 +42,15 @@ class ImportedBefore:
         fresh = [row for row, gives_way in pairs if not gives_way and row["_id"] not in ids]
         return {**new, "detections": fresh + theirs}, theirs
 
-    def _touched(self, sample: str, rows: Sequence[Mapping[str, Any]]) -> list[Document]:
+    def _touched(self, sample: str, rows: Sequence[Mapping[str, Any]], *, done: bool) -> list[Document]:
+        """Those of a sample's masks that people touched; `done`: a run of ours named the sample."""
         row = own_collection(COLLECTION).find_one({**self._here, "sample": ObjectId(sample)})
         if row is not None:
             came = row["masks"]
             return [dict(each) for each in rows if came.get(str(each["_id"])) != _digest(each)]
-        named = ("class_name", "mask_digest")  # by SSA; in someone else's field names and pixels say nothing
-        return [
-            dict(each)
-            for each in rows
-            if each.get("review")
-            or each.get("tags")
-            or (any(each.get(name) is not None for name in named) and is_touched(each))
-        ]
+        # what someone else filled tells nothing by names, pixels, or by what SSA never said anything of
+        ours = done or not all(map(is_drawn, rows))
+        return [dict(each) for each in rows if each.get("review") or each.get("tags") or (ours and is_touched(each))]
 
     def remember(self, kept: Mapping[str, Iterable[Document]]) -> None:
         """Samples are filled: keep what their masks are, but for those that people touched before."""

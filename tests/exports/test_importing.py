@@ -113,6 +113,26 @@ def test_reviewed_masks_of_a_field_that_a_run_filled_stay(hard, tmp_path):
     assert len(first.m.detections) == 9
 
 
+@pytest.mark.parametrize("named", ["class_name", "preset"])
+def test_what_people_drew_in_a_field_that_a_run_filled_stays(hard, tmp_path, named):
+    ssa.export(hard, tmp_path / "out", label_field="m")
+    first = hard.first()
+    if named == "class_name":
+        for row in first.m.detections:
+            row["class_name"] = row.label
+    else:  # a run found nothing here
+        hard.add_sample_field("m_preset", fo.StringField)
+        first["m_preset"] = "0" * 16
+        first.m.detections = []
+    drawn = fo.Detection(label="drawn", bounding_box=[0.9, 0.9, 0.02, 0.02], mask=np.ones((1, 1), bool))
+    first.m.detections.append(drawn)
+    first.save()
+    assert ssa.import_labels(tmp_path / "out", dataset=hard, label_field="m", overwrite=True).kept == 1
+    first.reload()
+    assert [row.label for row in first.m.detections if row.id == drawn.id] == ["drawn"]
+    assert len(first.m.detections) == 10
+
+
 def test_a_new_dataset_has_the_splits_as_tags_and_what_is_wrong_costs_its_image_only(hard, tmp_path):
     ssa.export(hard, tmp_path / "out", label_field="m", splits={"train": 1, "val": 1})
     file = next(path for path in tmp_path.glob("out/*/labels.json") if "a.png" in path.read_text())
