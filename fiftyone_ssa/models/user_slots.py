@@ -23,6 +23,8 @@ from fiftyone_ssa.models.user_answers import answers_of, array_of, checked_answe
 Embeddings = npt.NDArray[np.float32]
 SCALE = 100.0
 """CLIP's own, for a filter that names none."""
+LARGEST = 1_000_000
+"""Of either number, which evidence is multiplied by and summed with."""
 TEXTS_KEPT = 1 << 15
 
 
@@ -127,8 +129,10 @@ class UserClassFilter:
             number = float(value)
         except (TypeError, ValueError, RuntimeError):
             number = math.nan
-        if not math.isfinite(number):
-            raise InputError(f"{self.what}.{name} must be a finite number, got {shown(value)}")
+        if not abs(number) <= LARGEST:
+            raise InputError(
+                f"{self.what}.{name} must be a number from -{LARGEST:,} to {LARGEST:,}, got {shown(value)}"
+            )
         return number
 
 

@@ -276,6 +276,7 @@ def build_engine(
     either says how to get it.
     """
     settings = preset.open_vocabulary
+    weights_of(settings.weights)  # what is wrong is told before models are loaded
     captioner = phrases = part_phrases = None
     if settings.captioner:
         captioner = load_captioner(

@@ -53,6 +53,8 @@ class Weights:
 
 
 WEIGHTS = Weights()
+LARGEST = 1000
+"""Of a weight that is given, either way; fitted ones stay below a fiftieth of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +84,10 @@ def weights_of(given: Sequence[str]) -> Weights:
             found[term.strip()] = float(number)
         except ValueError:
             found[term.strip()] = float("nan")
-        if term.strip() not in TERMS or not np.isfinite(found[term.strip()]):
+        if term.strip() not in TERMS or not abs(found[term.strip()]) <= LARGEST:
             raise InputError(
-                f'open_vocabulary.weights must read "term=number", a term being one of {", ".join(TERMS)}, '
-                f"got {shown(text)}"
+                f'open_vocabulary.weights must read "term=number", a term being one of {", ".join(TERMS)}, a number '
+                f"from -{LARGEST} to {LARGEST}, got {shown(text)}"
             )
     return replace(WEIGHTS, **found)
 

@@ -123,7 +123,8 @@ class OpenVocabulary:
     """`published`: the decider alone chooses among the filter's proposals; `fused`: votes, captions, filter,
     decider and the masks around decide together, among all names of the image (docs/models.md)."""
     weights: tuple[str, ...] = ()
-    """What the terms of a fused decision count where not as fixed, `"term=number"` each; `calibrate` fits them."""
+    """What the terms of a fused decision count where not as fixed, `"term=number"` each, from -1000 to 1000;
+    `calibrate` fits them."""
     phrases: Literal["head", "raw"] = "head"
     """`head`: a caption's noun phrases without articles, pronouns and colours; `raw`: as they stand (published)."""
     parts: Literal["alone", "context"] = "alone"

@@ -171,13 +171,14 @@ def test_a_tag_of_open_clip_is_no_code() -> None:
         (
             "class_filter",
             OWN.replace("= 10, -5", "= 'ten', 0"),
-            "class_filter.logit_scale must be a finite number, got 'ten'",
+            "class_filter.logit_scale must be a number from -1,000,000 to 1,000,000, got 'ten'",
         ),
         (
             "class_filter",
             OWN.replace("-5\n", "float('nan')\n"),
-            "class_filter.logit_bias must be a finite number, got nan",
+            "class_filter.logit_bias must be a number from -1,000,000 to 1,000,000, got nan",
         ),
+        ("class_filter", OWN.replace("= 10, -5", "= 1e308, 0"), "class_filter.logit_scale must be a number from .*1e"),
         ("class_filter", OWN.replace("(1, 0, 0)", "(1, 0)"), "answered embeddings of 2 numbers, others have 3"),
         ("decider", "def decider(): return None", r"must build a decider, .*masks, names\)`; got a NoneType"),
         ("decider", OWN.replace("for name in row]", "for name in row][1:]"), r"must answer 2 scores for 2 names, or"),

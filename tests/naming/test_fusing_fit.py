@@ -49,6 +49,8 @@ def test_weights_as_a_setting() -> None:
     assert weights_of(()) == WEIGHTS
     assert weights_of(["vote = 2", "decider=0.25"]) == replace(WEIGHTS, vote=2.0, decider=0.25)
     assert weights_of(weights_text(OTHERS)) == OTHERS
-    for wrong in ("vote", "vote=", "vote=much", "vote=nan", "votes=1", ""):
-        with pytest.raises(InputError, match='must read "term=number"'):
+    assert weights_of(["vote=-1000"]).vote == -1000
+    numbers = [f"vote={number}" for number in ("nan", "inf", "-inf", "1e308", "1001", "")]
+    for wrong in ("vote", "vote=much", "votes=1", "", *numbers):
+        with pytest.raises(InputError, match=r'must read "term=number".*a number from -1000 to 1000'):
             weights_of([wrong])
