@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fiftyone_ssa.errors import InputError
@@ -68,6 +69,9 @@ def test_the_small_models_come_with_the_package() -> None:
     [
         ("pipelin = 'ssa'", "unknown key 'pipelin' .did you mean 'pipeline'.*legal are pipeline, masks"),
         ("vote = 'auto'", "unknown key 'vote' .did you mean semantic.vote"),
+        ("points_per_sid = 3", "unknown key 'points_per_sid' .did you mean masks.points_per_side"),
+        ("VOTE = 'auto'", "unknown key 'VOTE' .did you mean semantic.vote"),
+        ("[mask]\nsource = 'sam'", "unknown key 'mask' .did you mean 'masks'"),
         ("pipeline = 'sssa'", "pipeline must be one of ssa, engine, got 'sssa' .did you mean 'ssa'"),
         ("[masks]\npoints_per_sid = 3", r"unknown key masks\.points_per_sid .did you mean 'points_per_side'"),
         ("[masks]\nsource = 'exists'", r"masks\.source must be one of sam, existing"),
@@ -143,6 +147,23 @@ def test_overrides() -> None:
     assert load_preset(changed, {"pipeline": "ssa", "semantic.vote": "hard"}).masks.points_per_side == 8
     with pytest.raises(InputError, match="unknown key 'mask'"):
         load_preset("ssa-ade20k", {"mask.points_per_side": 8})
+
+
+def test_overrides_of_a_sweep(tmp_path: Path) -> None:
+    """Numbers of numpy's, lists of them, and paths."""
+    (tmp_path / "words.txt").write_text("car")
+    given = {"open_vocabulary.top_k": np.arange(5)[4], "open_vocabulary.filter_scale": np.float32(1.5)}
+    found = load_preset("mini-engine", {**given, "open_vocabulary.vocabulary": tmp_path / "words.txt"})
+    assert found == load_preset(
+        "mini-engine",
+        {
+            "open_vocabulary.top_k": 4,
+            "open_vocabulary.filter_scale": 1.5,
+            "open_vocabulary.vocabulary": str(tmp_path / "words.txt"),
+        },
+    )
+    with pytest.raises(InputError, match=r"vote must be one of .*, got \[1, 2\]"):
+        load_preset("mini-ssa", {"semantic.vote": np.array([1, 2])})
 
 
 def test_paths_are_relative_to_the_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

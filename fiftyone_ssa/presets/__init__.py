@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import tomllib
 import typing
 import warnings
@@ -154,13 +155,18 @@ def _listed() -> str:
 
 
 def _nearest(word: str, legal: list[str]) -> str:
-    close = difflib.get_close_matches(word[:100], legal, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word[:100].lower(), legal, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _in_section(key: object) -> str:
-    sections = [section for section, kind in SECTIONS.items() if key in typing.get_type_hints(kind)]
-    return f" (did you mean {' or '.join(f'{section}.{key}' for section in sections)}?)" if sections else ""
+def _nearest_key(word: str, legal: list[str]) -> str:
+    """`_nearest` among the keys of a preset and those of its sections, which are named with them."""
+    homes = {key: [repr(key)] for key in legal}
+    for section, kind in SECTIONS.items():
+        for key in typing.get_type_hints(kind):
+            homes.setdefault(key, []).append(f"{section}.{key}")
+    close = difflib.get_close_matches(word[:100].lower(), homes, n=1, cutoff=0.5)
+    return f" (did you mean {' or '.join(homes[close[0]])}?)" if close else ""
 
 
 def _check_read(given: Mapping[str, Any], pipeline: object, where: str) -> None:
@@ -182,8 +188,9 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(overrides, Mapping) or not all(isinstance(key, str) for key in overrides):
         raise InputError(f'overrides must be {{"section.key": value}}, got {shown(overrides)}')
     nested: dict[str, Any] = {}
-    for key, value in overrides.items():
+    for key, given in overrides.items():
         section, dot, option = key.partition(".")
+        value = _plain(given)
         changes = {option: value} if dot else value
         known = nested.setdefault(section, {} if isinstance(changes, Mapping) else changes)
         if isinstance(known, dict) and isinstance(changes, Mapping):
@@ -191,6 +198,13 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
         elif known is not changes:
             raise InputError(f"{section} is given as one value and as a table of settings; give one of the two")
     return nested
+
+
+def _plain(value: Any) -> Any:
+    """A path as text, numpy's numbers and arrays as Python's: what a sweep over settings has."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
@@ -233,7 +247,7 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
     legal = ["pipeline", *SECTIONS]
     for key in settings:
         if key not in legal:
-            near = _nearest(str(key), legal) or _in_section(key)
+            near = _nearest_key(str(key), legal)
             raise InputError(f"{where}: unknown key {shown(key)}{near}; legal are {', '.join(legal)}")
     pipeline = _check(f"{where}: pipeline", settings.get("pipeline", "ssa"), Literal["ssa", "engine"])
     tables = {section: _table(kind, settings.get(section, {}), section, where) for section, kind in SECTIONS.items()}
