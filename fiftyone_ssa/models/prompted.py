@@ -20,8 +20,9 @@ ALONE = ("blip", "blip-2", "git", "vision-encoder-decoder")
 """Kinds of models that caption an image without a prompt."""
 READERS = ("ocr", "formula", "chart", "docling", "udop", "pix2struct", "kosmos-2.5")
 """Parts of the kinds' names that read documents."""
-OTHERS = ("pi0", "evolla", "shieldgemma2", "fuyu", "idefics", "idefics2")
-"""Kinds that act, judge, or show images in ways of their own."""
+OTHERS = ("pi0", "evolla", "shieldgemma2", "fuyu", "idefics", "idefics2", "llama4")
+"""Kinds that act, judge, or show images in ways of their own; Llama 4, whose code in transformers 5.24 fails at
+every image."""
 SIDE = 448
 """Where a model sees as many tokens as a crop has pixels, crops are shown on a square of this many pixels a side."""
 

@@ -124,6 +124,7 @@ KINDS = {
     "RF-DETR, boxes": ("rf_detr", "RfDetrForObjectDetection"),
     "VidEoMT": ("videomt", "VideomtForUniversalSegmentation"),
     "Idefics2": ("idefics2", "Idefics2ForConditionalGeneration"),
+    "Llama 4": ("llama4", "Llama4ForConditionalGeneration"),
     "OWLv2": ("owlv2", "Owlv2ForObjectDetection"),
     "Grounding DINO": ("grounding-dino", "GroundingDinoForObjectDetection"),
     "BLIP for retrieval": ("blip", "BlipForImageTextRetrieval"),
