@@ -206,6 +206,26 @@ def test_paths_are_relative_to_the_toml(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_preset(toml).open_vocabulary.decider == str(here / "filter")
 
 
+def test_a_vocabulary_with_commas_is_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever door it comes through: `--set` and the App's changes are lines, TOML and Python have lists, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a, b").write_text("sky\n")
+
+    def vocabulary(line: str) -> str:
+        return load_preset("mini-engine", dict([parse_override(line)])).open_vocabulary.vocabulary
+
+    for given in ("dog, red car,,", '"dog,red car"', '["dog", "red car"]', '"dog\\nred car\\n"'):
+        assert vocabulary(f"open_vocabulary.vocabulary={given}") == "dog\nred car\n"
+    assert vocabulary("open_vocabulary.vocabulary=dog,") == "dog\n"
+    assert vocabulary("open_vocabulary.vocabulary=a, b") == str(tmp_path / "a, b")
+    for word in ("dog", ",", "my, words.txt"):  # a file, which whoever reads it says is not there
+        assert vocabulary(f"open_vocabulary.vocabulary={word}") == word
+    for path in ("/data/my,own", "./my, own", "~/my,own"):
+        assert vocabulary(f"open_vocabulary.vocabulary={path}").endswith("own")
+    (tmp_path / "own.toml").write_text("[semantic]\nmodel = 'a/b'\nvocabulary = 'dog, red car'")
+    assert load_preset(tmp_path / "own.toml").semantic.vocabulary == "dog\nred car\n"
+
+
 def test_a_fingerprint_follows_what_can_change_a_label(tmp_path: Path) -> None:
     preset = load_preset("ssa-ade20k")
     copy = tmp_path / "copy.toml"

@@ -10,7 +10,7 @@ from fiftyone_ssa.layouts.class_names import is_one_line
 
 MAX_BYTES = 10_000_000
 """A million names; CLIP reads each of them before the first image."""
-EXPECTED = "give a UTF-8 text file, one name a line, or the names themselves, a line break after each"
+EXPECTED = "give a UTF-8 text file, one name a line, or the names themselves, a comma or a line break after each"
 
 
 def read_vocabulary(given: str | Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fiftyone_ssa.errors import InputError, shown
-from fiftyone_ssa.presets.paths import FACTORY, resolved
+from fiftyone_ssa.presets.paths import FACTORY, existing, resolved
 from fiftyone_ssa.presets.settings import FILTER, SECTIONS, Masks, OpenVocabulary, Preset, Semantic
 
 __all__ = [
@@ -223,16 +223,22 @@ def _resolve_paths(settings: dict[str, Any], folder: Path) -> None:
             for key in keys:
                 if key == "decider" and table.get(key) == FILTER:
                     continue  # a folder of that name is "./filter"
-                if key == "vocabulary" and _is_names(table.get(key)):
-                    table[key] = "".join(f"{name}\n" for name in table[key])
+                if key == "vocabulary" and (names := _names(table.get(key), folder)):
+                    table[key] = "".join(f"{name}\n" for name in names)
                 elif isinstance(table.get(key), list | tuple):
                     table[key] = [resolve(entry) for entry in table[key]]
                 elif key in table:
                     table[key] = resolve(table[key])
 
 
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(name, str) for name in value)
+def _names(value: Any, folder: Path) -> list[str]:
+    """The names that a vocabulary lists, or has commas between, unless a file is called so; none of any other."""
+    if isinstance(value, list | tuple):
+        return list(value) if all(isinstance(name, str) for name in value) else []
+    if not isinstance(value, str) or "\n" in value or value.startswith(("/", "./", "../", "~")):
+        return []
+    listed = "," in value and not value.endswith(".txt") and existing(folder / value) is None
+    return [name for part in value.split(",") if (name := part.strip())] if listed else []
 
 
 def _take_old_names(section: str, table: dict[str, Any]) -> None:

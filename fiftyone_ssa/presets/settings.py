@@ -87,7 +87,7 @@ class Semantic:
     a `vocabulary`."""
     vocabulary: str = field(default="", metadata={"applies": "model"})
     """The classes of a segmenter that knows none of its own (CLIPSeg, GroupViT, SAM 3): a text file with one a line, or
-    the names themselves, with a line break behind each; empty: none."""
+    the names themselves, with commas between or a line break behind each; empty: none."""
     ontology: str = ""
     """A TOML file of the classes that are wanted (docs/ontology.md): they are what is voted for, and their prompts join
     the `vocabulary`; empty: the segmenter's own classes."""
@@ -131,8 +131,8 @@ class OpenVocabulary:
     """`context`: a mask that was given the name of the mask around it is looked at again, among names of parts
     (docs/parts.md)."""
     vocabulary: str = ""
-    """Names that are offered for every mask: a text file with one a line, or the names themselves, with a line break
-    behind each; empty: none."""
+    """Names that are offered for every mask: a text file with one a line, or the names themselves, with commas between
+    or a line break behind each; empty: none."""
     ontology: str = ""
     """A TOML file of the classes that are wanted (docs/ontology.md): masks are named by them, and their prompts join
     the `vocabulary`; empty: names as they are said."""
