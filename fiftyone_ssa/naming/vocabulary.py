@@ -38,6 +38,8 @@ def _names(text: str, where: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for line in text.splitlines() if (name := line.strip())))
     if not names:
         raise InputError(f"the vocabulary{where} holds no name; {EXPECTED}")
+    if len(names) == 1 and "," in names[0]:
+        raise InputError(f"the vocabulary{where} is one name, {shown(names[0])}; {EXPECTED}")
     if wrong := [name for name in names if not is_one_line(name)]:
         raise InputError(f"the vocabulary{where} holds {shown(wrong[0])}, which has control characters; {EXPECTED}")
     return names

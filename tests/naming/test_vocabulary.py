@@ -32,6 +32,8 @@ def test_a_vocabulary_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="has control characters"):
         read_vocabulary("car\nb\0s\n")
+    with pytest.raises(InputError, match=r"is one name, 'cat, mug, chair'; give .* one name a line"):
+        read_vocabulary("cat, mug, chair\n")
     with pytest.raises(InputError, match="cannot read the vocabulary"):
         read_vocabulary(tmp_path / "binary.txt")
     os.mkfifo(tmp_path / "pipe.txt")
