@@ -10,10 +10,12 @@ from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 from fiftyone_ssa.labels.preview import LOOKED_AT, preview
+from fiftyone_ssa.models.architectures import check_models
 from fiftyone_ssa.models.catalogue import facts, is_offline, path_of, preferred_preset
 from fiftyone_ssa.models.hardware import Hardware, hardware
 from fiftyone_ssa.models.speeds import seconds_an_image
 from fiftyone_ssa.naming.arguments import DTYPES, LARGEST_BATCH, LARGEST_WORKERS, check_device
+from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.presets import Preset
 
 from .annotate_choice import (
@@ -81,7 +83,7 @@ class Questions:
             label=f"Try it on {TRIED} images first",
             description="Always the same ones; they open as a saved view. Run it again without this for the rest",
         )
-        if not form.wrong:
+        if not form.wrong and not form.refused(self._check_files):
             self._tell(here)
         form.put_last("more", *MORE)
 
@@ -197,6 +199,16 @@ class Questions:
                 label="Yes: reviews, corrections and drawn masks of this field are lost",
                 check=lambda: chosen_overwrite(params),
             )
+
+    def _check_files(self) -> None:
+        """Raise InputError where a model or a vocabulary that lies here cannot be what its setting takes."""
+        preset = Choice(self.samples, self.params).preset
+        check_models(preset)
+        settings = preset.settings()
+        for words in filter(
+            None, (settings.get(f"{section}.vocabulary") for section in ("semantic", "open_vocabulary"))
+        ):
+            read_vocabulary(words)
 
     def _check_field(self) -> None:
         check_new_name(self.params["label_field"], "the label field")

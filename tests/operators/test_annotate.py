@@ -261,6 +261,31 @@ def test_the_form_says_what_is_there_and_what_becomes_of_it(form, labelled, pres
 
 
 @pytest.mark.parametrize(
+    ("preset", "change", "says"),
+    [
+        (
+            "mini-engine",
+            "open_vocabulary.captioner={models}/segformer-ade20k",
+            "is a SegformerForSemanticSegmentation, which goes into semantic.model or open_vocabulary.segmenters, not",
+        ),
+        ("mini-engine", 'open_vocabulary.segmenters=["{models}/blip"]', "not into open_vocabulary.segmenters; name"),
+        ("mini-ssa", "semantic.model={models}/clipseg", None),
+        (
+            "mini-engine",
+            "open_vocabulary.vocabulary=dog",
+            "or the names themselves, a comma or a line break after each",
+        ),
+        ("mini-engine", "open_vocabulary.vocabulary=dog, cat", None),
+    ],
+)
+def test_the_form_refuses_files_that_do_not_fit(form, photographs, parity, preset, change, says):
+    change = change.format(models=parity / "models")
+    fields = form("annotate", photographs, preset=preset, masks="sam", overrides=change)
+    assert ("refusal" in fields) == (says is not None)
+    assert says is None or says in fields["refusal"]["error_message"]
+
+
+@pytest.mark.parametrize(
     ("change", "name", "says"),
     [
         ("open_vocabulary.decider=/no/such", "absent", "Not there, or without weights: /no/such"),
