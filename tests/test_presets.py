@@ -216,6 +216,7 @@ def test_a_vocabulary_with_commas_is_its_names(tmp_path: Path, monkeypatch: pyte
 
     for given in ("dog, red car,,", '"dog,red car"', '["dog", "red car"]', '"dog\\nred car\\n"'):
         assert vocabulary(f"open_vocabulary.vocabulary={given}") == "dog\nred car\n"
+    assert vocabulary('open_vocabulary.vocabulary="dog, red car\\n"') == "dog\nred car\n"
     assert vocabulary("open_vocabulary.vocabulary=dog,") == "dog\n"
     assert vocabulary("open_vocabulary.vocabulary=a, b") == str(tmp_path / "a, b")
     for word in ("dog", ",", "my, words.txt"):  # a file, which whoever reads it says is not there

@@ -46,12 +46,12 @@ from fiftyone_ssa.naming.phrases import NounPhrases
 from fiftyone_ssa.naming.ranking import Ranking
 from fiftyone_ssa.naming.second_look import SecondLook
 from fiftyone_ssa.naming.support import Support, known_names
-from fiftyone_ssa.naming.under_ontology import classes_under, load_ontology, names_under, with_prompts
+from fiftyone_ssa.naming.under_ontology import load_ontology, names_under, with_prompts
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.naming.voting import count_classes, votes_from_shares
 from fiftyone_ssa.presets import OpenVocabulary, Preset
 from fiftyone_ssa.presets.settings import FILTER
-from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap
+from fiftyone_ssa.types import Annotation, Inputs, MaskSet, Proposals, SemanticMap, one_class_a_name
 
 
 class Engine:
@@ -354,16 +354,17 @@ def _winners(
 ) -> list[tuple[Candidate, str, list[tuple[str, float]]]]:
     """Of each mask the most frequent class under it, and, `with_shares`, the share of every class that is there."""
     found = []
-    for semantic, group in zip((classes_under(each, None) for each in maps), per_image, strict=True):
+    for semantic, group in zip(maps, per_image, strict=True):
         if group:
-            counts = count_classes(group[0].masks, semantic)
+            names, places = one_class_a_name(semantic.names)
+            counts = count_classes(group[0].masks, semantic) @ np.eye(len(names))[places]
             class_ids = votes_from_shares(counts).class_ids
             for candidate in group:
                 row = counts[candidate.index]
                 if class_ids[candidate.index] >= 0:
                     there = np.flatnonzero(row) if with_shares else ()
-                    shares = [(semantic.names[i], float(row[i] / row.sum())) for i in there]
-                    found.append((candidate, semantic.names[class_ids[candidate.index]], shares))
+                    shares = [(names[i], float(row[i] / row.sum())) for i in there]
+                    found.append((candidate, names[class_ids[candidate.index]], shares))
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import overload
 
 import numpy as np
 import torch
@@ -40,10 +39,6 @@ def names_under(annotation: Annotation, ontology: Ontology | None) -> Annotation
     )
 
 
-@overload
-def classes_under(answer: SemanticMap, ontology: Ontology | None) -> SemanticMap: ...
-@overload
-def classes_under(answer: ClassScores, ontology: Ontology | None) -> ClassScores: ...
 def classes_under(answer: SemanticMap | ClassScores, ontology: Ontology | None) -> SemanticMap | ClassScores:
     """A segmenter's answer whose classes are an ontology's, or its own, each name once, so that votes count for those.
 
@@ -54,9 +49,10 @@ def classes_under(answer: SemanticMap | ClassScores, ontology: Ontology | None) 
         return answer
     names, table = one_class_a_name(answer.names) if ontology is None else _table(answer.names, ontology)
     if isinstance(answer, SemanticMap):
-        lookup = np.full(answer.ignore_id + 1, np.iinfo(class_ids(table, len(names)).dtype).max, np.int64)
-        lookup[: len(table)] = table
-        return SemanticMap(class_ids(lookup[answer.ids], len(names)), names)
+        ids = class_ids(table, len(names))
+        lookup = np.full(answer.ignore_id + 1, np.iinfo(ids.dtype).max, ids.dtype)
+        lookup[: len(table)] = ids
+        return SemanticMap(lookup[answer.ids], names)
     groups = [torch.from_numpy(np.flatnonzero(table == place)).to(answer.values.device) for place in range(len(names))]
     parts = [answer.values[group] for group in groups]
     merged = [part.logsumexp(0) if answer.logits else part.sum(0) for part in parts]

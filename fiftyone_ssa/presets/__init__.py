@@ -235,7 +235,7 @@ def _names(value: Any, folder: Path) -> list[str]:
     """The names that a vocabulary lists, or has commas between, unless a file is called so; none of any other."""
     if isinstance(value, list | tuple):
         return list(value) if all(isinstance(name, str) for name in value) else []
-    if not isinstance(value, str) or "\n" in value or value.startswith(("/", "./", "../", "~")):
+    if not isinstance(value, str) or "\n" in value.strip() or value.startswith(("/", "./", "../", "~")):
         return []
     listed = "," in value and not value.endswith(".txt") and existing(folder / value) is None
     return [name for part in value.split(",") if (name := part.strip())] if listed else []
