@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_ssa.masks.runs import Runs, runs_of
+from fiftyone_ssa.masks.overlaps import shared_px
+from fiftyone_ssa.masks.runs import runs_of
 from fiftyone_ssa.types import Floats, Ints, MaskSet
 
 INSIDE = 0.8
@@ -120,39 +121,26 @@ def contain(masks: MaskSet, *, names: Sequence[str | None] | None = None, lore: 
 def overlapping_pairs(masks: MaskSet, share: float) -> Pairs:
     """All pairs of which at least `share` of the smaller mask lies in the larger; of two of one size the first is it.
 
-    Boxes tell most pairs apart. How many of a mask's pixels lie before a place is linear between the ends of its runs,
-    so what it shares with a run is a difference of two interpolations: one call a mask for all that may lie in it.
+    Boxes tell most pairs apart.
     """
     runs, areas = runs_of(masks), masks.areas_px
     x0, y0, w, h = masks.boxes_xywh.T
     x1, y1 = x0 + w, y0 + h
     ranks = np.empty(len(masks), np.int64)
     ranks[masks.order_by_area()] = np.arange(len(masks))
-    smaller, larger, shared_px = ([np.zeros(0, np.int64)] for _ in range(3))
+    smaller, larger, of_both = ([np.zeros(0, np.int64)] for _ in range(3))
     for index in np.flatnonzero(areas).tolist():
         across = np.minimum(x1, x1[index]) - np.maximum(x0, x0[index])
         down = np.minimum(y1, y1[index]) - np.maximum(y0, y0[index])
         may = (ranks > ranks[index]) & (areas > 0) & (across > 0) & (down > 0) & (across * down >= share * areas)
         near = np.flatnonzero(may)
         if len(near):
-            shared = _shared_px(runs, index, near)
+            shared = shared_px(runs, index, near)
             kept = shared >= share * areas[near]
             smaller.append(near[kept])
             larger.append(np.full(int(kept.sum()), index))
-            shared_px.append(shared[kept])
-    return Pairs(np.concatenate(smaller), np.concatenate(larger), np.concatenate(shared_px))
-
-
-def _shared_px(runs: Runs, index: int, others: Ints) -> Ints:
-    """How many pixels a mask shares with each of some others, none of them empty."""
-    first, last = runs[index]
-    knots = np.column_stack([first, last]).ravel()
-    before = np.repeat(np.append(0, np.cumsum(last - first)), 2)[1:-1]
-    counts = np.diff(runs.bounds)[others]
-    offsets = np.append(0, np.cumsum(counts))
-    places = np.arange(offsets[-1]) + np.repeat(runs.bounds[others] - offsets[:-1], counts)
-    inside = np.interp(runs.ends[places], knots, before) - np.interp(runs.starts[places], knots, before)
-    return np.rint(np.add.reduceat(inside, offsets[:-1])).astype(np.int64)
+            of_both.append(shared[kept])
+    return Pairs(np.concatenate(smaller), np.concatenate(larger), np.concatenate(of_both))
 
 
 def _alike_from(masks: MaskSet, pairs: Pairs, names: Sequence[str | None] | None) -> Floats:
@@ -202,11 +190,11 @@ def _lacking(masks: MaskSet, pairs: Pairs, names: Sequence[str | None], usual: F
     near = {index: {index} for index in {index for pair in both for index in pair}}
     parts: dict[int, list[tuple[int, int]]] = {}
     held = usual & (pairs.shared_px >= INSIDE * areas[pairs.smaller])
-    for (one, other), shared_px, is_held in zip(both, shared, held.tolist(), strict=True):
+    for (one, other), pixels, is_held in zip(both, shared, held.tolist(), strict=True):
         near[one].add(other)
         near[other].add(one)
         if is_held:
-            parts.setdefault(other, []).append((-shared_px, one))
+            parts.setdefault(other, []).append((-pixels, one))
     for rows in parts.values():
         rows.sort()
     found = np.zeros(len(both), np.bool_)
