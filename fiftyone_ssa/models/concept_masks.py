@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from fiftyone_ssa.masks import rle
@@ -17,8 +19,48 @@ from fiftyone_ssa.types import Image, MaskSet, Proposals
 
 WHAT = "concepts"
 TAKES = "a SAM 3 (facebook/sam3, say)"
+Mask = npt.NDArray[np.bool_]
 SAME_IOU = 0.5
 """A thing that a concept found and a mask that overlap by this much are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Outline:
+    """All of a thing's (h, w) logits that its mask at the image's size is made of; about a hundredth of their memory.
+
+    A pixel lies among four cells. Where they are all inside, or all outside, so is it, whatever their logits are; so
+    those logits are kept whose cells lie in a square of four with one of the other side.
+    """
+
+    cells: bytes
+    """The code of the (h, w) cells inside."""
+    border: npt.NDArray[np.float32]
+    """(cells at the border,) their logits, row by row."""
+
+    @classmethod
+    def of(cls, logits: npt.NDArray[np.float32]) -> _Outline:
+        inside = logits > 0
+        return cls(rle.encode(inside), logits[_at_border(inside)])
+
+    def enlarged(self, grid_hw: tuple[int, int], size_hw: tuple[int, int], device: torch.device) -> Mask:
+        """(H, W) which pixels lie inside."""
+        inside = rle.decode(self.cells, grid_hw)
+        logits = np.where(inside, np.float32(1), np.float32(-1))
+        logits[_at_border(inside)] = self.border
+        cells = torch.from_numpy(logits).to(device)[None, None]
+        plane = torch.nn.functional.interpolate(cells, size_hw, mode="bilinear", align_corners=False)
+        mask: Mask = (plane[0, 0] > 0).cpu().numpy()
+        return mask
+
+
+def _at_border(inside: Mask) -> Mask:
+    """(h, w) cells that lie, with one on the other side, in a square of four."""
+    corners = inside[:-1, :-1], inside[:-1, 1:], inside[1:, :-1], inside[1:, 1:]
+    mixed = np.logical_or.reduce(corners) & ~np.logical_and.reduce(corners)
+    found = np.zeros_like(inside)
+    for corner in (found[:-1, :-1], found[:-1, 1:], found[1:, :-1], found[1:, 1:]):
+        corner |= mixed
+    return found
 
 
 @dataclass(eq=False)
@@ -27,8 +69,7 @@ class _Thing:
 
     name: str
     score: float
-    logits: torch.Tensor
-    """(h, w) on the model's grid."""
+    outline: _Outline
     heard: dict[str, float] = field(default_factory=dict)
 
 
@@ -64,15 +105,16 @@ class ConceptMasks:
         height, width = self.concepts.grid_hw
         dense = [on_grid(rle.decode(code, masks.size_hw), height, width, self._device) for code in masks.rles]
         ours = torch.stack(dense) if dense else torch.zeros((0, height, width), device=self._device)
-        found = self.concepts.find(seen, names, lambda instances: self._judge(instances, ours))
+        # what stays is copied once the planes are gone: among them it would keep their memory from being used again
+        found = self.concepts.find(seen, names, lambda instances: deepcopy(self._judge(instances, ours)))
         heard: list[dict[str, float]] = [{} for _ in range(len(masks))]
         things = []
-        for name, (scores, iou, logits) in zip(names, found, strict=True):
+        for name, (scores, iou, outlines) in zip(names, found, strict=True):
             for row, column in np.argwhere(iou >= SAME_IOU).tolist():
                 _hear(heard[row], name, float(scores[column] * iou[row, column]))
             alone = np.flatnonzero(~(iou >= SAME_IOU).any(0))
-            things += [_Thing(name, float(scores[i]), plane) for i, plane in zip(alone, logits, strict=True)]
-        added = self._add(_distinct(things), masks.size_hw)
+            things += [_Thing(name, float(scores[i]), outline) for i, outline in zip(alone, outlines, strict=True)]
+        added = self._add(_distinct(things, self.concepts.grid_hw), masks.size_hw)
         every = MaskSet.merge(
             [
                 masks,
@@ -86,45 +128,42 @@ class ConceptMasks:
         )
         return every, tuple(_proposals(of_one) for of_one in [*heard, *(thing.heard for thing, _ in added)])
 
-    def _judge(self, found: Instances, ours: torch.Tensor) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-        """(K,) scores of the sure instances, (N, K) their IoU with our masks, and (k, h, w) logits of the others."""
+    def _judge(self, found: Instances, ours: torch.Tensor) -> tuple[np.ndarray, np.ndarray, list[_Outline]]:
+        """(K,) scores of the sure instances, (N, K) their IoU with our masks, and the others' outlines."""
         sure = found.scores >= self._thresh
         logits, scores = found.logits[sure].float(), found.scores[sure]
         iou = overlaps(ours, logits)
         alone = ~(iou >= SAME_IOU).any(0)
-        return scores.cpu().numpy(), iou.cpu().numpy(), logits[alone]
+        return scores.cpu().numpy(), iou.cpu().numpy(), list(map(_Outline.of, logits[alone].cpu().numpy()))
 
     def _add(self, things: Sequence[_Thing], size_hw: tuple[int, int]) -> list[tuple[_Thing, bytes]]:
         """Things with the codes of their masks at the image's size; those that have no pixel there are left out."""
-        added = []
-        for thing in things:
-            plane = torch.nn.functional.interpolate(
-                thing.logits[None, None], size_hw, mode="bilinear", align_corners=False
-            )
-            mask = (plane[0, 0] > 0).cpu().numpy()
-            if mask.any():
-                added.append((thing, rle.encode(mask)))
-        return added
+        masks = (thing.outline.enlarged(self.concepts.grid_hw, size_hw, self._device) for thing in things)
+        return [(thing, rle.encode(mask)) for thing, mask in zip(things, masks, strict=True) if mask.any()]
 
 
-def _distinct(things: list[_Thing]) -> list[_Thing]:
+def _distinct(things: list[_Thing], grid_hw: tuple[int, int]) -> list[_Thing]:
     """The surest of those that overlap, each with what all of them call it."""
-    kept, cells = list[_Thing](), torch.zeros(0)
+    kept: list[tuple[_Thing, npt.NDArray[np.uint8], int]] = []
     for thing in sorted(things, key=lambda thing: -thing.score):
-        inside = (thing.logits > 0).float().reshape(1, -1)
-        if not inside.any():
-            continue
-        cells = cells if kept else inside[:0]
-        shared = (cells @ inside.T)[:, 0]  # whole numbers, exact in any order
-        iou = (shared / (cells.sum(1) + inside.sum() - shared)).cpu().numpy()
-        same = np.flatnonzero(iou >= SAME_IOU)
-        if not len(same):
+        bits = np.packbits(rle.decode(thing.outline.cells, grid_hw))
+        area = _count(bits)
+        same = False
+        for other, theirs, size in kept:
+            if min(area, size) >= SAME_IOU * max(area, size):  # others cannot overlap by so much
+                shared = _count(bits & theirs)
+                iou = shared / max(area + size - shared, 1)
+                if iou >= SAME_IOU:
+                    same = True
+                    _hear(other.heard, thing.name, thing.score * iou)
+        if area and not same:
             thing.heard[thing.name] = thing.score
-            kept.append(thing)
-            cells = torch.cat([cells, inside])
-        for index in same:
-            _hear(kept[index].heard, thing.name, float(thing.score * iou[index]))
-    return kept
+            kept.append((thing, bits, area))
+    return [thing for thing, *_ in kept]
+
+
+def _count(bits: npt.NDArray[np.uint8]) -> int:
+    return int(np.count_nonzero(np.unpackbits(bits)))
 
 
 def _hear(heard: dict[str, float], name: str, score: float) -> None:

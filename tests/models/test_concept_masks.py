@@ -12,7 +12,7 @@ import torch
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.masks import rle
-from fiftyone_ssa.models.concept_masks import ConceptMasks, SharedBackbone
+from fiftyone_ssa.models.concept_masks import ConceptMasks, SharedBackbone, _Outline
 from fiftyone_ssa.models.concepts import Instances
 from fiftyone_ssa.models.everything import EverythingGenerator
 from fiftyone_ssa.models.sam import load_mask_generator
@@ -93,6 +93,20 @@ def test_no_masks_and_no_things() -> None:
     assert (len(every), heard) == (1, [{}])
     every, heard = ask({"car": []}, MaskSet.empty(HW))
     assert (len(every), heard) == (0, [])
+
+
+@pytest.mark.parametrize("size_hw", [(100, 333), (40, 60), (17, 9), (1, 1)])
+def test_an_outline_is_enlarged_as_the_whole_plane_is(size_hw: tuple[int, int]) -> None:
+    grid_hw = (40, 60)
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn((1, 1, 5, 7), generator=random)
+    smooth = torch.nn.functional.interpolate(noise, grid_hw, mode="bicubic")[0, 0]
+    full, empty, exact = torch.full(grid_hw, 3.0), torch.full(grid_hw, -3.0), torch.zeros(grid_hw)
+    for plane in (smooth, torch.randn(grid_hw, generator=random), full, empty, exact):
+        whole = torch.nn.functional.interpolate(plane[None, None], size_hw, mode="bilinear", align_corners=False)
+        outline = _Outline.of(plane.numpy())
+        np.testing.assert_array_equal(outline.enlarged(grid_hw, size_hw, CPU), whole[0, 0].numpy() > 0)
+    assert len(_Outline.of(smooth.numpy()).border) < 40 * 60 / 4
 
 
 @pytest.fixture(scope="module")
