@@ -11,10 +11,11 @@ import fiftyone as fo
 import numpy as np
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.files.class_maps import values_of
 from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.documents import semantic_map
 from fiftyone_ssa.labels.source import class_names
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
+from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values
 from fiftyone_ssa.layouts.class_names import match_names
 from fiftyone_ssa.masks.overlaps import intersections
 from fiftyone_ssa.naming.voting import count_classes
@@ -57,7 +58,10 @@ def truth_of(samples: Any, gt_field: str) -> Truth:
         targets = class_names(samples, gt_field)
 
         def by_pixels(sample: fo.Sample, masks: MaskSet) -> list[frozenset[str]]:
-            truth = semantic_map(sample[gt_field].get_mask(), targets)
+            values = stored_values(sample[gt_field])
+            if values is None:
+                raise InputError(f"{gt_field!r} has no class map")
+            truth = semantic_map(values_of(values), targets)
             if truth.size_hw != masks.size_hw:
                 raise InputError(f"{gt_field!r} is {truth.size_hw} (height, width) but the image is {masks.size_hw}")
             counts = count_classes(masks, truth)

@@ -105,6 +105,11 @@ def test_masks_that_say_nothing_are_left_out(dataset):
     sample.save()
     done = calibrate(dataset, "engine", progress=False)
     assert "(5, 5)" in done.errors[sample.filepath]
+    sample["ground_truth"] = fo.Segmentation(mask_path=f"{sample.filepath}.lost.png")
+    sample.save()
+    done = calibrate(dataset, "engine", progress=False)
+    assert "lost.png cannot be read: No such file" in done.errors[sample.filepath]
+    assert done.masks == (IMAGES - 1) * 16
 
 
 def test_what_cannot_be_fitted_is_one_sentence(dataset):
