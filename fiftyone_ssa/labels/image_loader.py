@@ -11,6 +11,7 @@ import fiftyone as fo
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.printable import check_utf8, in_utf8
+from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.folders.image_folder import ImageFile, ImageFolder
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.loaders import Progress, check_dataset_name, load_sa1b
@@ -56,12 +57,14 @@ def load_images(
 
 
 def _paths(images: Iterable[ImageFile]) -> Iterator[str]:
-    """The files that a dataset can hold; folders that cannot be listed, and names that are not UTF-8, are warned of."""
+    """The files that a dataset can hold; closed folders, pipes, and names that are not UTF-8 are warned of."""
     for image in images:
         try:
             check_utf8(image.path, "a dataset")
             if image.path.is_dir():
                 raise InputError(image.problem)
+            if image.path.exists():
+                regular_size(image.path)  # FiftyOne, which opens it for its size, would wait on a pipe for ever
         except InputError as error:
             logger.warning("%s is left out: %s", in_utf8(str(image.path)), error)
         else:
