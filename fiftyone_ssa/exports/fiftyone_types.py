@@ -16,7 +16,7 @@ from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.exports.exporting import export
 from fiftyone_ssa.exports.formats import format_of
 from fiftyone_ssa.exports.imported import Imported
-from fiftyone_ssa.files.printable import check_utf8, in_utf8
+from fiftyone_ssa.files.printable import check_utf8, in_utf8, printable
 from fiftyone_ssa.labels.database import check_whole_images
 from fiftyone_ssa.labels.metadata import image_metadata
 
@@ -187,7 +187,7 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
             except InputError as error:
                 path = in_utf8(str(image.path))
                 self.errors[path] = str(error)
-                logger.warning("%s is left out: %s", path, error)
+                logger.warning("%s", printable(f"{path} is left out: {error}"))
                 continue
             self._count += 1
             label = fo.Detections.from_dict(self._found.document(image))

@@ -10,7 +10,7 @@ from pathlib import Path
 import fiftyone as fo
 
 from fiftyone_ssa.errors import InputError
-from fiftyone_ssa.files.printable import check_utf8, in_utf8
+from fiftyone_ssa.files.printable import check_utf8, printable
 from fiftyone_ssa.files.regular import regular_size
 from fiftyone_ssa.folders.image_folder import ImageFile, ImageFolder
 from fiftyone_ssa.labels.database import needs_database
@@ -66,6 +66,6 @@ def _paths(images: Iterable[ImageFile]) -> Iterator[str]:
             if image.path.exists():
                 regular_size(image.path)  # FiftyOne, which opens it for its size, would wait on a pipe for ever
         except InputError as error:
-            logger.warning("%s is left out: %s", in_utf8(str(image.path)), error)
+            logger.warning("%s", printable(f"{image.path} is left out: {error}"))
         else:
             yield str(image.path)

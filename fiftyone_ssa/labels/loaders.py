@@ -21,7 +21,7 @@ from fiftyone import ViewField as F
 
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.images import UNDECODED, undecoded_note
-from fiftyone_ssa.files.printable import check_utf8, in_utf8, is_utf8
+from fiftyone_ssa.files.printable import check_utf8, is_utf8, printable
 from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import (
@@ -83,7 +83,7 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
             self.missing += label is None
         except InputError as error:
             self.damaged += 1
-            logger.warning("%s is loaded without labels: %s", image.image_path, error)
+            logger.warning("%s", printable(f"{image.image_path} is loaded without labels: {error}"))
         return str(image.image_path), metadata, label
 
     def _named(self) -> Iterator[Any]:
@@ -92,7 +92,7 @@ class _Importer(foud.LabeledImageDatasetImporter):  # type: ignore[misc]
             try:
                 check_utf8(image.image_path, "a dataset")
             except InputError as error:
-                logger.warning("%s is left out: %s", in_utf8(str(image.image_path)), error)
+                logger.warning("%s", printable(f"{image.image_path} is left out: {error}"))
             else:
                 yield image
 

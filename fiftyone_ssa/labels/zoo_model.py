@@ -23,6 +23,7 @@ from bson import ObjectId
 from fiftyone_ssa.errors import InputError, MissingDependencyError, said_by, shown
 from fiftyone_ssa.files.atomic import write_whole
 from fiftyone_ssa.files.images import read_image
+from fiftyone_ssa.files.printable import printable
 from fiftyone_ssa.labels.clean import default_folder
 from fiftyone_ssa.labels.database import root_dataset, samples_of
 from fiftyone_ssa.labels.documents import (
@@ -213,7 +214,7 @@ class ZooModel(fom.SamplesMixin, fom.SupportsGetItem, fom.TorchModelMixin, fom.M
             place = int(result.id)
             if result.annotation is None:
                 self.errors[items[place].filepath] = result.error or "unknown error"
-                logger.warning("%s is left out: %s", items[place].filepath, result.error)
+                logger.warning("%s", printable(f"{items[place].filepath} is left out: {result.error}"))
                 found.append(None)
                 continue
             found.append(self._labels(result.annotation, None if samples is None else samples[place]))

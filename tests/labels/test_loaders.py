@@ -195,11 +195,11 @@ def test_a_folder_that_cannot_be_listed_is_no_image(tmp_path, monkeypatch, caplo
         return listed(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe\x1b[2J.png")
     dataset = fiftyone_ssa.load_images(tmp_path)
     try:
         assert dataset.values("filepath") == [str(tmp_path / "a.png")]
         assert "closed cannot be listed" in caplog.text
-        assert "pipe.png cannot be read: it is a pipe" in caplog.text
+        assert "pipe\\x1b[2J.png cannot be read: it is a pipe" in caplog.text
     finally:
         dataset.delete()
