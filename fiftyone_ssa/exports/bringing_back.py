@@ -22,7 +22,7 @@ from fiftyone_ssa.curation.decisions import IMPORT
 from fiftyone_ssa.errors import InputError, counted
 from fiftyone_ssa.exports.bringing import Bringing, Changed
 from fiftyone_ssa.exports.corrections import Came, corrections, ious, unpaired
-from fiftyone_ssa.exports.formats import format_of, reader_of
+from fiftyone_ssa.exports.formats import format_of, reader_of, writer_of
 from fiftyone_ssa.exports.outlines import ReturnedImage
 from fiftyone_ssa.exports.reading import ImportedImage
 from fiftyone_ssa.files.images import image_size_hw
@@ -231,6 +231,12 @@ class _Back:
             found = collection.find_one(each, {"_id": 1})
             if found is not None:
                 return found["_id"]
+        if not writer_of(self.format).returns:
+            raise InputError(
+                f"{self.dataset.name!r} has no image of this path, and what leaves in the format {self.format} is not "
+                "remembered; name the folder of the dataset's own images (data_dir), or send masks to be corrected as "
+                "label-studio, cvat, labelme, yolo or cityscapes-polygons"
+            )
         raise InputError(
             f"no image was exported from {self.field!r} of {self.dataset.name!r} under this name in the format "
             f"{self.format}; import it into the dataset and the field that it left"

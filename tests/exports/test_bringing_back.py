@@ -306,6 +306,15 @@ def test_yolo_has_no_ids_and_is_told_by_pixels_and_overlap(make, tmp_path):
     dataset.delete()
 
 
+def test_a_format_that_is_not_remembered_says_so(make, tmp_path):
+    dataset = make("a.png")
+    export(dataset, tmp_path / "out", format="coco", label_field="m")
+    done = import_corrections(dataset, tmp_path / "out", "m", format="coco")
+    assert "what leaves in the format coco is not remembered; name the folder" in str(done.problems)
+    assert not import_corrections(dataset, tmp_path / "out", "m", format="coco", data_dir=tmp_path / "in").problems
+    dataset.delete()
+
+
 def test_without_a_memory_of_the_export_nothing_counts_as_deleted(scene, tmp_path):
     corrected(tmp_path)
     clone = scene.clone()
