@@ -71,7 +71,7 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
 
     def on_change_view(self, ctx: Any) -> None:
         """Count again, if stages or the sidebar's filters are others: the App says so several times."""
-        self._look(ctx)
+        self._refresh(ctx)
 
     def on_change_dataset(self, ctx: Any) -> None:
         """Begin anew with another dataset."""
@@ -163,7 +163,7 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         """Look at the jobs, say which ended, and count again what somebody changed, also before the panel listened."""
         if ctx.dataset is None:
             return
-        self._look(ctx)
+        self._refresh(ctx)
         ended, changed = runs.announce(ctx), kept(ctx).get("change") != latest_change(ctx.dataset)
         if ended or changed or self._tab(ctx) == "runs":
             self._load(ctx)
@@ -188,7 +188,7 @@ class Masks(foo.Panel):  # type: ignore[misc]  # FiftyOne has no types
         grid = types.GridView(orientation="vertical", columns=1, gap=2, pad=2, componentsProps=AS_WIDE)
         return types.Property(panel, view=grid)
 
-    def _look(self, ctx: Any) -> None:
+    def _refresh(self, ctx: Any) -> None:
         if ctx.dataset is not None:
             fields = sorted((*ctx.dataset.get_field_schema(), *ctx.dataset.list_brain_runs()))
             if kept(ctx).get("fields", fields) != fields:

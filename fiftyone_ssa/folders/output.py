@@ -202,7 +202,7 @@ def _of(what: str, state: str) -> str:
     """Why an image is done again whose result is finished, from the state of another of its files."""
     if state in (FINISHED, FOREIGN):
         return state
-    return f"{what} {'missing' if state in (NEW,) or state.endswith('missing') else 'outdated'}"
+    return f"{what} {'missing' if state == NEW or state.endswith('missing') else 'outdated'}"
 
 
 def _json(record: Mapping[str, Any]) -> bytes:

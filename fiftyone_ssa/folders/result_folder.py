@@ -38,7 +38,7 @@ class ResultFolder:
     def __init__(self, root: Path, preset: Preset, settings: Settings, *, overwrite: bool = False) -> None:
         """Look at the folder. Raises InputError if it holds results of other settings and `overwrite` is not set."""
         self.root, self.preset, self.settings, self.overwrite = root, preset, settings, overwrite
-        self.record = self._look()
+        self.record = self._resumed()
         self._lock: LockFile | None = None
         self._made: list[Path] = []
         self._done = array("I")
@@ -93,7 +93,7 @@ class ResultFolder:
                         path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{self.root} cannot take results: {error.strerror}; name another folder") from error
-        self.record = self._look()
+        self.record = self._resumed()
 
     def begin(self, settings: Settings) -> None:
         """Record the settings, as they are known once models are loaded.
@@ -102,7 +102,7 @@ class ResultFolder:
         """
         assert self._lock is not None  # claimed
         self.settings = settings
-        self.record = self._look()
+        self.record = self._resumed()
         if self.record.since_ns == _NOT_BEGUN_NS:
             self.record = replace(self.record, since_ns=self._lock.since_ns)
         self._save()
@@ -168,7 +168,7 @@ class ResultFolder:
             for folder in made:
                 folder.rmdir()
 
-    def _look(self) -> Record:
+    def _resumed(self) -> Record:
         """The state to go on from; refuses results of other settings."""
         found, problem = None, "that no run recorded here"
         try:

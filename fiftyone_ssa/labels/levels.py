@@ -110,7 +110,7 @@ def _name(row: Mapping[str, Any]) -> str | None:
 def with_levels(label: Document, size_hw: tuple[int, int], masks: MaskSet | None = None) -> Document:
     """A Detections document with the three attributes as they are now; `masks` are its detections', if known."""
     rows = whole_rows(label)
-    told = _look(rows, size_hw).told if masks is None else levels_of(rows, masks)
+    told = _levels_of_image(rows, size_hw).told if masks is None else levels_of(rows, masks)
     by_row = {id(row): attributes for row, attributes in zip(rows, told, strict=True)}
     levelled = [
         {**{key: value for key, value in row.items() if key not in LEVEL_ATTRIBUTES}, **by_row[id(row)]}
@@ -168,7 +168,7 @@ def _write_some(
     for document in collection.find({"_id": {"$in": list(paths)}}, {label_field: 1, "last_modified_at": 1}):
         sample, read = document["_id"], document.get("last_modified_at")
         try:
-            image = _look(whole_rows(document.get(label_field)), image_size_hw(paths[sample]))
+            image = _levels_of_image(whole_rows(document.get(label_field)), image_size_hw(paths[sample]))
         except InputError as error:
             failed[sample] = str(error)
             continue
@@ -189,7 +189,7 @@ def _write_some(
     return late
 
 
-def _look(rows: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) -> _Image:
+def _levels_of_image(rows: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) -> _Image:
     """The levels of one image's masks."""
     found = readable_masks(rows, size_hw)
     told: list[Mapping[str, str]] = [{}] * len(rows)

@@ -175,12 +175,6 @@ def paintable(detections: Iterable[Detection]) -> Iterator[tuple[str | None, str
                 yield value(detection, "label"), None
 
 
-def check_review(review: Any) -> None:
-    """Raise InputError unless `review` is one of the words that a review may be."""
-    if review is not None and review not in REVIEWS:
-        raise InputError(f"a review is one of {', '.join(REVIEWS)} or none, got {review!r}")
-
-
 def _is_box(box: Any) -> bool:
     numbers = isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
     return numbers and all(map(math.isfinite, box)) and bool(box[2] > 0 and box[3] > 0)

@@ -86,13 +86,6 @@ def pixel_rings(crop: Crop, corner_xy: tuple[int, int] = (0, 0), *, one: bool = 
     return [_at_least_three(path.points(nodes)) + corner_xy for nodes in rings]
 
 
-def count_holes_and_islands(crop: Crop) -> tuple[int, int]:
-    """How many holes a mask has, and how many parts that do not touch (1 of a mask in one piece)."""
-    _, islands = ndimage.label(crop, _TOUCHING)
-    _, gaps = ndimage.label(~np.pad(crop, 1))
-    return gaps - 1, islands
-
-
 @dataclass(frozen=True, eq=False)
 class _Segments:
     """The straight pieces of a mask's edge, each from a corner to the next, with the pixels beside it."""

@@ -10,6 +10,7 @@ import torch
 
 from fiftyone_ssa.models.blip_writing import Writer
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
+from fiftyone_ssa.models.images import processed
 from fiftyone_ssa.models.replay import Replay
 from fiftyone_ssa.models.resizing import squares_of
 
@@ -63,13 +64,7 @@ class Captioner:
         return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
 
     def _pixels(self, crops: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        # the data format is named: a crop 1 or 3 pixels high would be taken for channels otherwise
-        images = [crop.permute(2, 0, 1) for crop in crops]
-        inputs = self._processor(images=images, input_data_format="channels_first", return_tensors="pt")
-        return {
-            key: value.to(self._device, self._dtype if value.is_floating_point() else None)
-            for key, value in inputs.items()
-        }
+        return processed(self._processor, crops, self._device, self._dtype)
 
     def _blank(self, height: int, width: int) -> torch.Tensor:
         return torch.zeros((height, width, 3), dtype=torch.uint8, device=self._device)
@@ -84,7 +79,7 @@ class BlipCaptioner(Captioner):
         self._writer = Writer(self._network.text_decoder, self._device)
         network, device, blank = self._network, self._device, self._blank(1, 1)
         tower = network.vision_model
-        self._look = Replay(lambda **seen: {"states": tower(**seen).last_hidden_state}, device, "BLIP's vision tower")
+        self._tower = Replay(lambda **seen: {"states": tower(**seen).last_hidden_state}, device, "BLIP's vision tower")
         self._squares = (
             squares_of(self._processor.image_processor, device, tf32=self._dtype != torch.float32)
             if device.type == "cuda"
@@ -116,7 +111,7 @@ class BlipCaptioner(Captioner):
         pixels = (
             self._pixels(crops) if self._squares is None else {"pixel_values": self._squares(crops).to(self._dtype)}
         )
-        return list(self._look(**pixels)["states"])
+        return list(self._tower(**pixels)["states"])
 
     @torch.inference_mode()
     def _write(self, seen: Sequence[torch.Tensor]) -> Sequence[str]:

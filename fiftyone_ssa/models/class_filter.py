@@ -62,7 +62,9 @@ class ClassFilter(TwoTowers):
         network = in_one_pass(network.requires_grad_(False).eval(), device, dtype).to(device, dtype)
         self._network = network
         self._device, self._dtype = device, dtype
-        self._look = Replay(lambda pixels: {"looks": unit(network.encode_image(pixels))}, device, "CLIP's vision tower")
+        self._tower = Replay(
+            lambda pixels: {"embeddings": unit(network.encode_image(pixels))}, device, "CLIP's vision tower"
+        )
         self._prepare_squares(preprocess.transforms)
         self._plan_batches(self._network.visual, self._network, template)
 
@@ -88,7 +90,7 @@ class ClassFilter(TwoTowers):
             pixels = squares.to(self._device, torch.float32).div_(255).sub_(self._mean).div_(self._std)
         else:
             pixels = self._squares([without_ends(crop) for crop in crops] if self._cut_ends else crops)
-        return list(self._look(pixels=pixels.to(self._dtype))["looks"])
+        return list(self._tower(pixels=pixels.to(self._dtype))["embeddings"])
 
     @torch.inference_mode()
     def _embed_texts(self, names: Sequence[str]) -> Sequence[Embeddings]:

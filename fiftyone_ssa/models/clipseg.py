@@ -68,9 +68,9 @@ class NameDecoder(nn.Module):
         steps = decoder.transposed_convolution
         steps = list(steps) if isinstance(steps, nn.Sequential) else [steps]
         first = next(i for i, step in enumerate(steps) if isinstance(step, nn.ConvTranspose2d))
-        self._look = nn.Sequential(*steps[:first])
+        self._convolve = nn.Sequential(*steps[:first])
         self.spread = Spread(steps[first:])
-        self.margin = sum(step.kernel_size[0] // 2 for step in self._look if isinstance(step, nn.Conv2d))
+        self.margin = sum(step.kernel_size[0] // 2 for step in self._convolve if isinstance(step, nn.Conv2d))
         """How many cells around one are looked at."""
 
     def forward(
@@ -99,7 +99,7 @@ class NameDecoder(nn.Module):
         cells = cells.reshape(*cells.shape[:2], self._grid, self._grid)
         if cells.is_cuda:  # where a convolution of half precision is many times faster with the channels last
             cells = cells.contiguous(memory_format=torch.channels_last)
-        found: torch.Tensor = self._look(cells)
+        found: torch.Tensor = self._convolve(cells)
         return found
 
 

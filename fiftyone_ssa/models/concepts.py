@@ -11,6 +11,7 @@ import torch
 
 from fiftyone_ssa.models.devices import plan_chunks
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.images import processed
 from fiftyone_ssa.models.memo import Memo
 
 KINDS = {"sam3": ("Sam3Model",), "sam3_video": ("Sam3VideoModel",), "sam3_lite_text": ("Sam3LiteTextModel",)}
@@ -69,10 +70,7 @@ class Concepts:
         return self.network.get_vision_features(self.prepare(image))
 
     def _pixels(self, image: torch.Tensor) -> torch.Tensor:
-        # the data format is named: an image 1 or 3 pixels high would be taken for channels otherwise
-        inputs = self._processor([image.permute(2, 0, 1)], input_data_format="channels_first", return_tensors="pt")
-        pixels: torch.Tensor = inputs["pixel_values"].to(self._device, self._dtype)
-        return pixels
+        return processed(self._processor, [image], self._device, self._dtype)["pixel_values"]
 
     def find(self, seen: Any, names: Sequence[str], keep: Callable[[Instances], Kept]) -> list[Kept]:
         """What `keep` makes of the instances of each name in what `look` saw; those take 60 MB a name, and go."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.images import processed
 from fiftyone_ssa.models.quick_gelu import in_one_pass
 from fiftyone_ssa.models.two_towers import WHAT, Embeddings, TwoTowers, unit, without_ends
 
@@ -57,13 +58,7 @@ class HuggingFaceFilter(TwoTowers):
     def _embed_images(self, crops: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         if getattr(self._processor, "do_center_crop", False):
             crops = [without_ends(crop) for crop in crops]
-        # the data format is named: a crop 1 or 3 pixels high would be taken for channels otherwise
-        images = [crop.permute(2, 0, 1) for crop in crops]
-        inputs = self._processor(images=images, input_data_format="channels_first", return_tensors="pt")
-        tensors = {
-            key: value.to(self._device, self._dtype if value.is_floating_point() else None)
-            for key, value in inputs.items()
-        }
+        tensors = processed(self._processor, crops, self._device, self._dtype)
         return list(unit(_pooled(self._network.get_image_features(**tensors))))
 
     @torch.inference_mode()

@@ -204,16 +204,16 @@ def _in_pixel_order(values: torch.Tensor, size_hw: Sequence[int]) -> torch.Tenso
 
 def _first_layer(layer: Any, tokens: torch.Tensor, cells: Cells) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """(P, T, C) queries and (P, n, C) cells strip by strip, after a layer whose cells are the image's own."""
-    queries = _self_attended(layer, tokens, tokens)
+    queries = _self_attention(layer, tokens, tokens)
     inward, outward = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
     asked = _of_heads(inward, inward.q_proj(queries + tokens).flatten(0, 1)) * inward.scaling
     found = (asked @ cells.keys).softmax(2) @ cells.spoken
     found = found.transpose(0, 1).reshape(*tokens.shape[:2], -1)
-    queries = _thought(layer, queries + _out(inward)(found))
+    queries = _mlp(layer, queries + _out(inward)(found))
     keys = _of_heads(outward, outward.k_proj(queries + tokens).flatten(0, 1)) * outward.scaling
     scores = (keys @ cells.asked).view(len(keys), len(tokens), -1, len(cells.values))
     shares = scores.softmax(2).transpose(0, 1).flatten(1, 2)
-    told = _told(outward, queries)
+    told = _values_by_head(outward, queries)
     long = len(cells.values)
     if told.device.type == "cpu":
         long = min(long, max(1, STRIP_NUMBERS // (len(tokens) * told.shape[2])))
@@ -231,15 +231,15 @@ def _layer(
     places: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """(P, T, C) queries and (P, n, C) cells strip by strip, after a later layer."""
-    queries = _self_attended(layer, queries, tokens)
+    queries = _self_attention(layer, queries, tokens)
     found = _tokens_to_cells(layer.cross_attn_token_to_image, queries + tokens, strips, places)
-    queries = _thought(layer, queries + found)
+    queries = _mlp(layer, queries + found)
     outward = layer.cross_attn_image_to_token
     heads = outward.num_attention_heads
     keys = outward.k_proj(queries + tokens).unflatten(2, (heads, -1)) * outward.scaling
     rows = torch.einsum("pthd,hdc->phtc", keys, outward.q_proj.weight.unflatten(0, (heads, -1))).flatten(1, 2)
     shift = torch.einsum("pthd,hd->pht", keys, outward.q_proj.bias.unflatten(0, (heads, -1))).flatten(1)[..., None]
-    told = _told(outward, queries)
+    told = _values_by_head(outward, queries)
 
     def answered(cells: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         scores = torch.unflatten((rows @ (cells + place).mT).add_(shift), 1, (heads, -1))
@@ -250,7 +250,7 @@ def _layer(
     return queries, [answered(cells, place) for cells, place in zip(strips, places, strict=True)]
 
 
-def _self_attended(layer: Any, queries: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+def _self_attention(layer: Any, queries: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """(P, T, C): each point's tokens have attended to one another."""
     skip = layer.skip_first_layer_pe
     asked = (queries if skip else queries + tokens)[None]
@@ -259,7 +259,7 @@ def _self_attended(layer: Any, queries: torch.Tensor, tokens: torch.Tensor) -> t
     return seen
 
 
-def _thought(layer: Any, queries: torch.Tensor) -> torch.Tensor:
+def _mlp(layer: Any, queries: torch.Tensor) -> torch.Tensor:
     """(P, T, C): queries that have seen the image, through the layer's perceptron."""
     queries = layer.layer_norm2(queries)
     seen: torch.Tensor = layer.layer_norm3(queries + layer.mlp(queries))
@@ -285,7 +285,7 @@ def _tokens_to_cells(
     return answer
 
 
-def _told(attention: Any, values: torch.Tensor) -> torch.Tensor:
+def _values_by_head(attention: Any, values: torch.Tensor) -> torch.Tensor:
     """(P, heads * T, C): what cells that attend to (P, T, C) tokens gather of each with each head."""
     heads, out = attention.num_attention_heads, _out(attention)
     spoken = attention.v_proj(values).unflatten(2, (heads, -1))

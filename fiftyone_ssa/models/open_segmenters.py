@@ -15,6 +15,7 @@ from fiftyone_ssa.models.concepts import Concepts, Instances
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
 from fiftyone_ssa.models.factories import is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
+from fiftyone_ssa.models.images import processed
 from fiftyone_ssa.models.memo import Memo
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.types import Image, SemanticMap
@@ -163,10 +164,7 @@ class _Network:
         return self._chunks.map(lambda some: [keep(logits) for logits in self._logits(seen, some)], names)
 
     def _pixels(self, image: torch.Tensor) -> torch.Tensor:
-        # the data format is named: an image 1 or 3 pixels high would be taken for channels otherwise
-        inputs = self._processor([image.permute(2, 0, 1)], input_data_format="channels_first", return_tensors="pt")
-        pixels: torch.Tensor = inputs["pixel_values"].to(self._device, self._dtype)
-        return pixels
+        return processed(self._processor, [image], self._device, self._dtype)["pixel_values"]
 
     def look(self, image: torch.Tensor) -> Any:
         """What is seen in an (H, W, 3) uint8 image."""

@@ -46,7 +46,7 @@ class Resizing:
 
     def _resize(self, crops: list[torch.Tensor]) -> torch.Tensor:
         height, width = (max(crop.shape[axis] for crop in crops) for axis in (0, 1))
-        values = _gathered(crops, height, width).view(len(crops), height, width * 3)
+        values = _padded_with_edges(crops, height, width).view(len(crops), height, width * 3)
         down, across = self._shares(crops, 0, height), self._shares(crops, 1, width)
         with tf32_products(self.tf32):
             rows = (down @ values).view(len(crops), -1, width, 3).permute(0, 3, 1, 2).reshape(len(crops), -1, width)
@@ -142,7 +142,7 @@ def _alike(crops: Sequence[torch.Tensor]) -> Iterator[list[int]]:
             left = left[max(fits, 1) :]
 
 
-def _gathered(crops: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
+def _padded_with_edges(crops: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
     """(N * height * width, 3) float32: crops of one storage, their last rows and columns repeated."""
     device = crops[0].device
     if any(crop.stride(2) != 1 or crop.stride(1) != 3 or crop.storage_offset() % 3 for crop in crops):

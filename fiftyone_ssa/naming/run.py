@@ -1,8 +1,8 @@
 """The only scheduler: decode -> batch -> pipeline -> result, through bounded queues.
 
 Images are decoded by threads while the pipeline computes, and whoever consumes the results (a file writer, the
-database) should do so in a thread of its own (`overlap`), so that writing overlaps computing too. At most
-`prefetch` decoded images are held, however many there are to do.
+database) should do so in a thread of its own (`overlap`), so that writing overlaps computing too. Decoded
+ahead of the pipeline are at most a batch and one more for each decoder, however many there are to do.
 Where memory runs out, half as many images are worked on at a time from then on; where the device is lost, the run ends.
 """
 

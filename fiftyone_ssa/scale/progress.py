@@ -55,7 +55,7 @@ class Progress(AbstractContextManager["Progress"]):
             self.images += outcome.images + outcome.failed
         else:
             self.unread += 1
-        told = self._told()
+        told = self._figures()
         if self._lines is not None:
             self._tell(self._lines, json.dumps(_shard(outcome) | told))
         shown = {"images/s": told["images_per_second"]} | ({"cost": told["cost"]} if self.price else {})
@@ -75,7 +75,7 @@ class Progress(AbstractContextManager["Progress"]):
         """Since it began."""
         return time.monotonic() - self._started
 
-    def _told(self) -> dict[str, Any]:
+    def _figures(self) -> dict[str, Any]:
         seconds = self.seconds
         cost = self.price * self.workers * seconds / 3600
         share = self.shards / self.done

@@ -20,7 +20,10 @@ class Reader(Protocol):
 
 
 READERS: dict[str, Reader] = {
-    **{"folder": read_folder, "tar": read_tar},
-    **{"parquet": read_parquet, "arrow": read_arrow, "lance": read_lance},
+    "folder": read_folder,
+    "tar": read_tar,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+    "lance": read_lance,
 }
 """By `Shard.kind`."""

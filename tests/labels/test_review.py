@@ -10,7 +10,6 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import save_png
 from fiftyone_ssa.labels import documents, review
 from fiftyone_ssa.masks import rle
@@ -123,10 +122,3 @@ def test_attributes_are_declared_and_filter(tmp_path: Path) -> None:
     assert dataset.bounds("ssa.detections.reviewed_at")[0].year == 2026
     assert [review.is_touched(d) for d in dataset.first().ssa.detections] == [True, False]
     assert review.is_rejected(dataset.first().ssa.detections[0])
-
-
-def test_a_review_is_one_of_three_words() -> None:
-    for word in (*review.REVIEWS, None):
-        review.check_review(word)
-    with pytest.raises(InputError, match="a review is one of accepted, corrected, rejected or none, got 'ok'"):
-        review.check_review("ok")
