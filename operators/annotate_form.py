@@ -10,6 +10,7 @@ from fiftyone_ssa.exports.export_arguments import detections_fields
 from fiftyone_ssa.folders.image_folder import masks_beside
 from fiftyone_ssa.labels.evaluation import segmentation_fields
 from fiftyone_ssa.labels.preview import LOOKED_AT, preview
+from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.models.architectures import check_models
 from fiftyone_ssa.models.catalogue import facts, is_offline, path_of, preferred_preset
 from fiftyone_ssa.models.hardware import Hardware, hardware
@@ -28,7 +29,6 @@ from .annotate_choice import (
     base_preset,
     chosen_overwrite,
     own_names,
-    parsed_overrides,
     usual_masks,
 )
 from .form_values import check_new_name
@@ -107,6 +107,7 @@ class Questions:
                     label="Your own classes",
                     description="What the segmenter is asked for, by commas or line breaks; empty: the preset's",
                     lines=True,
+                    check=self._check_names,
                 )
             votes = [Card(AS_PRESET, f"As {base.name} does it: {base.semantic.vote}")]
             votes += [Card(name, f"{name}: {line}") for name, line in VOTES.items()]
@@ -118,6 +119,7 @@ class Questions:
             description="With commas or line breaks between, offered for every mask beside what the models propose; "
             "may stay empty",
             lines=True,
+            check=self._check_names,
         )
         if isinstance(params["vocabulary"], str) and own_names(params["vocabulary"]):
             form.switch(
@@ -142,7 +144,8 @@ class Questions:
     def _ask_more(self, base: Preset) -> None:
         """What few need, under a switch that is on where one of it is not as usual."""
         form, params = self.form, self.params
-        changed = any(params[name] != usual for name, usual in MORE.items())
+        takes_map = base.pipeline == "ssa" and base.semantic.source == "field"
+        changed = takes_map or any(params[name] != usual for name, usual in MORE.items())
         if not form.switch("more", label="More settings") and not changed:
             return
         if params["mask_names"] or Choice(self.samples, params).masks != FIND:
@@ -157,6 +160,7 @@ class Questions:
                 segmentation_fields(self.samples),
                 label="Existing class map",
                 description="A field that stands in for the segmenter; empty: run the segmenter",
+                check=self._check_map if takes_map else None,
             )
             form.switch("keep_branch", label="Keep the segmenter's own map beside the refined one")
         form.number("batch_size", label="Images at a time", high=LARGEST_BATCH)
@@ -172,7 +176,7 @@ class Questions:
             label="Changes to the preset",
             description=f"One section.key=value a line, for example {EXAMPLES[base.pipeline]}",
             lines=True,
-            check=lambda: parsed_overrides(params) and Choice(self.samples, params).preset,
+            check=self._check_files if params["overrides"] else None,
         )
 
     def _ask_field(self) -> None:
@@ -201,14 +205,25 @@ class Questions:
             )
 
     def _check_files(self) -> None:
-        """Raise InputError where a model or a vocabulary that lies here cannot be what its setting takes."""
+        """Raise InputError where a model, vocabulary or ontology that lies here cannot be what its setting takes."""
         preset = Choice(self.samples, self.params).preset
         check_models(preset)
         settings = preset.settings()
-        for words in filter(
-            None, (settings.get(f"{section}.vocabulary") for section in ("semantic", "open_vocabulary"))
-        ):
-            read_vocabulary(words)
+        for section in ("semantic", "open_vocabulary"):
+            if words := settings.get(f"{section}.vocabulary"):
+                read_vocabulary(words)
+            if classes := settings.get(f"{section}.ontology"):
+                Ontology.load(classes)
+
+    def _check_names(self) -> None:
+        """Raise InputError where one of a person's own names can be none."""
+        if names := own_names(self.params["vocabulary"]):
+            read_vocabulary("".join(f"{name}\n" for name in names))
+
+    def _check_map(self) -> None:
+        """Raise InputError where no class map is chosen."""
+        if not self.params["semantic_field"]:
+            raise InputError("this preset has no segmenter: choose the class map that stands in for it")
 
     def _check_field(self) -> None:
         check_new_name(self.params["label_field"], "the label field")

@@ -333,6 +333,8 @@ def say_by_labels(inputs: types.Object) -> None:
                 rf"(?:pass )?\b({any_of})=True", lambda found: f"tick {labels[found[1]]}", field.error_message
             )
             told = re.sub(rf"\b({any_of})=('[^']*')", lambda found: f"{found[2]} under {labels[found[1]]}", told)
+            told = re.sub(rf"\bpass ({any_of})\b", lambda found: f"choose {labels[found[1]]}", told)
+            told = re.sub(rf"^({any_of})(?= must )", lambda found: labels[found[1]], told)
             field.error_message = re.sub(rf"another ({any_of})\b", lambda found: f"another {labels[found[1]]}", told)
 
 

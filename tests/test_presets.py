@@ -93,11 +93,14 @@ def test_the_small_models_come_with_the_package() -> None:
             "pipeline = 'engine'\n[open_vocabulary]\nclass_filter = 'a'\ndecider = 'b'\ntemplate = 'a photo'",
             "template must hold {}, where the name goes, got 'a photo'",
         ),
-        ("pipeline = 'engine'\n[open_vocabulary]\nsegmenters = 'one'", "must be a list of strings, got 'one'"),
+        (
+            "pipeline = 'engine'\n[open_vocabulary]\nsegmenters = 'one'",
+            r'must be a list of strings, such as \["one", "two"\] or \[\], got .one.',
+        ),
         (
             "pipeline = 'engine'\n[semantic]\nvocabulary = 'words.txt'",
             r'semantic\.vocabulary \(did you mean open_vocabulary\.vocabulary\?\) does .* where pipeline = "engine", '
-            r'which reads masks and open_vocabulary \(segmenters, .*\); leave it out, or choose pipeline = "ssa"',
+            r"which reads masks and open_vocabulary \(segmenters, .*\); leave it out, or choose a preset with pipeline",
         ),
         ("[open_vocabulary]\ndecider = 'filter'", r'open_vocabulary\.decider does nothing where pipeline = "ssa"'),
         ("not toml", "is not a TOML file"),

@@ -159,12 +159,17 @@ def _nearest(word: str, legal: list[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _nearest_key(word: str, legal: list[str]) -> str:
-    """`_nearest` among the keys of a preset and those of its sections, which are named with them."""
+def _nearest_key(word: str, legal: list[str], pipeline: object) -> str:
+    """`_nearest` among the keys of a preset and those of its sections, which are named with them.
+
+    One that the sections of both pipelines have is that of `pipeline`.
+    """
     homes = {key: [repr(key)] for key in legal}
-    for section, kind in SECTIONS.items():
-        for key in typing.get_type_hints(kind):
-            homes.setdefault(key, []).append(f"{section}.{key}")
+    unread = [section for section, reader in _READ_BY.items() if reader != pipeline]
+    for section in [*(section for section in SECTIONS if section not in unread), *unread]:
+        for key in typing.get_type_hints(SECTIONS[section]):
+            if key not in homes or section not in unread:
+                homes.setdefault(key, []).append(f"{section}.{key}")
     close = difflib.get_close_matches(word[:100].lower(), homes, n=1, cutoff=0.5)
     return f" (did you mean {' or '.join(homes[close[0]])}?)" if close else ""
 
@@ -180,7 +185,7 @@ def _check_read(given: Mapping[str, Any], pipeline: object, where: str) -> None:
         near = f" (did you mean {reads}.{key}?)" if key in legal else ""
         raise InputError(
             f'{where}: {section}.{_clipped(key)}{near} does nothing where pipeline = "{pipeline}", which reads masks '
-            f'and {reads} ({", ".join(legal)}); leave it out, or choose pipeline = "{reader}"'
+            f'and {reads} ({", ".join(legal)}); leave it out, or choose a preset with pipeline = "{reader}"'
         )
 
 
@@ -192,6 +197,10 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
         section, dot, option = key.partition(".")
         value = _plain(given)
         changes = {option: value} if dot else value
+        if section in SECTIONS and not isinstance(changes, Mapping):
+            raise InputError(
+                f"section {section} must be a table of settings, got {shown(value)}; write {section}.key=value"
+            )
         known = nested.setdefault(section, {} if isinstance(changes, Mapping) else changes)
         if isinstance(known, dict) and isinstance(changes, Mapping):
             known.update(changes)
@@ -253,7 +262,7 @@ def _build(name: str, settings: Mapping[str, Any], where: str) -> Preset:
     legal = ["pipeline", *SECTIONS]
     for key in settings:
         if key not in legal:
-            near = _nearest_key(str(key), legal)
+            near = _nearest_key(str(key), legal, settings.get("pipeline", "ssa"))
             raise InputError(f"{where}: unknown key {shown(key)}{near}; legal are {', '.join(legal)}")
     pipeline = _check(f"{where}: pipeline", settings.get("pipeline", "ssa"), Literal["ssa", "engine"])
     tables = {section: _table(kind, settings.get(section, {}), section, where) for section, kind in SECTIONS.items()}
@@ -304,7 +313,7 @@ def _check(what: str, value: Any, hint: Any, limits: tuple[float, float] | None 
         return value
     if typing.get_origin(hint) is tuple:
         if isinstance(value, str) or not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-            raise InputError(f"{what} must be a list of strings, got {shown(value)}")
+            raise InputError(f'{what} must be a list of strings, such as ["one", "two"] or [], got {shown(value)}')
         return tuple(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 53 else math.inf  # beyond any range

@@ -72,6 +72,18 @@ def test_form_lists_presets_and_fields_and_changes_nothing(form, photographs):
         ("overrides", {"overrides": "masks.points_per_sid=3"}, "did you mean 'points_per_side'?"),
         ("overrides", {"overrides": "semantic.vote=hrad"}, "did you mean 'hard'?"),
         ("overrides", {"overrides": "semantic"}, "must read section.key=value"),
+        (
+            "overrides",
+            {"overrides": "masks=3"},
+            "section masks must be a table of settings, got 3; write masks.key=value",
+        ),
+        ("overrides", {"overrides": "semantic.ontology=/no.toml"}, "/no.toml"),
+        (
+            "overrides",
+            {"preset": "mini-engine", "overrides": "vocabulary=a, b"},
+            "you mean open_vocabulary.vocabulary?",
+        ),
+        ("vocabulary", {"preset": "mini-engine", "vocabulary": "cat\x07"}, "which has control characters"),
         ("still_to_give", {"preset": "own TOML file"}, "name a TOML file"),
         ("preset_file", {"preset": "own TOML file", "preset_file": "/no.toml"}, "does not exist"),
         ("label_field", {"label_field": "my field"}, "must be letters, digits and underscores"),
@@ -281,8 +293,28 @@ def test_the_form_says_what_is_there_and_what_becomes_of_it(form, labelled, pres
 def test_the_form_refuses_files_that_do_not_fit(form, photographs, parity, preset, change, says):
     change = change.format(models=parity / "models")
     fields = form("annotate", photographs, preset=preset, masks="sam", overrides=change)
-    assert ("refusal" in fields) == (says is not None)
-    assert says is None or says in fields["refusal"]["error_message"]
+    assert fields["overrides"]["invalid"] == (says is not None)  # under the box that it was typed into
+    assert says is None or says in fields["overrides"]["error_message"]
+    assert "refusal" not in fields
+
+
+def test_the_form_refuses_files_of_a_preset_of_ones_own(form, photographs, parity, preset):
+    Path(preset).write_text(Path(preset).read_text().replace("segformer-ade20k", "blip"))
+    fields = form("annotate", photographs, preset="own TOML file", preset_file=preset)
+    assert "BlipForConditionalGeneration" in fields["refusal"]["error_message"]
+
+
+def test_a_preset_without_a_segmenter_asks_for_the_class_map(form, photographs, tmp_path):
+    own = tmp_path / "field.toml"
+    own.write_text('[masks]\nsource = "existing"\n[semantic]\nsource = "field"\n')
+    fields = form("annotate", photographs, preset="own TOML file", preset_file=str(own))
+    assert "semantic_field" in fields
+    assert "choose the class map" in fields["still_to_give"]["error_message"]
+
+
+def test_a_refusal_calls_a_field_as_the_form_does(form, photographs):
+    given = {"batch_size": 0, "app": {"extended": {}}}
+    assert form("annotate", photographs, **given)["batch_size"]["error_message"].startswith("'Images at a time' must")
 
 
 @pytest.mark.parametrize(
