@@ -30,8 +30,16 @@ Coarser than what loading finds: what is refused by it would never load, what is
 """
 
 
+CLOSED = re.compile(r"For(Semantic|Universal|Instance)Segmentation$")
+"""Segmenters that have classes of their own."""
+TAKES_NAMES = "a CLIPSeg (CIDAS/clipseg-rd64-refined), GroupViT (nvidia/groupvit-gcc-yfcc) or SAM 3 (facebook/sam3)"
+
+
 def check_models(preset: Preset) -> None:
-    """Raise InputError for a model on this machine's disk that a setting names and that is made for another one."""
+    """Raise InputError for a model on this machine's disk that a setting names and that is made for another one.
+
+    Also for a vocabulary where the segmenter has classes of its own.
+    """
     for setting, model in _named(preset):
         kinds = _architectures(model)
         fits = [_settings_of(kind) for kind in kinds]
@@ -40,6 +48,13 @@ def check_models(preset: Preset) -> None:
             raise InputError(
                 f"the model {model} is a {kinds[0]}, which goes into {place}, not into {setting}; name another there"
             )
+        if setting == "semantic.model" and preset.semantic.vocabulary and kinds and all(map(CLOSED.search, kinds)):
+            raise InputError(with_own_classes(model))
+
+
+def with_own_classes(model: str) -> str:
+    """What is said where a vocabulary is given to a segmenter that has classes of its own."""
+    return f"{model} has classes of its own; leave semantic.vocabulary out, or name {TAKES_NAMES}"
 
 
 def _settings_of(kind: str) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.models.architectures import TAKES_NAMES
 from fiftyone_ssa.models.concepts import KINDS as CONCEPTS
 from fiftyone_ssa.models.concepts import Concepts, Instances
 from fiftyone_ssa.models.devices import Chunks, plan_chunks
@@ -21,7 +22,6 @@ from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.types import Image, SemanticMap
 
 WHAT = "an open-vocabulary segmenter"
-TAKES_NAMES = "a CLIPSeg (CIDAS/clipseg-rd64-refined), GroupViT (nvidia/groupvit-gcc-yfcc) or SAM 3 (facebook/sam3)"
 KINDS = {"clipseg": ("CLIPSegForImageSegmentation",), "groupvit": ("GroupViTModel",), **CONCEPTS}
 BACKGROUND = "background"
 GRID_BYTES = 128 << 20

@@ -11,13 +11,14 @@ import torch
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.models import Segmenter
+from fiftyone_ssa.models.architectures import with_own_classes
 from fiftyone_ssa.models.class_names import published_names
 from fiftyone_ssa.models.devices import Chunks, finer, is_small, tf32_products, without_float64
 from fiftyone_ssa.models.factories import call_factory, is_factory
 from fiftyone_ssa.models.hub import check_kind, check_vocabulary, load_whole, loading
 from fiftyone_ssa.models.images import images_on
 from fiftyone_ssa.models.neighbourhood import has_neighbourhoods, plain_neighbourhoods
-from fiftyone_ssa.models.open_segmenters import TAKES_NAMES, load_open_segmenter, needs_vocabulary
+from fiftyone_ssa.models.open_segmenters import load_open_segmenter, needs_vocabulary
 from fiftyone_ssa.models.replay import Replay
 from fiftyone_ssa.models.scores import ClassScores
 from fiftyone_ssa.models.unwaiting import let_run_ahead
@@ -77,7 +78,7 @@ def load_segmenter(
     if vocabulary:
         if not is_factory(model):
             _check_kind(model, trust_remote_code)  # what is no segmenter is told so
-        raise InputError(f"{model} has classes of its own; leave semantic.vocabulary out, or name {TAKES_NAMES}")
+        raise InputError(with_own_classes(model))
     if is_factory(model):
         return adopt(call_factory(model), model)
     return HuggingFaceSegmenter(model, device, dtype, trust_remote_code=trust_remote_code)

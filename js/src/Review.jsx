@@ -10,7 +10,7 @@ import { AcceptMany, SelectionBar } from "./Many.jsx";
 import { NameField } from "./NameField.jsx";
 import { Message, Press, Quiet } from "./parts.jsx";
 import { Picture } from "./Picture.jsx";
-import { undoable } from "./queue.js";
+import { decisions, undoable } from "./queue.js";
 import { useReview } from "./useReview.js";
 import { SENTENCES } from "./words.js";
 
@@ -60,7 +60,7 @@ function Panel({ operators, app }) {
       <Header app={app} review={review} />
       <Notice notice={state.notice} />
       <Body app={app} review={review} />
-      <History history={state.history} undo={undo} alike={like && ((mask) => like(mask, { same_wrong_name: true }))} />
+      <History history={decisions(state)} undo={undo} alike={like && ((mask) => like(mask, { same_wrong_name: true }))} />
     </Box>
   );
 }

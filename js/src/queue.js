@@ -12,7 +12,7 @@ export const EMPTY = {
   total: 0,
   reviewed: 0,
   decided: {}, // mask id -> what was decided here: {kind, name}
-  history: [], // newest first: {seq, kind, name, was, entry, count, before, status: sent|done|failed|undone, written, undoing}
+  history: [], // newest first: {seq, kind, name, was, entry, count, field, before, status: sent|done|failed|undone, written, undoing}
   exhausted: false, // the server has no mask that this queue has not shown
   notice: null,
 };
@@ -25,8 +25,11 @@ export const openAhead = (state) => state.entries.slice(state.at).filter(([, mas
 /** How many masks were passed without a decision. */
 export const skipped = (state) => state.entries.slice(0, state.at).filter(([, mask]) => !state.decided[mask]).length;
 
+/** The decisions on masks of the shown field; those of others wait until their field is shown again. */
+export const decisions = (state) => state.history.filter(({ field }) => field === state.field);
+
 /** The newest decision that can be taken back, or undefined. */
-export const undoable = (state) => state.history.find(({ status }) => status === "sent" || status === "done");
+export const undoable = (state) => decisions(state).find(({ status }) => status === "sent" || status === "done");
 
 /** Where the first undecided mask from `index` on stands; the length of the list where all are decided. */
 function nextOpen(entries, decided, index) {
@@ -40,22 +43,24 @@ function changed(state, seq, change) {
   return { ...state, history: state.history.map((item) => (item.seq === seq ? { ...item, ...change } : item)) };
 }
 
-function withDecision(state, { kind, name, entry, before, count }) {
+function withDecision(state, { kind, name, entry, before, count, field }) {
+  if (field !== state.field) return state; // another one is shown by now
   if (!entry) return { ...state, reviewed: state.reviewed + count };
   const decided = { ...state.decided, [entry[1]]: { kind, name } };
   return { ...state, decided, reviewed: state.reviewed + (before ? 0 : 1) };
 }
 
-function withoutDecision(state, { entry, before, count }) {
+function withoutDecision(state, { entry, before, count, field }) {
+  if (field !== state.field) return state;
   if (!entry) return { ...state, reviewed: state.reviewed - count };
   const { [entry[1]]: _, ...decided } = state.decided;
   if (before) decided[entry[1]] = before;
   return { ...state, decided, reviewed: state.reviewed - (before ? 0 : 1) };
 }
 
-function decide(state, { seq, kind, name, was, entry, count = 1 }) {
+function decide(state, { seq, kind, name, was, entry, count = 1, field }) {
   const before = entry ? state.decided[entry[1]] : undefined;
-  const item = { seq, kind, name, was, entry, count, before, status: "sent" };
+  const item = { seq, kind, name, was, entry, count, field, before, status: "sent" };
   const next = withDecision(state, item);
   const at = entry ? nextOpen(next.entries, next.decided, state.at) : state.at;
   return { ...next, at, history: [item, ...state.history].slice(0, KEEP_HISTORY), notice: null };
@@ -112,7 +117,8 @@ const counted = (items) => items.reduce((sum, { count }) => sum + count, 0);
  * otherwise it begins anew, as after another filter. What is on its way to the server is not in its numbers yet.
  */
 function loaded(state, { queue, keep }) {
-  const undoing = state.history.filter((item) => item.undoing && item.written && !item.before);
+  const history = decisions({ ...state, field: queue.label_field });
+  const undoing = history.filter((item) => item.undoing && item.written && !item.before);
   const back = undoing.filter(({ entry }) => entry).map(({ entry }) => entry);
   const passed = keep ? state.entries.slice(0, state.at) : [];
   const seen = passed.filter(([, mask]) => !back.some((entry) => entry[1] === mask));
@@ -120,7 +126,7 @@ function loaded(state, { queue, keep }) {
   const listed = new Set(queue.ids.map(([, mask]) => mask));
   const fresh = [...back.filter(([, mask]) => !listed.has(mask)), ...queue.ids.filter(([, mask]) => !known.has(mask))];
   const entries = [...seen, ...fresh];
-  const onItsWay = state.history.filter(({ status, before }) => status === "sent" && !before);
+  const onItsWay = history.filter(({ status, before }) => status === "sent" && !before);
   const decided = keep
     ? state.decided
     : Object.fromEntries(onItsWay.filter((i) => i.entry).map((i) => [i.entry[1], i]));

@@ -75,12 +75,12 @@ def panel(app, scenes):
     return panel
 
 
-def begin(panel):
-    """Choose the engine's masks, and give the keys to the panel."""
+def begin(panel, field=FIELD):
+    """Choose a field's masks, and give the keys to the panel."""
     panel.shown()
     panel.at("field").click()
-    panel.page.locator(f'[data-cy="review-field-{FIELD}"]').click()
-    masks = panel.dataset.values(f"{FIELD}.detections.id", unwind=True)
+    panel.page.locator(f'[data-cy="review-field-{field}"]').click()
+    masks = panel.dataset.values(f"{field}.detections.id", unwind=True)
     wait_until(lambda: panel.mask in masks, "the field was not changed", page=panel.page)
     panel.root.click(position={"x": 300, "y": 4})
     panel.shown()
@@ -181,6 +181,13 @@ def test_undo_back_and_skip(panel, shot):
     assert panel.stored(first).review == "rejected"
     assert panel.reviewed == 1
     shot(panel.page, "review-undo")
+    begin(panel, "ssa")  # which the sidebar does not show
+    panel.key("x", "z")
+    panel.saved()
+    assert not panel.at("notice").count()
+    panel.dataset.reload()
+    assert panel.dataset.count("ssa.detections.review") == 0
+    assert panel.states()["rejected"] == 1
 
 
 def test_all_of_a_class_above_a_margin_after_a_count(panel, shot):

@@ -22,6 +22,7 @@ const decide = (seq, id, more = {}) => ({
   was: "tree",
   entry: ["s", id, 0.5],
   count: 1,
+  field: "ssa",
   ...more,
 });
 const shown = (state) => current(state)?.[1] ?? null;
@@ -75,6 +76,14 @@ test("undo shows the mask again before and after the answer", () => {
   }
 });
 
+test("a decision belongs to its field: another one neither counts it nor takes it back", () => {
+  const other = { type: "loaded", queue: server(["x"], { label_field: "engine" }), keep: false };
+  const there = after(begin(), decide(1, "a"), other);
+  assert.equal(undoable(there), undefined);
+  assert.equal(reduce(there, { type: "failed", seq: 1, text: "no" }).reviewed, 0);
+  assert.deepEqual([undoable(reduce(there, begin())).field, reduce(there, begin()).reviewed], ["ssa", 1]);
+});
+
 test("an answer that comes after the undo changes nothing", () => {
   const undone = after(begin(), decide(1, "a"), { type: "undo", seq: 1 });
   for (const answer of [
@@ -111,7 +120,7 @@ test("an undo that is refused leaves the decision", () => {
 });
 
 test("many masks at once count as the server says", () => {
-  const many = { type: "decide", seq: 1, kind: "accept", name: "tree", entry: null, count: 0 };
+  const many = { type: "decide", seq: 1, kind: "accept", name: "tree", entry: null, count: 0, field: "ssa" };
   const state = after(begin(["a", "b", "c"], { total: 900 }), many, { type: "done", seq: 1, count: 800 });
   assert.equal(state.reviewed, 800);
   assert.equal(reduce(state, { type: "undo", seq: 1 }).reviewed, 0);
@@ -160,7 +169,7 @@ test("a queue that was read before an undo arrived neither counts nor loses what
     const then = reduce(state, { type: "undoDone", seq: 1 });
     assert.equal(reduce(then, { type: "loaded", queue: server(["a", "b", "c"]), keep }).reviewed, 0);
   }
-  const many = { type: "decide", seq: 1, kind: "accept", entry: null, count: 0 };
+  const many = { type: "decide", seq: 1, kind: "accept", entry: null, count: 0, field: "ssa" };
   const undone = after(
     begin(["a", "b"], { total: 9 }),
     many,

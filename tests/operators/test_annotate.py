@@ -288,6 +288,8 @@ def test_the_form_says_what_is_there_and_what_becomes_of_it(form, labelled, pres
             "or the names themselves, a comma or a line break after each",
         ),
         ("mini-engine", "open_vocabulary.vocabulary=dog, cat", None),
+        ("mini-ssa", "semantic.vocabulary=dog, cat", "has classes of its own; leave semantic.vocabulary out"),
+        ("mini-ssa", "semantic.model={models}/clipseg\nsemantic.vocabulary=dog, cat", None),
     ],
 )
 def test_the_form_refuses_files_that_do_not_fit(form, photographs, parity, preset, change, says):
