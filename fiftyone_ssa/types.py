@@ -278,6 +278,8 @@ class Inputs:
     """Existing masks; None where SAM is to make them."""
     semantic: SemanticMap | None = None
     """An existing class map; None where the segmenter is to make it."""
+    bad_masks: tuple[str, ...] = ()
+    """Of existing masks that cannot be read, and are not among `masks`: where each is and what is wrong with it."""
 
     def __post_init__(self) -> None:
         check_image(self.image)
@@ -299,3 +301,5 @@ class Result:
     error: str | None = None
     inputs: Inputs | None = field(default=None, repr=False)
     """The decoded image and masks, for whoever draws them."""
+    bad_masks: tuple[str, ...] = ()
+    """As `Inputs` has them, where there is an annotation."""

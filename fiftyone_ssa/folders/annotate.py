@@ -113,6 +113,7 @@ def annotate_files(
                     _consume(written, todo, output.summary, progress)
             if outdated := output.end():
                 logger.warning("%s still holds %d results of before --overwrite, not redone by this run", out, outdated)
+            output.summary.tell_bad_masks()
         return output.summary
 
 

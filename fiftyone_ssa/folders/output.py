@@ -17,7 +17,7 @@ from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.folders import stamps
 from fiftyone_ssa.folders.image_folder import OVERLAY_ENDING, RESULT_ENDING, ImageFile
 from fiftyone_ssa.folders.result_folder import FINISHED, FOREIGN, NEW, ResultFolder
-from fiftyone_ssa.folders.sa1b_json import annotation_record, map_record, read_masks
+from fiftyone_ssa.folders.sa1b_json import annotation_record, map_record, readable_masks
 from fiftyone_ssa.naming.run import Summary, Task, describe
 from fiftyone_ssa.naming.stamp import Settings, file_stamp
 from fiftyone_ssa.types import Annotation, Inputs, Result
@@ -170,14 +170,13 @@ class Output(AbstractContextManager["Output"]):
         if state == FOREIGN:
             raise InputError(f"{self._foreign(image)} is not of this program; move it away, or add --overwrite")
         pixels = read_image(image.path)
-        masks = None
-        if self.needs_masks:
-            size_hw = (pixels.shape[0], pixels.shape[1])
-            masks = read_masks(image.masks_path, size_hw, with_names=self.reads_names)
-        if self.needs_masks and self.keeps_header:
-            header = read_json(image.masks_path).get("image")
-            self._images[image.id] = replace(self._images[image.id], header=header)
-        return Inputs(pixels, masks)
+        if not self.needs_masks:
+            return Inputs(pixels)
+        content, size_hw = read_json(image.masks_path), (pixels.shape[0], pixels.shape[1])
+        masks, bad = readable_masks(content, str(image.masks_path), size_hw, with_names=self.reads_names)
+        if self.keeps_header:
+            self._images[image.id] = replace(self._images[image.id], header=content.get("image"))
+        return Inputs(pixels, masks, bad_masks=bad)
 
     def _foreign(self, image: ImageFile) -> Path:
         """The file in the place of one of ours."""

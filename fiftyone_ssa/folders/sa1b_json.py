@@ -11,7 +11,7 @@ import numpy as np
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.json_file import plain, read_json
 from fiftyone_ssa.masks import foreign, rle
-from fiftyone_ssa.masks.records import mask_set_from_records
+from fiftyone_ssa.masks.records import mask_set_from_records, readable_records
 from fiftyone_ssa.naming.part_names import nested
 from fiftyone_ssa.types import Annotation, MaskSet, SemanticMap
 
@@ -24,6 +24,26 @@ def read_masks(path: str | Path, size_hw: tuple[int, int], *, with_names: bool =
     Raises InputError, naming the file, if it is missing or damaged, has no annotations, or is of another image size.
     """
     return masks_of(read_json(path), str(path), size_hw, with_names=with_names)
+
+
+def readable_masks(
+    content: Mapping[str, Any], name: str, size_hw: tuple[int, int], *, with_names: bool = False
+) -> tuple[MaskSet, tuple[str, ...]]:
+    """As `masks_of`, but what is wrong with an annotation costs that one only, and is told behind the masks.
+
+    Raises InputError as `masks_of` does where no annotation can be read.
+    """
+    try:
+        return masks_of(content, name, size_hw, with_names=with_names), ()
+    except InputError:
+        if not isinstance(annotations := content.get("annotations"), list):
+            raise
+    try:
+        good, bad = readable_records(annotations, size_hw)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    masks = masks_of({"annotations": good}, name, size_hw, with_names=with_names)
+    return masks, tuple(f"{name}: {each}" for each in bad)
 
 
 def masks_of(content: Mapping[str, Any], name: str, size_hw: tuple[int, int], *, with_names: bool = False) -> MaskSet:

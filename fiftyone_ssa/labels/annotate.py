@@ -315,6 +315,7 @@ def _run(
     runs.finish({token, *goes_on})
     summary.seconds = time.perf_counter() - started
     _count(summary, writer, chosen)
+    summary.tell_bad_masks()
     if job.keeps_embeddings:
         try_to_offer(dataset, fields.label)
     return summary

@@ -27,7 +27,7 @@ from fiftyone_ssa.labels.database import (
 from fiftyone_ssa.labels.fields import check_label_field
 from fiftyone_ssa.labels.fused_weights import check_fused, trace_cases
 from fiftyone_ssa.labels.source import class_names
-from fiftyone_ssa.labels.stored_masks import COLOURLESS, mask_set_from_detections, stored_proposals
+from fiftyone_ssa.labels.stored_masks import COLOURLESS, readable_masks, stored_proposals
 from fiftyone_ssa.labels.truth import Truth, truth_of
 from fiftyone_ssa.layouts.class_names import first_names
 from fiftyone_ssa.masks.foreign import number_or_nan
@@ -249,10 +249,12 @@ def _judge_all(
 
 
 def _judge(sample: fo.Sample, detections: list[fo.Detection], truth: Truth, image: int) -> list[JudgedMask]:
+    read = readable_masks(fo.Detections(detections=detections), image_size_hw(sample.filepath))
+    masks, detections = read.masks, [detections[place] for place in read.places]
+
     def every(name: str) -> list[Any]:
         return [detection.get_attribute_value(name, None) for detection in detections]
 
-    masks = mask_set_from_detections(fo.Detections(detections=detections), image_size_hw(sample.filepath))
     similarities = np.array([number_or_nan(value) for value in every("name_similarity")], np.float64)
     proposals, grey = [_shares(d) for d in detections], [_shares(d, *COLOURLESS) for d in detections]
     colourless = np.array([number_or_nan(value) for value in every("colourless_share")], np.float64)

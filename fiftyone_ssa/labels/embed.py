@@ -20,7 +20,7 @@ from fiftyone_ssa.labels.lease import SCHEMA, Lease, hold
 from fiftyone_ssa.labels.shown import check_masks, masks_of
 from fiftyone_ssa.labels.source import Source
 from fiftyone_ssa.naming.arguments import check_batch_size, check_device, check_dtype
-from fiftyone_ssa.naming.run import run
+from fiftyone_ssa.naming.run import Summary, run
 from fiftyone_ssa.naming.stamp import Settings, model_stamp
 from fiftyone_ssa.presets import Preset, load_preset
 from fiftyone_ssa.types import Result
@@ -98,9 +98,12 @@ def embed(
         todo = {sample: path for sample, path in paths.items() if sample in unseen}
         writer.done.skipped = len(paths) - len(todo)
         source = Source(dataset, True, label_field, None, {})
+        seen = Summary()
         with fou.ProgressBar(total=len(todo), progress=progress) as bar:
             for result in bar(run(source.tasks(todo), looker, batch_size=batch_size)):
                 writer.write(result, todo[result.id], source)
+                seen.add(result)
+        seen.tell_bad_masks()
         runs.finish([token])
         offer(dataset, label_field)
     return writer.done

@@ -12,7 +12,7 @@ import numpy as np
 
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.files.images import read_image
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
+from fiftyone_ssa.labels.stored_masks import readable_masks
 from fiftyone_ssa.labels.truth import Truth
 from fiftyone_ssa.naming.fusing_fit import Case
 from fiftyone_ssa.presets import Preset, load_preset
@@ -51,7 +51,7 @@ def trace_cases(samples: Any, label_field: str, truth: Truth, preset: Preset, de
 def _cases(sample: fo.Sample, label_field: str, truth: Truth, engine: Any, half: int) -> list[Case]:
     image = read_image(sample.filepath)
     detections = [d for d in sample[label_field].detections if d.get_attribute_value("class_name", None)]
-    masks = mask_set_from_detections(fo.Detections(detections=detections), image.shape[:2])
+    masks = readable_masks(fo.Detections(detections=detections), image.shape[:2]).masks
     right = truth.of(sample, masks)
     engine.fusion.traced = []
     engine([Inputs(image, masks)])

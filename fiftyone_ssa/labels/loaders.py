@@ -21,8 +21,9 @@ from fiftyone import ViewField as F
 
 from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.files.images import UNDECODED, undecoded_note
+from fiftyone_ssa.files.json_file import read_json
 from fiftyone_ssa.files.printable import check_utf8, is_utf8, printable
-from fiftyone_ssa.folders.sa1b_json import read_masks
+from fiftyone_ssa.folders.sa1b_json import readable_masks
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.documents import (
     MASK_ATTRIBUTES,
@@ -134,7 +135,10 @@ class SA1BImporter(_Importer):
         """The masks, as `labels.masks_document` holds them."""
         if image.masks_path is None:
             return None
-        masks = read_masks(image.masks_path, size_hw)
+        masks, bad = readable_masks(read_json(image.masks_path), str(image.masks_path), size_hw)
+        if bad:
+            told = f"{image.image_path} is loaded without {counted(len(bad), 'mask')}, the first of {bad[0]}"
+            logger.warning("%s", printable(told))
         return fo.Detections.from_dict(masks_document(masks, self.masks_dir / image.id))
 
 

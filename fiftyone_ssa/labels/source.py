@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,13 +14,14 @@ from bson import ObjectId
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.class_maps import values_of
 from fiftyone_ssa.files.images import read_image
+from fiftyone_ssa.files.json_file import read_json
+from fiftyone_ssa.folders import sa1b_json
 from fiftyone_ssa.folders.image_folder import masks_beside
-from fiftyone_ssa.folders.sa1b_json import read_masks
 from fiftyone_ssa.labels import stamps
 from fiftyone_ssa.labels.database import Document, documents, root_dataset
 from fiftyone_ssa.labels.documents import semantic_map
 from fiftyone_ssa.labels.stamps import NOTHING, State, image_stamp
-from fiftyone_ssa.labels.stored_masks import given_name, mask_set_from_detections, stored_values, whole_rows
+from fiftyone_ssa.labels.stored_masks import given_name, readable_masks, stored_values, whole_rows
 from fiftyone_ssa.naming.run import Task
 from fiftyone_ssa.types import Inputs
 
@@ -36,7 +37,7 @@ class Taken:
     masks: str
     class_map: str
     mask_ids: tuple[ObjectId, ...] = ()
-    """The ids of the masks that were taken from a field, in their order."""
+    """The ids of the masks that were taken from a field and could be read, in their order."""
 
     def stamp(self, written: int, run: str) -> str:
         """What `<label_field>_inputs` holds of it, with the number of masks that a run wrote."""
@@ -87,7 +88,6 @@ class Source:
 
     def _stamps(self, path: str, document: Document, known_masks: str = "") -> Taken:
         masks = class_map = NOTHING
-        ids: tuple[ObjectId, ...] = ()
         if self.masks_field is not None:
             detections = whole_rows(document.get(self.masks_field))
             masks = stamps.masks_stamp(detections, known=known_masks.partition("+")[0])
@@ -95,25 +95,29 @@ class Source:
                 boxes = (detection.get("bounding_box") for detection in detections)
                 named = (given_name(detection, in_place=self.in_place) for detection in detections)
                 masks += stamps.names_stamp(zip(boxes, named, strict=True))
-            ids = tuple(detection["_id"] for detection in detections)
         elif self.existing_masks:
             masks = image_stamp(masks_beside(Path(path)))
         if self.semantic_field is not None:
             class_map = stamps.map_stamp(document.get(self.semantic_field), self.targets)
-        return Taken(image_stamp(path), masks, class_map, ids)
+        return Taken(image_stamp(path), masks, class_map)
 
     def _read(self, sample_id: str, path: str, document: Document) -> Inputs:
         taken = self._stamps(path, document)  # before anything is read: what changes meanwhile is done again
         image = read_image(path)
         size_hw = (image.shape[0], image.shape[1])
         masks = semantic = None
+        bad: tuple[str, ...] = ()
         if self.masks_field is not None:
             label = document.get(self.masks_field)
             if label is None:
                 raise InputError(f"{path} has no label in {self.masks_field!r}")
-            masks = mask_set_from_detections(label, size_hw, with_names=self.reads_names, in_place=self.in_place)
+            read = readable_masks(label, size_hw, with_names=self.reads_names, in_place=self.in_place)
+            masks, bad, rows = read.masks, read.sentences(path), label.get("detections")
+            taken = replace(taken, mask_ids=tuple(rows[place].get("_id") for place in read.places))
         elif self.existing_masks:
-            masks = read_masks(masks_beside(Path(path)), size_hw, with_names=self.reads_names)
+            beside = masks_beside(Path(path))
+            content = read_json(beside)
+            masks, bad = sa1b_json.readable_masks(content, str(beside), size_hw, with_names=self.reads_names)
         if self.semantic_field is not None:
             label = document.get(self.semantic_field)
             values = stored_values(label) if label is not None else None
@@ -121,7 +125,7 @@ class Source:
                 raise InputError(f"{path} has no class map in {self.semantic_field!r}")
             semantic = semantic_map(values_of(values), self.targets)
         self.taken[sample_id] = taken
-        return Inputs(image, masks, semantic)
+        return Inputs(image, masks, semantic, bad)
 
 
 def class_names(samples: Any, semantic_field: str) -> Mapping[int, str]:

@@ -58,20 +58,33 @@ def mask_set_from_detections(
     `in_place`: for labels of this same field). Numbers of other names' attributes that are none of ours are unknown.
     Raises InputError, with its index, if a detection has no mask that can be read, no box, or lies outside the image.
     """
+    read = readable_masks(detections, size_hw, with_names=with_names, in_place=in_place)
+    read.check()
+    return read.masks
+
+
+def readable_masks(
+    detections: Stored, size_hw: tuple[int, int], *, with_names: bool = False, in_place: bool = False
+) -> ReadMasks:
+    """As `mask_set_from_detections`, but a detection whose mask cannot be read costs itself only.
+
+    Raises InputError as that does where there are detections and none of them can be read.
+    """
     if not _is_label(detections):
         raise InputError(f"a Detections label must be one, got {foreign.short(detections)}")
     found = value(detections, "detections") or []
     if not isinstance(found, Sequence):
         raise InputError(f"a Detections label must hold a list of detections, got {foreign.short(found)}")
     read = read_masks(found, size_hw)
-    for index, error in read.problems.items():
-        raise InputError(f"detection {index}: {error}") from error
+    if not read.places:
+        read.check()
+    found = [found[place] for place in read.places]
     columns = mask_columns(read.masks, found)
     if with_names:
         given = [given_name(detection, in_place=in_place) for detection in found]
         scores = np.array([score for _, score in given], np.float64)
         columns |= {"source_names": tuple(name for name, _ in given), "source_scores": scores}
-    return keep(replace(read.masks, **columns), runs_of(read.masks))
+    return replace(read, masks=keep(replace(read.masks, **columns), runs_of(read.masks)))
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,15 @@ class ReadMasks:
     """(N,) each mask's place among the detections."""
     problems: Mapping[int, InputError]
     """Place to what is wrong with the mask there."""
+
+    def sentences(self, name: str) -> tuple[str, ...]:
+        """The problems with their places in an image of this name."""
+        return tuple(f"{name}: detection {place}: {error}" for place, error in self.problems.items())
+
+    def check(self) -> None:
+        """Raise InputError for the first problem, if there is one."""
+        for place, error in self.problems.items():
+            raise InputError(f"detection {place}: {error}") from error
 
 
 def read_masks(detections: Sequence[Any], size_hw: tuple[int, int]) -> ReadMasks:

@@ -15,7 +15,7 @@ from fiftyone_ssa.files.class_maps import values_of
 from fiftyone_ssa.labels.database import root_dataset
 from fiftyone_ssa.labels.documents import semantic_map
 from fiftyone_ssa.labels.source import class_names
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections, stored_values
+from fiftyone_ssa.labels.stored_masks import readable_masks, stored_values
 from fiftyone_ssa.layouts.class_names import match_names
 from fiftyone_ssa.masks.overlaps import intersections
 from fiftyone_ssa.naming.voting import count_classes
@@ -70,8 +70,8 @@ def truth_of(samples: Any, gt_field: str) -> Truth:
         return Truth(frozenset(targets.values()), by_pixels)
 
     def by_masks(sample: fo.Sample, masks: MaskSet) -> list[frozenset[str]]:
-        true = mask_set_from_detections(sample[gt_field], masks.size_hw)
-        return list(_fitting(masks, true, [detection.label for detection in sample[gt_field].detections]))
+        true, rows = readable_masks(sample[gt_field], masks.size_hw), sample[gt_field].detections
+        return list(_fitting(masks, true.masks, [rows[place].label for place in true.places]))
 
     return Truth(frozenset(samples.distinct(f"{gt_field}.detections.label")), by_masks)
 

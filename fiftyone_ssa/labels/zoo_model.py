@@ -32,10 +32,10 @@ from fiftyone_ssa.labels.documents import (
     declare_detections,
     mask_targets,
 )
-from fiftyone_ssa.labels.stored_masks import mask_set_from_detections
+from fiftyone_ssa.labels.stored_masks import readable_masks
 from fiftyone_ssa.models.catalogue import is_cached, path_of, preset_models
 from fiftyone_ssa.naming.pipeline import build_pipeline
-from fiftyone_ssa.naming.run import Task, describe, run
+from fiftyone_ssa.naming.run import Summary, Task, describe, run
 from fiftyone_ssa.presets import Preset, load_preset
 from fiftyone_ssa.types import Annotation, Inputs, SemanticMap
 
@@ -156,7 +156,8 @@ class ReadSample(fout.GetItem):  # type: ignore[misc]
                 return Item(path, Inputs(image))
             if d["masks"] is None:
                 raise InputError("this sample has no masks")
-            return Item(path, Inputs(image, mask_set_from_detections(d["masks"], (image.shape[0], image.shape[1]))))
+            read = readable_masks(d["masks"], (image.shape[0], image.shape[1]))
+            return Item(path, Inputs(image, read.masks, bad_masks=read.sentences(path)))
         except Exception as error:  # noqa: BLE001 - as an exception, FiftyOne would drop its whole batch
             return Item(path, error=describe(error))
 
@@ -171,6 +172,7 @@ class ZooModel(fom.SamplesMixin, fom.SupportsGetItem, fom.TorchModelMixin, fom.M
         self.errors: dict[str, str] = {}
         self._pipeline, self._semantic = pipeline, semantic
         self._written: list[_Written] = []
+        self._seen = Summary()
 
     media_type = "image"
     has_logits = has_embeddings = can_embed_prompts = ragged_batches = preprocess = False
@@ -188,7 +190,7 @@ class ZooModel(fom.SamplesMixin, fom.SupportsGetItem, fom.TorchModelMixin, fom.M
         return ReadSample(mapping, with_masks=self.preset.masks.source == "existing")
 
     def __enter__(self) -> ZooModel:
-        self.errors, self._written = {}, []
+        self.errors, self._written, self._seen = {}, [], Summary()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -196,6 +198,7 @@ class ZooModel(fom.SamplesMixin, fom.SupportsGetItem, fom.TorchModelMixin, fom.M
         for written in self._written:
             written.declare(self.preset)
         self._written = []
+        self._seen.tell_bad_masks()
 
     def predict(self, arg: Any, sample: Any = None) -> Any:
         """Labels of one (H, W, 3) uint8 RGB picture. Raises InputError if it cannot be done."""
@@ -217,6 +220,7 @@ class ZooModel(fom.SamplesMixin, fom.SupportsGetItem, fom.TorchModelMixin, fom.M
                 logger.warning("%s", printable(f"{items[place].filepath} is left out: {result.error}"))
                 found.append(None)
                 continue
+            self._seen.add(result)
             found.append(self._labels(result.annotation, None if samples is None else samples[place]))
         return found
 

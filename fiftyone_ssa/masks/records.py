@@ -42,13 +42,12 @@ def mask_set_from_records(annotations: Sequence[Any], size_hw: tuple[int, int], 
     columns: dict[str, list[list[float]]] = {key: [] for key in _NUMBERS}
     for index, annotation in enumerate(annotations):
         try:
-            if not isinstance(annotation, dict):
-                raise InputError(f"it must be an object, got {foreign.short(annotation)}")
-            codes.append(foreign.mask_counts(annotation.get("segmentation"), size_hw))
-            for key, column in columns.items():
-                column.append(_numbers(annotation, key))
+            counts, numbers = _read(annotation, size_hw)
         except InputError as error:
             raise InputError(f"annotation {index}: {error}") from error
+        codes.append(counts)
+        for key, column in columns.items():
+            column.append(numbers[key])
     boxes = np.array(columns["bbox"], np.float64).reshape(-1, 4)
     found = rle.mask_set(
         size_hw,
@@ -64,6 +63,32 @@ def mask_set_from_records(annotations: Sequence[Any], size_hw: tuple[int, int], 
     )
     stated = np.where(np.isnan(boxes), found.source_boxes_xywh, boxes)
     return keep(dataclasses.replace(found, source_boxes_xywh=stated), runs_of(found))
+
+
+def readable_records(annotations: Sequence[Any], size_hw: tuple[int, int]) -> tuple[list[Any], list[str]]:
+    """Those annotations of whom `mask_set_from_records` makes masks, and of the others what is wrong with each.
+
+    Raises InputError, as that does, where there are some and none can be read.
+    """
+    good, bad = [], []
+    for index, annotation in enumerate(annotations):
+        try:
+            rle.mask_set(size_hw, [_read(annotation, size_hw)[0]])
+        except InputError as error:
+            bad.append(f"annotation {index}: {error}")
+        else:
+            good.append(annotation)
+    if bad and not good:
+        raise InputError(bad[0])
+    return good, bad
+
+
+def _read(annotation: Any, size_hw: tuple[int, int]) -> tuple[bytes | str, dict[str, list[float]]]:
+    """An annotation's code, which is not measured yet, and the numbers of `_NUMBERS`. Raises InputError."""
+    if not isinstance(annotation, dict):
+        raise InputError(f"it must be an object, got {foreign.short(annotation)}")
+    counts = foreign.mask_counts(annotation.get("segmentation"), size_hw)
+    return counts, {key: _numbers(annotation, key) for key in _NUMBERS}
 
 
 def _name(annotation: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from fiftyone_ssa.errors import DeviceLostError, InputError, counted
+from fiftyone_ssa.files.printable import printable
 from fiftyone_ssa.models.faults import briefly, free_memory, is_device_lost, is_out_of_memory, without_frames
 from fiftyone_ssa.naming.arguments import check_batch_size
 from fiftyone_ssa.types import Annotation, Inputs, Result
@@ -64,6 +65,10 @@ class Summary:
     """Masks that stayed as people left them."""
     deleted: int = 0
     """Samples that were deleted while the run went on."""
+    bad_masks: int = 0
+    """Existing masks that could not be read (no pixels, outside of their image ...), and were left as they are."""
+    bad_mask: str = ""
+    """What is wrong with the first of them, and where it is."""
 
     def add(self, result: Result) -> None:
         """Count one result."""
@@ -73,12 +78,22 @@ class Summary:
             self.done += 1
             self.masks += len(result.annotation.masks)
             self.unlabelled += result.annotation.unlabelled
+            self.bad_masks += len(result.bad_masks)
+            self.bad_mask = self.bad_mask or "".join(result.bad_masks[:1])
+
+    def tell_bad_masks(self) -> None:
+        """Log, once a run, that masks were left out, if some were."""
+        if self.bad_masks:
+            what = counted(self.bad_masks, "mask")
+            logger.warning("%s", printable(f"{what} could not be read, and got no name; the first of {self.bad_mask}"))
 
     def __str__(self) -> str:
         rate = f" ({self.done / self.seconds:.2f} images/s)" if self.done and self.seconds > 0 else ""
         parts = [f"{counted(self.done, 'image')}, {counted(self.masks, 'mask')} in {self.seconds:.1f} s{rate}"]
         if self.unlabelled:
             parts.append(f"{counted(self.unlabelled, 'mask')} without a name")
+        if self.bad_masks:
+            parts.append(f"{counted(self.bad_masks, 'mask')} that could not be read")
         if self.redone:
             reasons = ", ".join(_many(count, reason) for reason, count in sorted(self.redone.items()))
             parts.append(f"{self.redone.total()} redone: {reasons}")
@@ -221,7 +236,8 @@ def _run_batch(batch: list[tuple[Task, Inputs | Exception]], worker: Worker, kee
         if isinstance(outcome, Exception):
             yield Result(task.id, error=describe(outcome), inputs=kept)
         else:
-            yield Result(task.id, outcome, inputs=kept)
+            assert not isinstance(inputs, Exception)
+            yield Result(task.id, outcome, inputs=kept, bad_masks=inputs.bad_masks)
 
 
 class Worker:

@@ -73,18 +73,22 @@ def run_side_by_side(tasks: Iterable[Task], workers: Workers, *, batch_size: int
     decoders = min(1 + workers.count, os.cpu_count() or 1)
     with threads(decoders, "decode") as do:
         ahead = read_ahead(iter(tasks), do, batch_size * (workers.count + 1))
-        given: deque[list[tuple[str, str | None]]] = deque()  # of each batch the ids, and why some were not read
+        # of each batch the ids, and why some images, or masks of the others, were not read
+        given: deque[list[tuple[str, str | tuple[str, ...]]]] = deque()
 
         def batches() -> Iterator[list[Inputs]]:
             while batch := list(islice(ahead, batch_size)):
-                given.append([(task.id, describe(i) if isinstance(i, Exception) else None) for task, i in batch])
+                given.append([(task.id, describe(i) if isinstance(i, Exception) else i.bad_masks) for task, i in batch])
                 yield [inputs for _, inputs in batch if not isinstance(inputs, Exception)]
 
         for answers in workers.map(batches(), _ask):
             left = iter(answers)
             for identity, unread in given.popleft():
-                outcome = next(left) if unread is None else unread
-                yield Result(identity, error=outcome) if isinstance(outcome, str) else Result(identity, outcome)
+                outcome = unread if isinstance(unread, str) else next(left)
+                if isinstance(outcome, str):
+                    yield Result(identity, error=outcome)
+                else:
+                    yield Result(identity, outcome, bad_masks=tuple(unread))
 
 
 def _ask(workers: Workers, batch: list[Inputs]) -> Answers:

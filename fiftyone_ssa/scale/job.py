@@ -116,6 +116,7 @@ def _label(work: Work, job: Job, pipeline: Pipeline, stages: Stages) -> Entry:
                 part.fail(record, result.error or "unknown error")
             else:
                 part.add(record, result.annotation)
+                part.bad_masks += len(result.bad_masks)
 
         def tasks(records: Iterator[Record]) -> Iterator[Task]:
             for record in records:

@@ -39,6 +39,8 @@ class Entry:
     """Of the shard's files, as they were read."""
     unlabelled: int = 0
     """Masks without a name."""
+    bad_masks: int = 0
+    """Existing masks that could not be read, and have no row."""
 
 
 _KEYS = {each.name for each in fields(Entry)}

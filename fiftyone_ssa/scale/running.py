@@ -51,6 +51,8 @@ class ShardSummary:
     """Of the skipped shards, which `retry_failed` does again."""
     changed: int = 0
     """Shards that were done again because their files changed."""
+    bad_masks: int = 0
+    """Existing masks that could not be read, and have no row."""
     seconds: float = 0.0
     unread: dict[str, str] = field(default_factory=dict)
     """Shard to reason, for each that could not be read and is not committed."""
@@ -63,6 +65,7 @@ class ShardSummary:
             f"{counted(self.shards, 'shard')} with {counted(self.images, 'image')} and {counted(self.masks, 'mask')} "
             f"in {self.seconds:.1f} s{rate}"
         ]
+        parts += [f"{counted(self.bad_masks, 'mask')} that could not be read"] if self.bad_masks else []
         parts += [f"{counted(self.changed, 'shard')} of them done again, whose files changed"] if self.changed else []
         parts += [f"{counted(self.skipped, 'shard')} already done"] if self.skipped else []
         parts += [f"{counted(self.failed, 'image')} FAILED"] if self.failed else []
@@ -81,6 +84,7 @@ class ShardSummary:
         self.images += outcome.images
         self.masks += outcome.masks
         self.failed += outcome.failed
+        self.bad_masks += outcome.bad_masks
         if outcome.failed and len(self.errors) < ERRORS_TOLD:
             with store.open(f"failed/{outcome.part}") as file:
                 rows = pq.read_table(file).to_pylist()

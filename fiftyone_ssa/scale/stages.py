@@ -12,7 +12,7 @@ import pyarrow as pa
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.files.images import PictureBytes, read_image
 from fiftyone_ssa.files.json_file import parse_json
-from fiftyone_ssa.folders.sa1b_json import masks_of
+from fiftyone_ssa.folders.sa1b_json import readable_masks
 from fiftyone_ssa.scale.parquet_rows import mask_rows
 from fiftyone_ssa.scale.shards import Record, Value
 from fiftyone_ssa.types import Annotation, Inputs
@@ -71,4 +71,5 @@ def read_inputs(record: Record, with_names: bool) -> Inputs:
     if not isinstance(content, dict):
         raise InputError(f"{name} must hold a JSON object, got a {type(content).__name__}")
     size_hw = (pixels.shape[0], pixels.shape[1])
-    return Inputs(pixels, masks_of(content, name, size_hw, with_names=with_names))
+    masks, bad = readable_masks(content, name, size_hw, with_names=with_names)
+    return Inputs(pixels, masks, bad_masks=bad)

@@ -47,6 +47,8 @@ class PartWriter(AbstractContextManager["PartWriter"]):
     stages: Stages
     masks: int = 0
     unlabelled: int = 0
+    bad_masks: int = 0
+    """Existing masks that could not be read."""
     _images: list[dict[str, Any]] = field(default_factory=list)
     _failed: list[dict[str, str]] = field(default_factory=list)
     _places: dict[str, list[int]] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class PartWriter(AbstractContextManager["PartWriter"]):
             kept = [row for row in pq.read_table(file).to_pylist() if row["status"] == DONE]
         self._images += kept
         self.unlabelled += before.unlabelled
+        self.bad_masks += before.bad_masks
         with self.store.open(f"masks/{before.part}") as file:
             table = pq.ParquetFile(file)
             for group in range(table.num_row_groups):
@@ -121,6 +124,7 @@ class PartWriter(AbstractContextManager["PartWriter"]):
             source=self.shard.source,
             stamp=self.shard.stamp,
             unlabelled=self.unlabelled,
+            bad_masks=self.bad_masks,
         )
 
     def _take(self, left: int) -> None:

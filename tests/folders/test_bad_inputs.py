@@ -111,6 +111,25 @@ def test_bad_mask_files(data: Path, tmp_path: Path) -> None:
     assert areas["size"] == list(HW)
 
 
+def test_a_mask_that_cannot_be_read_costs_itself_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bad = [{"segmentation": each} for each in SEGMENTATIONS.values()]
+    bad += [{"segmentation": SQUARE, **more} for name, more in EXTRA.items() if name != "nested 900 deep"]
+    bad += [{"bbox": [0, 0, 5, 5]}, 7]  # type: ignore[list-item]
+    data, good = tmp_path / "in", list(GOOD.values())
+    data.mkdir()
+    (data / "all.json").write_text(json.dumps({"annotations": [*bad[:3], good[0], *bad[3:], good[2]]}))
+    _picture(data / "all.png")
+    preset = load_preset("mini-ssa", {"masks.source": "existing", "semantic.model": f"{SEGMENTER}:brightness"})
+    summary = annotate_files(data, tmp_path / "out", preset, device="cpu", progress=False)
+    assert (summary.done, summary.masks, summary.bad_masks, summary.errors) == (1, 2, len(bad), {})
+    assert f"{len(bad)} masks that could not be read" in str(summary)
+    (told,) = [record.getMessage() for record in caplog.records if "could not be read" in record.getMessage()]
+    assert "all.json: annotation 0: its mask is of size" in told
+    rows = json.loads((tmp_path / "out/all_semantic.json").read_text())["annotations"]
+    assert len(rows) == 2
+    assert all(row["class_name"] for row in rows)
+
+
 def test_bad_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "in"
     data.mkdir()

@@ -79,17 +79,23 @@ def test_masks_of_the_field_and_of_the_json_give_the_same_labels(parity: Path) -
         np.testing.assert_array_equal(sample.from_field_semantic.get_mask(), sample.from_json_semantic.get_mask())
 
 
-def test_a_damaged_mask_file_costs_only_its_image(
+def test_a_damaged_mask_costs_itself_and_a_mask_file_of_another_image_that_image(
     parity: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = shutil.copytree(parity / "inputs", tmp_path / "sa1b")
     content = json.loads((folder / "coffee.json").read_text())
-    content["annotations"][0]["segmentation"]["size"] = [1, 1]
+    for annotation in content["annotations"]:
+        annotation["segmentation"]["size"] = [1, 1]
     (folder / "coffee.json").write_text(json.dumps(content))
     (folder / "rocket.png").write_bytes(b"")
+    content = json.loads((folder / "chelsea.json").read_text())
+    content["annotations"][2]["segmentation"] = []
+    (folder / "chelsea.json").write_text(json.dumps(content))
     with caplog.at_level(logging.WARNING):
         dataset = fiftyone_ssa.load_sa1b(folder)
     assert [masks is None for masks in dataset.values("masks")] == [False, True, True]
+    assert len(dataset.first().masks.detections) == len(content["annotations"]) - 1
+    assert "is loaded without 1 mask, the first of" in caplog.text
     assert "the mask file is not of this image" in caplog.text
     assert "3 images loaded, 2 of them without labels: 0 have no label file, 2 an unreadable one" in caplog.text
 

@@ -72,6 +72,31 @@ def test_overwrite_keeps_what_people_touched_and_redoes_the_rest(make_dataset: M
     assert all(len(sample) == 3 and not any("review" in row for row in sample) for sample in stored(dataset))
 
 
+def test_a_detection_whose_mask_cannot_be_read_costs_itself_only(
+    make_dataset: Make, name_masks: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = make_dataset(3)
+    sample = dataset.first()
+    outside = fo.Detection(label="bird", bounding_box=[2.0, 0.1, 0.1, 0.1], mask=np.ones((6, 9), bool))
+    box_only = fo.Detection(label="cat", bounding_box=[0.1, 0.1, 0.2, 0.2], my_note="mine")
+    sample.masks.detections = [box_only, *sample.masks.detections[:2], outside, sample.masks.detections[2]]
+    sample.save()
+    before = stored(dataset, "masks")
+    summary = name_masks(dataset)
+    assert (summary.done, summary.masks, summary.bad_masks, summary.errors) == (3, 9, 2, {})
+    assert [row["label"] for row in stored(dataset)[0]] == ["sky", "sky", "grass"]
+    assert [row["area"] for row in stored(dataset)[0]] == [600, 400, 800]
+    (told,) = [record.getMessage() for record in caplog.records if "could not be read" in record.getMessage()]
+    assert told.startswith("2 masks")
+    assert "0.png: detection 0: it has no mask, only a box" in told
+    assert name_masks(dataset, label_field="masks").bad_masks == 2
+    rows = stored(dataset, "masks")[0]
+    assert [row["label"] for row in rows] == ["cat", "sky", "sky", "bird", "grass"]
+    assert [rows[0], rows[3]] == [before[0][0], before[0][3]]
+    assert [row["_id"] for row in rows] == [row["_id"] for row in before[0]]
+    assert name_masks(dataset, label_field="masks").done == 0
+
+
 def test_masks_that_are_redone_give_way_too(make_dataset: Make, name_masks: Run, tmp_path: Path) -> None:
     dataset = make_dataset(5)
     name_masks(dataset)

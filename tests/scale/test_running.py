@@ -28,7 +28,7 @@ from fiftyone_ssa.scale.rows import FAILED, IMAGES, MASKS, mask_schema
 from fiftyone_ssa.scale.running import annotate_shards
 from fiftyone_ssa.scale.store import Store
 from fiftyone_ssa.types import Annotation, Proposals
-from tests.scale.conftest import broken, jpeg, pairs, write_tar
+from tests.scale.conftest import broken, jpeg, masks, pairs, write_tar
 
 
 def run(data, out, preset, **more):
@@ -112,6 +112,16 @@ def test_what_is_broken_is_listed_and_the_rest_done(tars, tmp_path, preset):
     assert {row["image_id"] for row in rows(tmp_path / "out")} == done
     again = run(tars, tmp_path / "out", preset)
     assert (again.shards, again.skipped, again.failed_before) == (0, 4, len(failed))
+
+
+def test_a_mask_that_cannot_be_read_costs_itself_only(tmp_path, preset):
+    content = json.loads(masks(0))
+    content["annotations"].insert(1, {"id": 9, "bbox": [0, 0, 5, 5]})
+    write_tar(tmp_path / "tars/sa_000000.tar", [("./sa_0.jpg", jpeg(0)), ("./sa_0.json", json.dumps(content).encode())])
+    summary = run(tmp_path / "tars", tmp_path / "out", preset)
+    assert (summary.images, summary.masks, summary.failed, summary.bad_masks) == (1, 2, 0, 1)
+    assert "1 mask that could not be read" in str(summary)
+    assert sorted(row["mask_id"] for row in rows(tmp_path / "out")) == [6, 7]
 
 
 def test_failed_images_are_tried_again_and_the_others_stay(tars, tmp_path, preset, monkeypatch):
