@@ -38,6 +38,7 @@ from fiftyone_ssa.naming.confidence import (
     JudgedMask,
     Named,
     auroc,
+    auroc_noise,
     calibration_error,
     complete,
     fit,
@@ -128,7 +129,8 @@ def calibrate(
         progress (None): FiftyOne's: True, False, None (its config) or a callback
 
     Raises InputError for a bad field or preset, or where fewer than 50 masks can be judged, all are right, or wrong, or
-    what was fitted is worse on images that it was not fitted on, by error and AUROC; what was kept before stays then.
+    what was fitted is worse on images that it was not fitted on, by error and AUROC, or by AUROC alone and more than
+    noise (two standard errors); what was kept before stays then.
     """
     dataset = check_calibrate(samples, label_field, gt_field)
     fused = check_fused(preset, overrides) if preset is not None else None
@@ -144,7 +146,8 @@ def calibrate(
     after = _held_out(judged, half, pipeline)
     errors_of = calibration_error(before, right), calibration_error(after, right)
     aurocs = auroc(before, right), auroc(after, right)
-    _check_gain(errors_of, aurocs)
+    images = np.array([mask.image for mask in judged])
+    _check_gain(errors_of, aurocs, auroc_noise(before, after, right, images))
     calibration = fit(judged, pipeline)
     row: dict[str, Any] = {
         "weights": list(calibration.weights),
@@ -294,11 +297,12 @@ def _check_judged(right: Flags, label_field: str, gt_field: str, errors: Mapping
         )
 
 
-def _check_gain(error: tuple[float, float], area: tuple[float, float]) -> None:
-    """Raises InputError where error and AUROC, before and after, both become worse."""
-    if error[1] > error[0] and area[1] < area[0]:
+def _check_gain(error: tuple[float, float], area: tuple[float, float], noise: float) -> None:
+    """Raises InputError where error and AUROC, before and after, both become worse, or AUROC by more than `noise`."""
+    if area[1] < area[0] and (error[1] > error[0] or area[0] - area[1] > noise):
+        what = "is worse" if error[1] > error[0] else "tells right names from wrong ones worse"
         raise InputError(
-            f"a calibration is worse on images that it was not fitted on (error {error[0]:.3f} -> {error[1]:.3f}, "
+            f"a calibration {what} on images that it was not fitted on (error {error[0]:.3f} -> {error[1]:.3f}, "
             f"AUROC {area[0]:.3f} -> {area[1]:.3f}), so nothing is kept; take more images"
         )
 

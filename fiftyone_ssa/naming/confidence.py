@@ -36,6 +36,8 @@ SHRINK_MIX = 10.0
 """The same of what reasons and classes count beside each other, drawn to the reasons alone."""
 PARTS = 4
 """Of the masks, each told of by what the others fit, to find that."""
+JACKKNIFE = 10
+"""Parts of the images, each left out in turn, to find how much an AUROC may differ by chance."""
 MOST_NAMES = 200
 """The most frequent ones are told apart."""
 TWIN_IOU = 0.5
@@ -279,6 +281,19 @@ def auroc(confidences: Floats, right: Flags) -> float:
         return float("nan")
     below, upto = np.searchsorted(no, yes, "left"), np.searchsorted(no, yes, "right")
     return float((below + upto).mean() / 2 / len(no))
+
+
+def auroc_noise(before: Floats, after: Floats, right: Flags, images: npt.NDArray[np.int64]) -> float:
+    """Two standard errors of what AUROC gains from (N,) confidences `before` to those `after`.
+
+    By a jackknife without a tenth of the images at a time, or of the masks of one; `images` says whose each is.
+    """
+    place = np.unique(images, return_inverse=True)[1]
+    part = (place if place.any() else np.arange(len(place))) % JACKKNIFE
+    stays = [part != which for which in np.unique(part)]
+    gains = np.array([auroc(after[some], right[some]) - auroc(before[some], right[some]) for some in stays])
+    gains = gains[~np.isnan(gains)]
+    return 2 * float(np.sqrt((len(gains) - 1) * gains.var())) if len(gains) > 1 else 0.0
 
 
 class Calibrated:

@@ -155,6 +155,17 @@ def test_what_would_be_worse_elsewhere_is_not_kept(dataset):
     assert calibration_of(dataset, "engine", ENGINE) is None
 
 
+def test_what_ranks_worse_elsewhere_is_not_kept_though_its_error_falls(dataset):
+    calibrate(dataset, "engine", progress=False)
+    kept = calibration_of(dataset, "engine", ENGINE)
+    for sample in dataset.iter_samples(autosave=True):
+        for detection, true in zip(sample.engine.detections, sample.things.detections, strict=True):
+            detection.confidence = 0.95 if true.label == "cat" else 0.94
+    with pytest.raises(InputError, match=r"worse on .*\(error 0\.4.* -> 0\.0.*, AUROC 1\.000 -> 0\.8"):
+        calibrate(dataset, "engine", progress=False)
+    assert calibration_of(dataset, "engine", ENGINE) == kept
+
+
 def test_later_runs_use_it(dataset):
     calibrate(dataset, "engine", progress=False)
     options = {"label_field": "again", "masks_field": "things", "progress": False, "overrides": FEW}
