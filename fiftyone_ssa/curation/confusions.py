@@ -11,7 +11,7 @@ import fiftyone as fo
 from fiftyone_ssa.curation.counts import masks_of
 from fiftyone_ssa.errors import InputError, shown
 from fiftyone_ssa.labels.database import documents, needs_database
-from fiftyone_ssa.labels.review import which
+from fiftyone_ssa.labels.review import listed, which
 
 Expression = dict[str, Any]
 
@@ -105,11 +105,11 @@ def _paired(rows: dict[tuple[str, str, str], int]) -> list[Confusion]:
 
 
 def _first(this: str) -> Expression:
-    return {"$arrayElemAt": [f"{this}.class_proposals", 0]}
+    return {"$arrayElemAt": [listed(f"{this}.class_proposals"), 0]}
 
 
 def _second(this: str) -> Expression:
-    return {"$arrayElemAt": [f"{this}.class_proposals", 1]}
+    return {"$arrayElemAt": [listed(f"{this}.class_proposals"), 1]}
 
 
 def _said(this: str) -> str:
@@ -122,10 +122,11 @@ def _label(this: str) -> str:
 
 def _is_close(this: str, close: float) -> Expression:
     """Whether a mask has two proposals of which the second is nearly as good as the first."""
-    scores = [{"$arrayElemAt": [f"{this}.proposal_scores", place]} for place in (0, 1)]
-    behind = {"$subtract": scores}
+    scores = [{"$arrayElemAt": [listed(f"{this}.proposal_scores"), place]} for place in (0, 1)]
+    behind = {"$subtract": [{"$cond": [{"$isNumber": score}, score, None]} for score in scores]}
+    texts = [{"$eq": [{"$type": name}, "string"]} for name in (_first(this), _second(this))]
     # nothing, which a missing score makes of a difference, is less than every number: hence the lower bound
-    return {"$and": [{"$gte": [behind, -1]}, {"$lt": [behind, close]}, {"$ne": [_first(this), _second(this)]}]}
+    return {"$and": [{"$gte": [behind, -1]}, {"$lt": [behind, close]}, {"$ne": [_first(this), _second(this)]}, *texts]}
 
 
 def _is_corrected(this: str) -> Expression:

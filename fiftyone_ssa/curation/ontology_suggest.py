@@ -12,6 +12,7 @@ from fiftyone_ssa.errors import InputError, counted, shown
 from fiftyone_ssa.labels.database import needs_database
 from fiftyone_ssa.labels.review import REJECTED
 from fiftyone_ssa.labels.shown import check_masks, masks_of
+from fiftyone_ssa.labels.stored_masks import stored_proposals
 from fiftyone_ssa.layouts.ontology import Ontology
 from fiftyone_ssa.layouts.ontology_groups import Group, are_told_apart, group_names, unsure_pairs
 from fiftyone_ssa.layouts.ontology_suggested import SaidNames, suggested_ontology
@@ -88,9 +89,8 @@ def _names(samples: Any, label_field: str) -> SaidNames:
         for row in zip(*(document[name] for name in columns), strict=True):
             mask = dict(zip(columns, row, strict=True))
             label, source = mask["label"], mask["label_source"]
-            for name in mask["class_proposals"] if isinstance(mask["class_proposals"], list) else ():
-                if isinstance(name, str):
-                    found.masks.setdefault(name, 0)
+            for name in stored_proposals(mask).names:
+                found.masks.setdefault(name, 0)
             if isinstance(label, str):
                 sure = mask["confidence"]
                 found.add(label, str(mask["_id"]), float(sure) if is_number(sure) else 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_ssa.labels.review import OPEN, state, which
+from fiftyone_ssa.labels.review import OPEN, listed, state, which
 
 Expression = dict[str, Any]
 
@@ -57,8 +57,8 @@ def is_doubtful() -> fo.ViewExpression:
 
 def _reasons(detection: str) -> Expression:
     """Each reason to doubt the name `$$name`, 0 to 1: what its sources say of it, and what the mask is like."""
-    proposals = {"$ifNull": [f"{detection}.class_proposals", []]}
-    score = {"$arrayElemAt": [f"{detection}.proposal_scores", {"$indexOfArray": [proposals, "$$name"]}]}
+    proposals = listed(f"{detection}.class_proposals")
+    score = {"$arrayElemAt": [listed(f"{detection}.proposal_scores"), {"$indexOfArray": [proposals, "$$name"]}]}
     proposed = {"$in": ["$$name", proposals]}
     known = {"$ifNull": [f"{detection}.confidence", 1]}
     # what a caption is about, it names first: "the door of a red tent" on a mask called tent is about another one

@@ -14,7 +14,7 @@ from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import Document
 from fiftyone_ssa.labels.documents import NAMED
 from fiftyone_ssa.labels.review import ACCEPTED, digest_of, is_drawn, is_touched, painted_digest
-from fiftyone_ssa.labels.stored_masks import mask_counts, stored_mask
+from fiftyone_ssa.labels.stored_masks import mask_counts, stored_mask, stored_proposals
 from fiftyone_ssa.labels.updates import now
 from fiftyone_ssa.types import MaskSet
 
@@ -92,8 +92,7 @@ def _told(row: Document, told: Document, digest: str | None) -> Document:
 
 def _with_class_name(row: Document) -> Document:
     """A mask of a version before `class_name`, with the best proposal for it, and an edited mask told by its area."""
-    proposals = row.get("class_proposals")
-    if not isinstance(proposals, list) or "area" not in row:
+    if not isinstance(row.get("class_proposals"), list) or "area" not in row:
         return {**row, "class_name": None, "mask_digest": None}
     try:
         mask = stored_mask(row)
@@ -102,7 +101,7 @@ def _with_class_name(row: Document) -> Document:
     edited = mask is not None and np.count_nonzero(mask) != row["area"]
     return {
         **row,
-        "class_name": proposals[0] if proposals else None,
+        "class_name": next(iter(stored_proposals(row).names), None),
         "mask_digest": "edited" if edited else _digest(row),
     }
 

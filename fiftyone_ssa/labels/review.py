@@ -51,6 +51,11 @@ def state_of(detection: Detection, *, ours: bool = True) -> str:
     return CORRECTED if ours and value(detection, "label") != value(detection, "class_name") else OPEN
 
 
+def listed(path: str) -> dict[str, Any]:
+    """A stored list, as a MongoDB expression; of anything else, into which it cannot look, an empty one."""
+    return {"$cond": [{"$isArray": path}, path, []]}
+
+
 def which(condition: Callable[[str], dict[str, Any]]) -> fo.ViewExpression:
     """A condition of a mask, made for where the mask is found, for `filter_labels`: of lists, and of patches, in which
     FiftyOne has no "$$this".

@@ -11,6 +11,7 @@ from fiftyone_ssa.curation.counts import BINS, count_names, count_scores, mask_f
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels import runs
 from fiftyone_ssa.labels.database import dataset_id, own_collection
+from fiftyone_ssa.labels.doubt import doubt
 from fiftyone_ssa.labels.review import state_of
 
 WORDS = ("sky", "tree", "wall", None)
@@ -172,6 +173,20 @@ def test_masks_of_somebody_else():
     assert found.sources == {(None, None): 3}
     assert [histogram.known for histogram in count_scores(dataset, "boxes")] == [0, 0]
     assert count_confusions(dataset, "boxes") == []
+    dataset.delete()
+
+
+@pytest.mark.parametrize("names", ["sky", 7, [None, "sky"], [["sky"], "sky"], {"a": "sky"}])
+@pytest.mark.parametrize("scores", [[0.5, 0.5], ["0.5", None], "0.5"])
+def test_proposals_that_are_none_confuse_nothing(names, scores):
+    dataset = fo.Dataset()
+    dataset.add_sample(fo.Sample(filepath="/a.png", ssa=fo.Detections(detections=[fo.Detection(label="sky")])))
+    stored = {"ssa.detections.0.class_proposals": names, "ssa.detections.0.proposal_scores": scores}
+    dataset._sample_collection.update_one({}, {"$set": stored})
+    assert count_confusions(dataset) == []
+    pipeline = [{"$unwind": "$ssa.detections"}, {"$project": {"doubt": doubt("$ssa.detections")}}]
+    (row,) = dataset._sample_collection.aggregate(pipeline)
+    assert 0 <= row["doubt"] <= 1
     dataset.delete()
 
 

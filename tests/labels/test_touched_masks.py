@@ -13,6 +13,8 @@ from bson import json_util
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import samples_of
+from fiftyone_ssa.labels.merge import beside_touched
+from fiftyone_ssa.types import MaskSet
 
 from .conftest import box_of
 
@@ -235,6 +237,13 @@ def test_labels_of_an_earlier_version(make_dataset: Make, name_masks: Run) -> No
         ["grass", "my sky", "sky"],
         ["sky", "sky", "grass"],
     ]
+
+
+def test_the_best_proposal_of_an_earlier_version_is_the_first_text() -> None:
+    row = {"_id": 1, "label": "sky", "area": 4, "mask": np.ones((2, 2), bool), "bounding_box": [0.0, 0.0, 0.5, 0.5]}
+    for proposals, touched in (([None, "sky"], 0), ([7, "grass"], 1), ([7], 1), ("sky", 1)):
+        old = [{**row, "class_proposals": proposals, "proposal_scores": [0.5, 0.5]}]
+        assert beside_touched({"detections": []}, old, MaskSet.empty((4, 4)), from_before=True).kept == touched
 
 
 @pytest.mark.parametrize("value", ["yes", "all", 1, None, "true", 0])
