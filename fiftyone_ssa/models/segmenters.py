@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from fiftyone_ssa.errors import InputError
+from fiftyone_ssa.errors import InputError, said_by
 from fiftyone_ssa.models import Segmenter
 from fiftyone_ssa.models.architectures import with_own_classes
 from fiftyone_ssa.models.class_names import published_names
@@ -43,6 +43,8 @@ FIXED_SIDES = ("beit", "data2vec-vision")
 """Kinds that take images of the one size that they were trained with."""
 FIXED_GRIDS = ("eomt", "eomt_dinov3", "data2vec-vision")
 """Kinds that know a place for each patch of such an image, and none between them."""
+SMALL = 64
+"""Pixels from which on images are not tried at load."""
 SQUARES = ("dpt",)
 """Kinds that take squares, of any size."""
 
@@ -145,6 +147,19 @@ class HuggingFaceSegmenter:
         parallel = device.type == "cpu" and is_small(self.model)
         self._images = Chunks(1, f"the segmenter {model}", pad=False, parallel=parallel)
         self.classes: Sequence[str] = published_names(config.id2label)
+        self._check_small(model, what)
+
+    def _check_small(self, model: str, what: str) -> None:
+        """Raise InputError where a processor makes images too small for the network, which is tried where they are."""
+        blank = torch.zeros((SMALL, SMALL, 3), dtype=torch.uint8)
+        height, width = self._pixels(blank.permute(2, 0, 1))["pixel_values"].shape[-2:]
+        if min(height, width) >= SMALL:
+            return
+        try:
+            self.answer(blank.numpy())
+        except (RuntimeError, ValueError, IndexError) as error:
+            takes = f"cannot do with so few ({said_by(error)})"
+            raise InputError(_unfit(model, what, height, width, takes)) from error
 
     def __call__(self, images: Sequence[Image]) -> list[SemanticMap]:
         """One class map per image, of its size."""
@@ -283,14 +298,24 @@ def _check_size(inputs: Any, config: Any, model: str, what: str) -> None:
     height, width = inputs["pixel_values"].shape[-2:]
     if config.model_type in FIXED_GRIDS:
         fits = all(side // config.patch_size == config.image_size // config.patch_size for side in (height, width))
-        takes = f"{config.image_size} x {config.image_size}"
+        takes = f"takes {config.image_size} x {config.image_size}"
+    elif config.model_type in THINGS:
+        backbone = config.backbone_config
+        step = backbone.patch_size * backbone.num_windows
+        patches = (height // backbone.patch_size) * (width // backbone.patch_size)
+        fits = not height % step and not width % step and patches >= config.num_queries
+        takes = f"takes multiples of {step} with at least {config.num_queries} patches of {backbone.patch_size}"
     else:
-        fits, takes = config.model_type not in SQUARES or height == width, "squares"
+        fits, takes = config.model_type not in SQUARES or height == width, "takes squares"
     if not fits:
-        raise InputError(
-            f"cannot load {what}: the processor of {model} makes images of {height} x {width} pixels, but its network "
-            f"takes {takes}; get the whole model again"
-        )
+        raise InputError(_unfit(model, what, height, width, takes))
+
+
+def _unfit(model: str, what: str, height: int, width: int, takes: str) -> str:
+    return (
+        f"cannot load {what}: the processor of {model} makes images of {height} x {width} pixels, but its network "
+        f"{takes}; get the whole model again"
+    )
 
 
 def _model_class(config: Any, model: str, what: str) -> Any:

@@ -116,6 +116,17 @@ def test_masks_are_the_processors_own(family: str, task: str, folder: Callable[[
         assert found.source_scores[0] == pytest.approx(scores[0], abs=1e-5)
 
 
+@pytest.mark.parametrize("side", [8, 32, 48])
+def test_images_that_a_finder_cannot_cut_up_are_told_before_its_weights_are_read(side: int, tmp_path: Path) -> None:
+    made = save("rf_detr", tmp_path)
+    (made / "model.safetensors").write_bytes(b"garbage")
+    written = json.loads((made / "preprocessor_config.json").read_text())
+    (made / "preprocessor_config.json").write_text(json.dumps({**written, "size": {"height": side, "width": side}}))
+    says = f"images of {side} x {side} pixels, but its network takes multiples of 32 with at least 9 patches of 16; get"
+    with pytest.raises(InputError, match=says):
+        load_mask_generator(Masks(model=str(made)), torch.device("cpu"), torch.float32)
+
+
 def test_stuff_is_one_mask_a_class() -> None:
     """Two cars stay two, two pieces of sky are one; a mask that is mostly hidden goes, and so does no mask at all."""
     left, right, middle = (torch.full((2, 8), -9.0) for _ in range(3))

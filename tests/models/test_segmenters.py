@@ -174,6 +174,19 @@ def test_a_processor_that_does_not_fit_is_told_at_load(
         load_segmenter(str(made), CPU, torch.float32)
 
 
+@pytest.mark.parametrize("family", ["segformer", "upernet", "beit", "mask2former"])
+def test_images_that_are_too_small_for_a_network_are_told_at_load(family: str, tmp_path: Path) -> None:
+    made = save(family, tmp_path)
+    written = json.loads((made / "preprocessor_config.json").read_text())
+    small = dict.fromkeys(written["size"], 7)
+    (made / "preprocessor_config.json").write_text(json.dumps({**written, "size": small, "crop_size": small}))
+    with pytest.raises(
+        InputError, match=r"images of \d+ x \d+ pixels, but its network cannot do with so few \("
+    ) as told:
+        load_segmenter(str(made), CPU, torch.float32)
+    assert "\n" not in str(told.value)
+
+
 class Halves:
     """Left half class 0, right half class 1."""
 
