@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fiftyone_ssa import presets
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.naming.vocabulary import read_vocabulary
 from fiftyone_ssa.presets import Preset, load_preset, parse_override, preset_names
@@ -339,3 +340,50 @@ def test_files_that_are_no_toml(tmp_path: Path, text: str) -> None:
 def test_an_override_holds_one_value() -> None:
     assert parse_override("semantic.vote=1\nx=2") == ("semantic.vote", "1\nx=2")
     assert parse_override("masks.points_per_side=" + "9" * 5000)[1] == "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "told"),
+    [
+        (
+            "mini-engine",
+            {"open_vocabulary.decider": "filter", "open_vocabulary.decide_scale": 2.0},
+            ['open_vocabulary.decide_scale does nothing where open_vocabulary.decider = "filter"'],
+        ),
+        (
+            "mini-engine",
+            {"open_vocabulary.captioner": "", "open_vocabulary.prompt": "names"},
+            ['open_vocabulary.prompt does nothing where open_vocabulary.captioner = ""'],
+        ),
+        (
+            "mini-ssa",
+            {"masks.source": "existing", "masks.points_per_side": 7},
+            ['masks.points_per_side does nothing where masks.source = "existing"'],
+        ),
+        ("mini-engine", {"open_vocabulary.decider": "filter", "open_vocabulary.decide_scale": 1.6}, []),
+        ("mini-engine", {"open_vocabulary.decide_scale": 2.0}, []),
+        ("engine-2026", {"open_vocabulary.decider": "filter", "masks.source": "existing"}, []),
+    ],
+)
+def test_settings_that_another_makes_idle_are_told_once(
+    preset: str, overrides: dict[str, Any], told: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    presets._tell_once.cache_clear()
+    for _ in range(2):
+        load_preset(preset, overrides)
+    assert [record.getMessage() for record in caplog.records] == told
+    load_preset(load_preset(preset, overrides), {"masks.levels": "written"})
+    assert len(caplog.records) == len(told)
+
+
+def test_a_file_of_ones_own_is_told_of_by_itself_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    presets._tell_once.cache_clear()
+    text = (presets.FOLDER / "mini-engine.toml").read_text()
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace("[masks]\n", "[masks]\nconcept_thresh = 0.7\n"))
+    load_preset(mine, {"masks.source": "existing"})
+    assert not caplog.records
+    load_preset(mine)
+    assert [record.getMessage() for record in caplog.records] == [
+        'masks.concept_thresh does nothing where masks.concepts = ""'
+    ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import math
 import os
 import tomllib
 import typing
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +31,7 @@ __all__ = [
     "preset_purpose",
 ]
 
+logger = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
 MAX_BYTES = 1_000_000
 """Of a preset's file; those that come with the package have 600."""
@@ -42,6 +45,16 @@ _PATH_KEYS = {
 
 _READ_BY = {"semantic": "ssa", "open_vocabulary": "engine"}
 """Which pipeline reads a section; both read `masks`."""
+
+
+_IDLE = {
+    "open_vocabulary.decide_scale": ("decider", FILTER),
+    **dict.fromkeys((f"open_vocabulary.{key}" for key in ("prompt", "phrases", "caption_scale")), ("captioner", "")),
+    "open_vocabulary.max_new_tokens": ("captioner", ""),
+    "open_vocabulary.weights": ("decision", "published"),
+    "masks.concept_thresh": ("concepts", ""),
+}
+"""Settings that nothing reads where another of their section has a value; `applies` (`settings.py`) says of more."""
 
 
 def preset_names() -> list[str]:
@@ -66,6 +79,7 @@ def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None
     Raises InputError for an unknown name or key (with the nearest legal one), a key that the preset's pipeline does not
     read, a wrong type or a value out of range.
     """
+    given: Mapping[str, Any] = {}
     if isinstance(preset, Preset):
         settings: dict[str, Any] = {
             "pipeline": preset.pipeline,
@@ -78,6 +92,7 @@ def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None
         settings = _read_toml(path)
         _check_read(settings, settings.get("pipeline", "ssa"), where)
         _resolve_paths(settings, path.parent.resolve())
+        given = {} if path.parent == FOLDER else settings
     if overrides:
         changes = _nested(overrides)
         _resolve_paths(changes, Path.cwd())
@@ -87,7 +102,10 @@ def load_preset(preset: str | Path | Preset, overrides: Mapping[str, Any] | None
             else:
                 settings[key] = value
         _check_read(changes, settings.get("pipeline", "ssa"), where)
-    return _build(name, settings, where)
+        given = changes  # a file's SAM is idle beside masks that exist, and nobody's mistake
+    built = _build(name, settings, where)
+    _tell_idle(given, built)
+    return built
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -187,6 +205,27 @@ def _check_read(given: Mapping[str, Any], pipeline: object, where: str) -> None:
             f'{where}: {section}.{_clipped(key)}{near} does nothing where pipeline = "{pipeline}", which reads masks '
             f'and {reads} ({", ".join(legal)}); leave it out, or choose a preset with pipeline = "{reader}"'
         )
+
+
+def _tell_idle(given: Mapping[str, Any], preset: Preset) -> None:
+    """Warn of settings that a person gave, other than their defaults, and that nothing reads beside another."""
+    for section in (section for section in SECTIONS if section in given):
+        table = getattr(preset, section)
+        for each in dataclasses.fields(table):
+            if each.name not in given[section] or getattr(table, each.name) == each.default:
+                continue
+            key, idle = _IDLE.get(f"{section}.{each.name}", ("", None))
+            wanted = each.metadata.get("applies")
+            if wanted is not None and wanted != table.source:
+                key, idle = "source", table.source
+            if key and getattr(table, key) == idle:
+                _tell_once(f'{section}.{each.name} does nothing where {section}.{key} = "{idle}"')
+
+
+@cache
+def _tell_once(sentence: str) -> None:
+    """Warn, once a process: forms read their presets again and again."""
+    logger.warning("%s", sentence)
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
