@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import fiftyone as fo
 import numpy as np
 import numpy.typing as npt
 from bson import ObjectId
@@ -12,7 +13,7 @@ from pycocotools import mask as coco
 
 from fiftyone_ssa.errors import InputError
 from fiftyone_ssa.labels.database import Document
-from fiftyone_ssa.labels.documents import NAMED
+from fiftyone_ssa.labels.documents import ATTRIBUTES, NAMED
 from fiftyone_ssa.labels.review import ACCEPTED, digest_of, is_drawn, is_touched, painted_digest
 from fiftyone_ssa.labels.stored_masks import mask_counts, stored_mask, stored_proposals
 from fiftyone_ssa.labels.updates import now
@@ -20,6 +21,9 @@ from fiftyone_ssa.types import MaskSet
 
 GIVE_WAY_IOU = 0.5
 """A new mask that overlaps one that a person touched by so much is taken for the same, and left out."""
+
+WRITTEN = frozenset({"_id", "_cls", *fo.Detection._fields, *ATTRIBUTES})
+"""What runs and tools of ours, or FiftyOne itself, write into a detection."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,21 @@ class Merged:
     """Files of new masks that gave way."""
 
 
-def beside_touched(new: Document, old: Sequence[Document], masks: MaskSet, *, from_before: bool = False) -> Merged:
+def beside_touched(
+    new: Document,
+    old: Sequence[Document],
+    masks: MaskSet,
+    *,
+    from_before: bool = False,
+    evaluated: Collection[str] = (),
+) -> Merged:
     """The new Detections, and after them those of the old ones that people touched, as they are.
 
-    `masks` are the new ones' and `from_before` says that the old ones are of a version that wrote no `class_name`.
+    A new mask has the attributes that people gave to an old one of the very same pixels. `masks` are the new ones',
+    `from_before` says that the old ones are of a version that wrote no `class_name`, and `evaluated` are attributes of
+    evaluations.
     """
+    new = _with_own_attributes(new, old, evaluated)
     found: list[Document] = new["detections"]
     painted = painted_digest((row.get("label"), row.get("mask_digest")) for row in found)
     touched = [row for row in old if is_touched(_with_class_name(row) if from_before else row)]
@@ -49,6 +63,18 @@ def beside_touched(new: Document, old: Sequence[Document], masks: MaskSet, *, fr
     fresh = [row for row, stay in zip(found, stays, strict=True) if stay]
     unused = [row["mask_path"] for row, stay in zip(found, stays, strict=True) if not stay and "mask_path" in row]
     return Merged({**new, "detections": fresh + touched}, len(touched), painted, tuple(unused))
+
+
+def _with_own_attributes(new: Document, old: Sequence[Document], evaluated: Collection[str]) -> Document:
+    """The new Detections with what people added to masks of the same digest; itself where that is nothing."""
+    own: dict[str, Document] = {}
+    for row in old:
+        added = {key: value for key, value in row.items() if key not in WRITTEN and key not in evaluated}
+        if added and isinstance(digest := row.get("mask_digest"), str):
+            own.setdefault(digest, added)
+    if not own:
+        return new
+    return {**new, "detections": [{**own.get(row.get("mask_digest"), {}), **row} for row in new["detections"]]}
 
 
 def in_place(old: Document, names: Mapping[ObjectId, Document], *, everything: bool = False) -> Merged:

@@ -121,6 +121,8 @@ class LabelWriter:
         # known once and for all: FiftyOne answers nothing about a dataset that is deleted
         self._identity, self._name = dataset_id(self.dataset), self.dataset.name
         self._collection = samples_of(self.dataset)
+        keys = self.dataset.list_evaluations()
+        self._evaluated = frozenset(f"{key}{what}" for key in keys for what in ("", "_id", "_iou"))
 
     def declare(self, preset: Preset, keep_branch: bool, keep_embeddings: bool = False) -> None:
         """Declare every field that this run fills, so that the App's sidebar shows and filters them."""
@@ -331,6 +333,7 @@ class LabelWriter:
             [] if self.everything else rows,
             entry.masks,
             from_before=entry.id in self.from_before,
+            evaluated=self._evaluated,
         )
 
     def _with_embeddings(self, entry: _Entry, label: Document, old: Document | None) -> Document:

@@ -99,6 +99,26 @@ def test_a_detection_whose_mask_cannot_be_read_costs_itself_only(
     assert name_masks(dataset, label_field="masks").done == 0
 
 
+def test_what_people_added_to_a_mask_stays_when_it_is_named_anew(make_dataset: Make, name_masks: Run) -> None:
+    dataset = make_dataset(2)
+    name_masks(dataset)
+    sample = dataset.first()
+    sample.ssa.detections[1]["my_note"] = "mine"
+    sample.ssa.detections[1]["caption"] = "of an engine before"
+    sample.save()
+    dataset.evaluate_detections("ssa", gt_field="masks", eval_key="judged", classwise=False)
+    assert "judged" in stored(dataset)[0][1]
+    assert name_masks(dataset, "Other", overwrite=True).kept == 0
+    rows = [row for sample in stored(dataset) for row in sample]
+    assert [row.get("my_note") for row in rows] == [None, "mine", None, None, None, None]
+    assert {row["label"] for row in rows} == {"roof", "wall"}
+    assert not any(key in row for row in rows for key in ("caption", "judged", "judged_id", "judged_iou"))
+    samples_of(dataset).update_many({}, {"$set": {"masks.detections.1.bounding_box": box_of((61, 4, 20, 20))}})
+    name_masks(dataset, overwrite=True)
+    assert not any("my_note" in row for sample in stored(dataset) for row in sample)  # that mask is gone
+    assert name_masks(dataset, overwrite="everything").kept == 0
+
+
 def test_masks_that_are_redone_give_way_too(make_dataset: Make, name_masks: Run, tmp_path: Path) -> None:
     dataset = make_dataset(5)
     name_masks(dataset)
