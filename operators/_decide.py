@@ -18,7 +18,8 @@ from fiftyone_ssa.labels.shown import detections_fields, field_shown
 
 from ._operator import FormOperator, telling
 from .form_values import EMPTY, check_switch
-from .forms import check_open, choice, refusal, still_to_give
+from .forms import check_open, choice, refusal, say_by_labels, still_to_give
+from .job import is_from_app
 
 FRESH_SECONDS = 5.0
 _read: dict[str, tuple[float, Any]] = {}
@@ -83,6 +84,8 @@ class Decide(FormOperator):
             told(inputs, str(error))
         else:
             inputs.view("preview", types.Notice(label=f"Of {masks.which}: {would}"))
+        if is_from_app(ctx):
+            say_by_labels(inputs)
         return types.Property(inputs, view=types.View(label=self.label))
 
     def execute(self, ctx: Any) -> dict[str, Any]:

@@ -300,10 +300,14 @@ def problem(check: Callable[[], object]) -> dict[str, Any]:
     return {}
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def refusal(inputs: types.Object, sentence: str) -> None:
     """The one sentence that stands where a form cannot be offered; it cannot be submitted."""
     about = {"invalid": True, "error_message": sentence}
-    inputs.view("refusal", types.Warning(label=sentence[:1].upper() + sentence[1:]), **about)
+    inputs.view("refusal", types.Warning(label=_sentence(sentence)), **about)
 
 
 def still_to_give(inputs: types.Object, sentence: str) -> None:
@@ -311,7 +315,7 @@ def still_to_give(inputs: types.Object, sentence: str) -> None:
     if before := inputs.properties.get(STILL_TO_GIVE):
         sentence = f"{before.error_message}; {sentence}"
     about = {"invalid": True, "error_message": sentence}
-    inputs.view(STILL_TO_GIVE, types.Notice(label=sentence[:1].upper() + sentence[1:]), **about)
+    inputs.view(STILL_TO_GIVE, types.Notice(label=_sentence(sentence)), **about)
 
 
 def first_problem(form: types.Property) -> str | None:
@@ -335,7 +339,10 @@ def say_by_labels(inputs: types.Object) -> None:
             told = re.sub(rf"\b({any_of})=('[^']*')", lambda found: f"{found[2]} under {labels[found[1]]}", told)
             told = re.sub(rf"\bpass ({any_of})\b", lambda found: f"choose {labels[found[1]]}", told)
             told = re.sub(rf"^({any_of})(?= must )", lambda found: labels[found[1]], told)
-            field.error_message = re.sub(rf"another ({any_of})\b", lambda found: f"another {labels[found[1]]}", told)
+            told = re.sub(rf"another ({any_of})\b", lambda found: f"another {labels[found[1]]}", told)
+            if field.view and field.view.label == _sentence(field.error_message):
+                field.view = type(field.view)(label=_sentence(told))
+            field.error_message = told
 
 
 def choice(inputs: types.Object, name: str, values: Sequence[str], *, default: str | None = None, **about: Any) -> None:

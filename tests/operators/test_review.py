@@ -165,6 +165,12 @@ def test_forms_say_what_will_happen(form, dataset):
     assert reviews(dataset) == [None] * 9
 
 
+def test_the_app_is_told_by_the_forms_own_names(form, dataset):
+    refused = form("review", dataset, min_margin=3, app={"extended": {}})["refusal"]
+    told = "'Only above margin' must be a number from 0 to 1, got 3"
+    assert (refused["error_message"], refused["view"]["label"]) == (told, told)
+
+
 def test_without_a_dataset_there_is_one_sentence(form):
     for job in ("review", "relabel", "rename_classes"):
         assert "no dataset is open" in form(job, None)["refusal"]["error_message"]
