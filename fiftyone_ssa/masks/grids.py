@@ -79,6 +79,13 @@ def axis_sources(cells: int, pixels: int, align_corners: bool) -> AxisSources:
     return AxisSources(low, np.minimum(low + 1, cells - 1), (source - low).astype(np.float32))
 
 
+def middles(cells: int, pixels: int, align_corners: bool) -> Ints:
+    """(cells,) the pixel in the middle of each cell along an axis, or next to it."""
+    if align_corners:
+        return np.rint(np.linspace(0, pixels - 1, cells)).astype(np.int64)
+    return np.asarray((np.arange(cells) + 0.5) * pixels / cells, np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """A grid of cells over an image."""

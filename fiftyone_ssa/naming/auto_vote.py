@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from fiftyone_ssa.masks.grids import Grid
+from fiftyone_ssa.masks.grids import Grid, middles
 from fiftyone_ssa.masks.overlaps import intersections, parents
 from fiftyone_ssa.masks.rle import class_runs
 from fiftyone_ssa.masks.runs import Runs, runs_of
 from fiftyone_ssa.models.scores import ClassScores, Owners
+from fiftyone_ssa.naming.disputes import disputed
 from fiftyone_ssa.naming.given_names import with_given
 from fiftyone_ssa.naming.soft_voting import CORE_MARGIN_PX, CORE_MIN_PX, Probabilities, cells_first
 from fiftyone_ssa.naming.voting import paint
@@ -28,17 +29,13 @@ from fiftyone_ssa.types import Floats, Ints, MaskSet, SemanticMap
 DOUBT = 0.25
 """1 - mean of the highest probability, to which each image's probabilities are brought: so f means the same for all."""
 FIRMEST = 8.0
-"""The firmness of masks that contradict nothing."""
-HALF_FIRM_AT = 0.25
-"""The contradiction at which half of it is left: a quarter of what the segmenter tells of the image's classes."""
-STEEPNESS = 8
+"""The firmness of masks whose borders are undisputed."""
+HALF_FIRM_AT = 0.14
+"""The dispute at which half of it is left: along borders cells speak for their own side seven times as much."""
+STEEPNESS = 4
 """How fast firmness falls beyond."""
-PUREST = 0.25
-"""What masks over this share of the owned pixels contradict at most is taken for the segmenter's own noise."""
-MOST_NOISE = 0.15
-"""Noise is never taken for more: masks may all be bad."""
-NO_SAY = 0.01
-"""Masks of less firmness change pixels only where two classes tie: the segmenter's own map is taken."""
+NO_SAY = 0.03
+"""Masks of less firmness, whose borders are all but as much disputed as not, or unknown, leave the segmenter's map."""
 PRIOR = 0.25
 """The power of the image's mean probability by which a mask's is divided: rare classes are not outvoted by borders.
 
@@ -66,8 +63,8 @@ class Evidence:
     """(N, C) the same of the pixels that it owns, away from their border; of all where it owns none."""
     contradiction: float
     """0 where each mask holds one class only, about 1 for one mask that holds all of the image."""
-    noise: float
-    """How much of it is the segmenter's own: what even the purest masks contradict."""
+    dispute: float
+    """How much cells along borders between masks speak for the other side, by how much for their own; 1 if unknown."""
 
 
 def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) -> tuple[Floats, SemanticMap, float]:
@@ -90,7 +87,7 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     means = lean(evidence.own, named, owned_px[:, None] / px_of_cell)
     prior = np.maximum(seldom, 1 / len(seldom)) ** PRIOR
     weights = (named if given is None else with_given(named, given)) / prior
-    firm = firmness(evidence.contradiction - evidence.noise)
+    firm = firmness(evidence.dispute)
     if firm < NO_SAY:
         return weights, scores.semantic_map(), evidence.contradiction
     if given is not None:
@@ -131,7 +128,7 @@ def weigh(
     full, by_cell = grid.full.ravel(), cells_first(probabilities)
     best, highest = by_cell.argmax(1), by_cell.max(1)
     count, classes = len(masks), by_cell.shape[1]
-    means, own, regrets = np.zeros((count, classes)), np.zeros((count, classes)), np.zeros(count)
+    means, own = np.zeros((count, classes)), np.zeros((count, classes))
     lost, seen = np.zeros(classes), np.zeros(classes)
     runs, owned = runs_of(masks), inner_runs(owners, count)
     for index in np.flatnonzero(masks.areas_px).tolist():
@@ -139,7 +136,6 @@ def weigh(
         there = by_cell[cells]
         means[index] = class_means(there, inside, full[cells])
         against = inside * (highest[cells] - there[:, means[index].argmax()])
-        regrets[index] = against.sum() / inside.sum()
         share = owned_px[index] / masks.areas_px[index]
         lost += share * np.bincount(best[cells], against, classes)
         seen += share * np.bincount(best[cells], inside, classes)
@@ -153,9 +149,11 @@ def weigh(
     part = np.sqrt(seen[met]) @ (lost[met] / seen[met])
     worst = np.sqrt(seen[met]) @ (at_worst[met] / whole[met])
     if worst <= 0:
-        return Evidence(means, own, 0.0, 0.0)
-    noise = min(of_purest(regrets, owned_px) / float(surplus.mean()), MOST_NOISE)
-    return Evidence(means, own, float(part / worst), noise)
+        return Evidence(means, own, 0.0, 1.0)
+    shape = probabilities.shape[1:]
+    at = np.ix_(*(middles(*sides, align_corners) for sides in zip(shape, masks.size_hw, strict=True)))
+    dispute = disputed(owners[at], own.argmax(1), best.reshape(shape), by_cell)
+    return Evidence(means, own, float(part / worst), dispute)
 
 
 def inner_runs(owners: Owners, count: int) -> Runs:
@@ -174,16 +172,9 @@ def class_means(probabilities: Probabilities, inside: Floats, full: Floats) -> F
     return np.asarray(inner.astype(np.float32) @ probabilities / inner.sum(), np.float64)
 
 
-def of_purest(regrets: Floats, owned_px: Ints) -> float:
-    """The least regret that masks over a quarter of the owned pixels stay within."""
-    order = np.argsort(regrets, kind="stable")
-    covered = np.cumsum(owned_px[order])
-    return float(regrets[order][np.searchsorted(covered, PUREST * covered[-1])])
-
-
-def firmness(contradiction: float) -> float:
-    """How much masks outweigh pixels, from 8 where they contradict nothing to nearly 0."""
-    return FIRMEST / (1 + (max(contradiction, 0.0) / HALF_FIRM_AT) ** STEEPNESS)
+def firmness(dispute: float) -> float:
+    """How much masks outweigh pixels, from 8 where their borders are undisputed to nearly 0."""
+    return FIRMEST / (1 + (dispute / HALF_FIRM_AT) ** STEEPNESS)
 
 
 def lean_on_parents(means: Floats, cells: Floats, parent: Ints, order: Ints) -> Floats:
