@@ -1,4 +1,4 @@
-"""`vote = "auto"`: mask and segmenter decide each pixel together, and the mask the more, the more the two agree.
+"""`vote = "auto"`: mask and segmenter decide each pixel together, masks the more, the better they end where classes do.
 
 A mask owns the pixels over which no smaller one lies. What masks say is measured on the segmenter's own grid, and the
 map is made once, tile by tile: the class of a pixel is the one with the highest log p + f (log M - log pi / 4), p being
@@ -77,7 +77,7 @@ def auto_vote(masks: MaskSet, scores: ClassScores, given: Floats | None = None) 
     tempered, temperature = temper(scores)
     seldom = tempered.mean((1, 2), dtype=np.float64)
     # what lifts rare classes would find one that is the likeliest nowhere in the image along borders
-    tempered[np.bincount(tempered.argmax(0).ravel(), minlength=len(tempered)) == 0] = 0
+    tempered[~(tempered == tempered.max(0)).any((1, 2))] = 0
     owners = paint(masks, np.arange(len(masks)), np.full(masks.size_hw, -1, np.int32))
     owned_px = np.bincount(owners.ravel() + 1, minlength=len(masks) + 1)[1:]
     evidence = weigh(masks, owners, owned_px, tempered, align_corners=scores.align_corners)

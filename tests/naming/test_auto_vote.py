@@ -210,6 +210,13 @@ def test_a_class_that_is_the_likeliest_nowhere_is_no_masks() -> None:
     assert set(np.unique(semantic.ids)) <= {0, 1}
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_a_segmenter_that_tells_nothing_makes_no_class_sure(value: float) -> None:
+    scores = ClassScores(torch.full((4, 6, 8), value), tuple("abcd"), (6, 8), logits=False)
+    weights, _, _ = auto_vote(mask_set((6, 8), [encode(np.ones((6, 8), bool))]), scores)
+    np.testing.assert_allclose(weights / weights.sum(), 0.25)
+
+
 def test_no_class_counts_as_rarer_than_if_all_were_as_frequent() -> None:
     values = torch.full((4, 10, 10), -20.0)
     values[0], values[1, 0, 0] = 0, 3  # 1 of 100 cells, which a quarter of four classes is not
