@@ -58,7 +58,7 @@ def blur(likeliest: Ints, by_cell: Probabilities) -> int:
     reach = LEAST_REACH
     while reach < most:
         pairs = _pairs(likeliest.shape, reach)
-        more = np.concatenate([_more(likeliest, by_cell, here, there, np.True_) for here, there in pairs])
+        more = np.concatenate([_more(likeliest, by_cell, here, there) for here, there in pairs])
         if not len(more) or more.mean(dtype=np.float64) >= BLURRED:
             return reach
         reach = -(-reach * 4 // 3)
@@ -74,7 +74,9 @@ def _pairs(shape_hw: tuple[int, int], reach: int) -> Iterator[tuple[Places, Plac
         yield two, one
 
 
-def _more(sides: Ints, by_cell: Probabilities, here: Places, there: Places, among: npt.NDArray[np.bool_]) -> Floats:
+def _more(
+    sides: Ints, by_cell: Probabilities, here: Places, there: Places, among: npt.NDArray[np.bool_] | bool = True
+) -> Floats:
     """(K,) how much likelier the side of each cell here is there than that of its pair, where they are not the same."""
     met = among & (sides[here] != sides[there])
     cells = np.arange(sides.size).reshape(sides.shape)[here][met]
