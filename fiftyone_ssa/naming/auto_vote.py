@@ -149,7 +149,7 @@ def weigh(
     part = np.sqrt(seen[met]) @ (lost[met] / seen[met])
     worst = np.sqrt(seen[met]) @ (at_worst[met] / whole[met])
     if worst <= 0:
-        return Evidence(means, own, 0.0, 1.0)
+        return Evidence(means, own, 0.0, 0.0)
     shape = probabilities.shape[1:]
     at = np.ix_(*(middles(*sides, align_corners) for sides in zip(shape, masks.size_hw, strict=True)))
     dispute = disputed(owners[at], own.argmax(1), best.reshape(shape), by_cell)
