@@ -53,13 +53,14 @@ def test_bad_masks_of_a_field(tmp_path: Path) -> None:
         label = {"_cls": "Detections", "detections": rest}
         dataset._sample_collection.update_one({"_id": sample_id}, {"$set": {"m": label}})
     summary = annotate(dataset, "mini-ssa", masks_field="m", overrides=SETTINGS)
-    assert summary.done == 2
-    assert {Path(path).stem for path in summary.errors} == set(bad)
-    for path, reason in summary.errors.items():
-        assert reason.startswith("detection 1: ") or Path(path).stem == "no list", (path, reason)
+    assert (summary.done, summary.bad_masks) == (len(names) - 1, len(bad) - 1)
+    assert [Path(path).stem for path in summary.errors] == ["no list"]
+    assert summary.bad_mask.startswith(f"{tmp_path / 'nan.png'}: detection 1: ")
     done = dataset.exists("ssa")
-    assert sorted(Path(path).stem for path in done.values("filepath")) == ["good", "good too"]
-    assert done.values("metadata.width") == [24, 24]
+    found = dict(zip(done.values("filepath"), done.values("ssa.detections.class_name"), strict=True))
+    masks = {Path(path).stem: len(labels) for path, labels in found.items()}
+    assert masks == {name: 1 if name in bad else 2 for name in names if name != "no list"}
+    assert set(done.values("metadata.width")) == {24}
 
 
 def test_bad_pictures(tmp_path: Path) -> None:
