@@ -41,12 +41,12 @@ def disputed(owners: Owners, classes: Ints, likeliest: Ints, by_cell: Probabilit
         likeliest: (h, w) classes
         by_cell: (h * w, C) probabilities
     """
-    covered, sides = owners >= 0, likeliest.copy()
+    cells, covered, sides = _numbered(owners.shape), owners >= 0, likeliest.copy()
     sides[covered] = classes[owners[covered]]
     own = other = UNKNOWN
     for here, there in _pairs(owners.shape, blur(likeliest, by_cell)):
         border = covered[here] & (owners[here] != owners[there])
-        more = _more(sides, by_cell, here, there, border)
+        more = _more(sides, by_cell, cells, here, there, border)
         own += float(more[more > 0].sum(dtype=np.float64))
         other -= float(more[more < 0].sum(dtype=np.float64))
     return other / own
@@ -55,10 +55,10 @@ def disputed(owners: Owners, classes: Ints, likeliest: Ints, by_cell: Probabilit
 def blur(likeliest: Ints, by_cell: Probabilities) -> int:
     """Over how many cells the (h * w, C) probabilities turn from one of the (h, w) likeliest classes to the next."""
     most = max(LEAST_REACH, int(min(likeliest.shape) * MOST_REACH))
-    reach = LEAST_REACH
+    reach, cells = LEAST_REACH, _numbered(likeliest.shape)
     while reach < most:
         pairs = _pairs(likeliest.shape, reach)
-        more = np.concatenate([_more(likeliest, by_cell, here, there) for here, there in pairs])
+        more = np.concatenate([_more(likeliest, by_cell, cells, here, there) for here, there in pairs])
         if not len(more) or more.mean(dtype=np.float64) >= BLURRED:
             return reach
         reach = -(-reach * 4 // 3)
@@ -74,10 +74,20 @@ def _pairs(shape_hw: tuple[int, int], reach: int) -> Iterator[tuple[Places, Plac
         yield two, one
 
 
+def _numbered(shape_hw: tuple[int, int]) -> Ints:
+    """(h, w) the row of `by_cell` that each cell is."""
+    return np.arange(shape_hw[0] * shape_hw[1]).reshape(shape_hw)
+
+
 def _more(
-    sides: Ints, by_cell: Probabilities, here: Places, there: Places, among: npt.NDArray[np.bool_] | bool = True
+    sides: Ints,
+    by_cell: Probabilities,
+    cells: Ints,
+    here: Places,
+    there: Places,
+    among: npt.NDArray[np.bool_] | bool = True,
 ) -> Floats:
     """(K,) how much likelier the side of each cell here is there than that of its pair, where they are not the same."""
     met = among & (sides[here] != sides[there])
-    cells = np.arange(sides.size).reshape(sides.shape)[here][met]
-    return np.asarray(by_cell[cells, sides[here][met]] - by_cell[cells, sides[there][met]])
+    near = cells[here][met]
+    return np.asarray(by_cell[near, sides[here][met]] - by_cell[near, sides[there][met]])
